@@ -1,0 +1,5 @@
+"""`python -m dermedge` is `dermedge`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,248 @@
+"""Compare model files, and the trained weights in torch, within one run.
+
+The contenders take turns, so that a machine that slows down slows all of them; medians and 95th percentiles are given,
+and ratios are what to quote. Measured: network only and end to end from a JPEG file, whole processes from a cold start
+with their peak memory, file sizes. Not measured: energy, accuracy (that is `dermedge evaluate`'s).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dermedge_runtime.classifier import Classifier
+from dermedge_runtime.clinical import ClinicalValue
+from dermedge_runtime.devices import usable_cpus
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
+from dermedge_runtime.image import load_image
+from dermedge_runtime.spec import ModelSpec
+
+from .bench_cold import cold_starts
+from .run_folder import RunFolder
+
+_WARM_UP = 3
+_PAUSE_S = 0.005
+"""Between turns: ONNX Runtime's threads spin for a moment after a run and would slow the next contender."""
+PATIENT: dict[str, ClinicalValue] = {"age": 55.0, "sex": "male", "site": "back"}
+_PACKAGES = ("dermedge", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way of running the network."""
+
+    name: str
+    network: Callable[[int], Callable[[], Any]]
+    """Prepare arrays for a batch of this size and give the action that runs them."""
+    end_to_end: Callable[[], Any]
+    """Run one picture from its file."""
+
+
+def benchmark(
+    models: Sequence[Path],
+    devices: Sequence[str],
+    batches: Sequence[int],
+    *,
+    image: Path | None = None,
+    run_path: Path | None = None,
+    runs: Path = Path("runs"),
+    rounds: int = 30,
+    cold: bool = True,
+    log: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure every model on every device, and torch where it is installed and a run with the same weights is found.
+
+    :param image: picture for the end-to-end figures; by default a generated JPEG of 600 x 450.
+    :param rounds: turns of every contender; batches of more than one get a fifth, at least 5.
+    :return: a JSON-ready record with the machine, the versions, the settings and one row per measurement.
+    :raises ModelFileError: a model file that cannot be used.
+    :raises DeviceUnavailable: none of the devices can be had.
+    """
+    with _picture(image) as picture:
+        contenders, absent = _model_contenders(models, devices, picture)
+        for reason in absent.values():
+            log(f"left out: {reason}")
+        torch_run = _find_run(models, run_path, runs)
+        if torch_run is None:
+            log("left out: torch (not installed, or no run here has the weights of these files)")
+        else:
+            contenders.append(_torch_contender(torch_run, picture))
+        rows = []
+        for batch in batches:
+            log(f"network only, batch {batch}")
+            turns = rounds if batch == 1 else max(5, rounds // 5)
+            timed = _take_turns({c.name: c.network(batch) for c in contenders}, turns)
+            rows += [_row(name, "network", batch, seconds) for name, seconds in timed.items()]
+        log("end to end from the JPEG file")
+        timed = _take_turns({c.name: c.end_to_end for c in contenders}, rounds)
+        rows += [_row(name, "end to end", 1, seconds) for name, seconds in timed.items()]
+        cold_rows = []
+        if cold:
+            log("whole processes from a cold start")
+            cold_rows = cold_starts(models, devices, absent, picture, torch_run)
+        return {
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+            "machine": _machine(),
+            "versions": _versions(),
+            "settings": {"rounds": rounds, "warm_up": _WARM_UP, "threads": usable_cpus(), "image": _image_name(image)},
+            "absent": absent,
+            "results": rows,
+            "cold": cold_rows,
+            "files": {path.name: path.stat().st_size for path in models},
+        }
+
+
+def _model_contenders(
+    models: Sequence[Path], devices: Sequence[str], picture: Path
+) -> tuple[list[Contender], dict[str, str]]:
+    contenders: list[Contender] = []
+    absent: dict[str, str] = {}
+    for device in devices:
+        for path in models:
+            try:
+                classifier = Classifier(path, device)
+            except DeviceUnavailable as error:
+                absent[device] = str(error)
+                break
+            contenders.append(_contender(f"{path.stem} ({device})", classifier, picture))
+    if not contenders:
+        raise DeviceUnavailable(" ".join(absent.values()))
+    return contenders, absent
+
+
+def _contender(name: str, classifier: Classifier, picture: Path) -> Contender:
+    spec = classifier.spec
+    source = picture if spec.image is not None else None
+    return Contender(
+        name,
+        network=lambda batch: partial(classifier.run, *_arrays(spec, picture, batch)),
+        end_to_end=partial(classifier.predict, source, **_patient(spec)),
+    )
+
+
+def _patient(spec: ModelSpec) -> dict[str, ClinicalValue]:
+    return {name: value for name, value in PATIENT.items() if name in spec.clinical.names}
+
+
+def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
+    pixels = None
+    if spec.image is not None:
+        pixels = np.stack([load_image(picture, spec.image.size, spec.image.resample)] * batch)
+    return (pixels, *spec.clinical.encode([_patient(spec)] * batch))
+
+
+def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
+    try:
+        version("torch")
+    except PackageNotFoundError:
+        return None
+    if run_path is not None:
+        return RunFolder(run_path)
+    hashes = {Classifier(path, "cpu").spec.weights_sha256 for path in models}
+    for folder in sorted(runs.glob("*")):
+        run = RunFolder(folder)
+        try:
+            if run.weights_sha256() in hashes:
+                return run
+        except DermedgeError:
+            continue
+    return None
+
+
+def _torch_contender(run: RunFolder, picture: Path) -> Contender:
+    import torch
+
+    from .bench_torch import EagerModel
+
+    torch.set_num_threads(usable_cpus())
+    model = EagerModel(run)
+    return Contender(
+        "torch eager",
+        network=lambda batch: partial(model.run, *_arrays(model.spec, picture, batch)),
+        end_to_end=partial(model.predict, picture, _patient(model.spec)),
+    )
+
+
+def _take_turns(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    for action in actions.values():
+        for _ in range(_WARM_UP):
+            action()
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(rounds):
+        for name, action in actions.items():
+            time.sleep(_PAUSE_S)
+            started = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def _row(name: str, kind: str, batch: int, seconds: list[float]) -> dict[str, Any]:
+    median = statistics.median(seconds)
+    return {
+        "contender": name,
+        "kind": kind,
+        "batch": batch,
+        "median_ms": round(1000 * median, 3),
+        "p95_ms": round(1000 * float(np.percentile(seconds, 95)), 3),
+        "images_per_second": round(batch / median, 1),
+    }
+
+
+@contextmanager
+def _picture(image: Path | None) -> Iterator[Path]:
+    if image is not None:
+        if not image.is_file():
+            raise InputRejected(f"Cannot read the image {image}: there is no such file.")
+        yield image
+        return
+    from .data.synthetic import picture
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generated.jpg"
+        picture("mel", np.random.default_rng(0), 600, 450).save(path, quality=95)
+        yield path
+
+
+def _image_name(image: Path | None) -> str:
+    return "generated JPEG, 600 x 450" if image is None else image.name
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cpus": usable_cpus(),
+        "of": os.cpu_count(),
+    }
+
+
+def _cpu_name() -> str:
+    table = Path("/proc/cpuinfo")
+    if table.is_file():
+        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,111 @@
+"""Whole processes from a cold start: wall time and peak memory of `dermedge infer`, against a bare script and torch."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .run_folder import RunFolder
+
+_ROUNDS = 7
+
+# What nobody can do without: import the three packages, open the same file, read the picture, predict once.
+BARE_SCRIPT = """
+import sys
+import numpy as np
+import onnxruntime as ort
+from PIL import Image
+options = ort.SessionOptions()
+options.log_severity_level = 3
+session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+feed = {}
+for value in session.get_inputs():
+    if value.name == "image":
+        pixels = Image.open(sys.argv[2]).convert("RGB").resize(value.shape[1:3], Image.Resampling.BILINEAR)
+        feed["image"] = np.asarray(pixels)[None]
+    else:
+        dtype = np.float32 if value.name == "numeric" else np.int32
+        feed[value.name] = np.zeros((1, value.shape[1]), dtype)
+print(session.run(["probabilities"], feed)[0][0])
+"""
+
+TORCH_SCRIPT = """
+import sys
+from pathlib import Path
+from dermedge.bench_torch import EagerModel
+from dermedge.run_folder import RunFolder
+print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {"age": 55.0, "sex": "male", "site": "back"}))
+"""
+
+
+def cold_starts(
+    models: Sequence[Path],
+    devices: Sequence[str],
+    absent: Mapping[str, str],
+    picture: Path,
+    torch_run: RunFolder | None,
+) -> list[dict[str, Any]]:
+    """Time each command as a whole process, the commands in turn.
+
+    :return: one row per command: median seconds, and peak memory in MB (None where the system does not tell).
+    """
+    commands = {"dermedge --help": [sys.executable, "-m", "dermedge", "--help"]}
+    for path in models:
+        commands[f"bare script, {path.stem} (cpu)"] = [sys.executable, "-c", BARE_SCRIPT, str(path), str(picture)]
+        for device in devices:
+            if device not in absent:
+                infer = [
+                    sys.executable,
+                    "-m",
+                    "dermedge",
+                    "infer",
+                    str(picture),
+                    "--model",
+                    str(path),
+                    "--device",
+                    device,
+                ]
+                commands[f"dermedge infer, {path.stem} ({device})"] = infer
+    if torch_run is not None:
+        commands["torch eager"] = [sys.executable, "-c", TORCH_SCRIPT, str(torch_run.path), str(picture)]
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    memory: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(_ROUNDS + 1):
+        for name, command in commands.items():
+            wall, peak = _run(command)
+            if turn:  # the first turn fills the disk cache
+                seconds[name].append(wall)
+                memory[name] += [] if peak is None else [peak]
+    return [
+        {
+            "command": name,
+            "median_s": round(statistics.median(seconds[name]), 3),
+            "peak_mb": round(max(memory[name]), 1) if memory[name] else None,
+        }
+        for name in commands
+    ]
+
+
+def _run(command: Sequence[str]) -> tuple[float, float | None]:
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if not hasattr(os, "wait4"):
+        _, errors = process.communicate()
+        peak, code = None, process.returncode
+    else:
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        code = process.returncode = os.waitstatus_to_exitcode(status)
+        process.stderr.close()
+        peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    wall = time.perf_counter() - started
+    if code:
+        raise RuntimeError(f"{' '.join(command[:5])} failed with {code}: {errors.decode(errors='replace')[-500:]}")
+    return wall, peak

@@ -1,0 +1,54 @@
+"""The trained weights in torch eager mode, as a contender of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.image import load_image
+from dermedge_runtime.spec import ImageSpec, ModelSpec
+from numpy.typing import NDArray
+
+from .data.ham10000 import CLASS_NAMES, CLASSES
+from .data.splits import schema_of
+from .evaluate import trained_model
+from .run_folder import RunFolder
+
+
+class EagerModel:
+    """A run's best weights behind the same arrays as a model file, channels-last, float32, on the CPU."""
+
+    def __init__(self, run: RunFolder) -> None:
+        config = run.config()
+        self._model = trained_model(run).to(memory_format=torch.channels_last)
+        has_image, has_clinical = self._model.trunk is not None, self._model.encoder is not None
+        self.spec = ModelSpec(
+            classes=CLASSES,
+            class_names=CLASS_NAMES,
+            fusion=config.fusion,
+            precision="fp32",
+            image=ImageSpec(config.image_size, config.resample) if has_image else None,
+            clinical=schema_of(config.protocol) if has_clinical else ClinicalSchema(),
+        )
+
+    @torch.inference_mode()
+    def run(
+        self, image: NDArray[np.uint8] | None, numeric: NDArray[np.float32], categorical: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc] to probabilities float32 [B, classes]."""
+        scaled = None if image is None else torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255
+        logits = self._model(scaled, torch.from_numpy(numeric), torch.from_numpy(categorical))
+        probabilities: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
+        return probabilities
+
+    def predict(self, path: Path, patient: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Read one picture and run it; float32 [classes]."""
+        known = {name: value for name, value in patient.items() if name in self.spec.clinical.names}
+        image = self.spec.image
+        pixels = None if image is None else load_image(path, image.size, image.resample)[None]
+        probabilities: NDArray[np.float32] = self.run(pixels, *self.spec.clinical.encode([known]))[0]
+        return probabilities

@@ -1,0 +1,367 @@
+"""The command line: options in, functions called, results printed. Results on standard output, everything else on
+standard error.
+
+Exit codes: 0 fine, 1 failed, 2 usage, 3 input rejected, 4 model file invalid, 5 device not available, 130 interrupted.
+Heavy packages are imported inside the commands, so that `dermedge --help` and `dermedge infer` stay fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
+
+from . import __version__
+from .require import extras
+
+DEVICES = ("auto", "cpu", "openvino", "cuda", "rtx")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command line and turn every foreseen error into one sentence and its exit code."""
+    try:
+        sys.exit(cli(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _log("dermedge: stopped. A training goes on with --resume.")
+        sys.exit(130)
+    except DermedgeError as error:
+        _log(f"dermedge: {error}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of standard output went away, as `| head` does; the interpreter must not flush into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _log(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        sys.exit(1)
+
+
+def _log(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _print_json(record: Any) -> None:
+    click.echo(json.dumps(record, indent=2, allow_nan=False))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="dermedge")
+def cli() -> None:
+    """Train a skin-lesion classifier on image and clinical data, export it to one file, run it anywhere.
+
+    Research use only: not a medical device, not for diagnosis.
+    """
+
+
+def _run_options(command: _Command) -> _Command:
+    """Options that name a run and its data."""
+    command = click.option("--data", type=click.Path(path_type=Path), help="Data folder; by default the run's own.")(
+        command
+    )
+    command = click.option(
+        "--run", "run_path", type=click.Path(path_type=Path), help="Run folder; by default RUNS/FUSION."
+    )(command)
+    command = click.option(
+        "--runs", default="runs", type=click.Path(path_type=Path), show_default=True, help="Folder of all runs."
+    )(command)
+    return click.option("--fusion", default="cross_attention", show_default=True, help="Fusion of the run.")(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+models_option = click.option(
+    "--models", default="models", type=click.Path(path_type=Path), show_default=True, help="Folder of exported models."
+)
+
+
+def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
+    from .models.fusion import fusion_class
+    from .run_folder import RunFolder
+
+    fusion_class(fusion)
+    return RunFolder(run_path or runs / fusion)
+
+
+@cli.command()
+@_run_options
+@click.option(
+    "--protocol",
+    default="grouped",
+    show_default=True,
+    type=click.Choice(["grouped", "paper"]),
+    help="grouped: by lesion, 70/15/15. paper: random images, 70/30, with dx_type (leaks).",
+)
+@click.option("--image-size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Pixels.")
+@click.option("--epochs", default=100, show_default=True, type=click.IntRange(1))
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2))
+@click.option("--learning-rate", default=0.001, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--weight-decay", default=0.0, show_default=True, type=click.FloatRange(0))
+@click.option("--per-class", default=6000, show_default=True, type=click.IntRange(1), help="Draws per class and epoch.")
+@click.option("--dropout", default=0.2, show_default=True, type=click.FloatRange(0, 1, max_open=True))
+@click.option("--schedule", default="constant", show_default=True, type=click.Choice(["constant", "cosine"]))
+@click.option(
+    "--ema",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Decay per step of averaged weights; 0 is off.",
+)
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Autocast; auto: bf16 on CUDA, fp32 on the CPU.",
+)
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--flips/--no-flips", default=True, show_default=True, help="Horizontal and vertical flips.")
+@click.option(
+    "--rotation", default=180.0, show_default=True, type=click.FloatRange(0, 180), help="Largest angle, degrees."
+)
+@click.option(
+    "--scaling", default=0.2, show_default=True, type=click.FloatRange(0, 4), help="Zoom by up to 1 + SCALING."
+)
+@click.option(
+    "--noise", default=0.02, show_default=True, type=click.FloatRange(0, 1), help="Pixel noise, share of the range."
+)
+@click.option("--resume", is_flag=True, help="Go on after the run's last whole epoch, with the run's settings.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier run of the same name.")
+@click.pass_context
+def train(
+    context: click.Context, /, run_path: Path | None, runs: Path, resume: bool, overwrite: bool, **options: Any
+) -> None:
+    """Train one fusion; the defaults are the paper's settings."""
+    with extras():
+        from .data.ham10000 import read_samples
+        from .data.splits import check_leaks, make_split
+        from .train import settings_from_options, start_run
+        from .train import train as run_training
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    run = _open_run(run_path, runs, options["fusion"])
+    given = {n for n in options if context.get_parameter_source(n) is not click.core.ParameterSource.DEFAULT}
+    if resume:
+        config = run.config()
+        if changed := settings_from_options({n: options[n] for n in given}, config).differences(config):
+            raise UsageError(
+                f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
+            )
+    else:
+        if run.config_file.exists() and not overwrite:
+            raise DermedgeError(
+                f"{run.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
+            )
+        config = settings_from_options(options)
+    samples = read_samples(Path(config.data) if config.data else None)
+    split = run.split() if resume else make_split(samples, config.protocol, config.seed)
+    leaks, tested = check_leaks(split), len(split.ids("test"))
+    _log(f"{len(samples)} images; leak check: {leaks} of {tested} test images show a lesion that is also in training")
+    if not resume:
+        run.clear()
+        start_run(config, split, run)
+    run_training(config, samples, run, _log)
+    _log(f"best weights in {run.weights_file}")
+
+
+@cli.command()
+@_run_options
+@models_option
+@click.option("--split", "part", default="test", show_default=True, type=click.Choice(["test", "validation"]))
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(DEVICES), help="Where model files run.")
+@json_option
+def evaluate(
+    fusion: str,
+    runs: Path,
+    run_path: Path | None,
+    data: Path | None,
+    models: Path,
+    part: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Evaluate the trained weights and every model file made from them; without one, a temporary FP32 file."""
+    with extras():
+        from dermedge_export.evaluation import evaluate_run
+
+        from .tables import metrics_text
+    record = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, log=_log)
+    if as_json:
+        _print_json(record)
+        return
+    for name, scores in record["results"].items():
+        click.echo(metrics_text(f"{name}, {part} split", scores) + "\n")
+
+
+@cli.command()
+@_run_options
+@models_option
+@click.option("--fp16", is_flag=True, help="Image branch in half precision.")
+@click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
+@click.option("--min-agreement", type=click.FloatRange(0, 100), help="Least class agreement, percent.")
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="Largest loss of balanced accuracy, points.")
+@json_option
+def export(fusion: str, runs: Path, run_path: Path | None, data: Path | None, models: Path, fp16: bool, int8: bool,
+           min_agreement: float | None, max_drop: float | None, as_json: bool) -> None:  # fmt: skip
+    """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
+    if fp16 and int8:
+        raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
+    precision = "fp16" if fp16 else "int8" if int8 else "fp32"
+    with extras():
+        from dermedge_export.parity import limits_from_percent
+        from dermedge_export.pipeline import export_model
+
+        from .data.ham10000 import read_samples
+    run = _open_run(run_path, runs, fusion)
+    samples = read_samples(data or Path(run.config().data))
+    target = models / f"{run.config().fusion}-{precision}.onnx"
+    report = export_model(
+        run, samples, precision, target, limits=limits_from_percent(precision, min_agreement, max_drop), log=_log
+    )
+    if as_json:
+        _print_json(report.to_record())
+    else:
+        click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+
+
+@cli.command()
+@click.argument("images", nargs=-1, type=click.Path())
+@click.option("--model", type=click.Path(path_type=Path), help="Model file; by default the newest in MODELS.")
+@models_option
+@click.option("--age", type=float, help="Years.")
+@click.option("--sex")
+@click.option("--site", help="Site of the lesion, such as back.")
+@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Any other clinical field of the model.")
+@click.option("--device", default="auto", show_default=True, type=click.Choice(DEVICES))
+@json_option
+def infer(
+    images: tuple[str, ...],
+    model: Path | None,
+    models: Path,
+    age: float | None,
+    sex: str | None,
+    site: str | None,
+    fields: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Classify one or more images of one patient; whatever is left out is unknown."""
+    from dermedge_runtime.classifier import Classifier
+    from dermedge_runtime.prediction import Prediction
+
+    from .model_store import newest_model
+    from .tables import prediction_text
+
+    clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
+    classifier = Classifier(model or newest_model(models), device)
+    if len(images) <= 1:
+        result = classifier.predict(*images, **clinical)
+        click.echo(json.dumps(result.to_record(), indent=2) if as_json else prediction_text(result, classifier.spec))
+    else:
+        classifier.spec.clinical.encode([clinical])  # a wrong value concerns every image: say it once
+        results = classifier.predict_many(images, clinical)
+        if as_json:
+            _print_json([entry.to_record() for entry in results])
+        for entry in results:
+            if isinstance(entry, Prediction):
+                if not as_json:
+                    click.echo(prediction_text(entry, classifier.spec))
+            else:
+                _log(f"dermedge: {entry.reason}")
+        if any(not isinstance(entry, Prediction) for entry in results):
+            sys.exit(InputRejected.exit_code)
+    if not as_json:
+        click.echo(f"{classifier.name} on {classifier.device} ({classifier.provider}). {classifier.spec.intended_use}")
+
+
+def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:
+    clinical = {name: value for name, value in named.items() if value is not None}
+    for text in fields:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")
+        clinical[name] = value
+    return clinical
+
+
+@cli.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--devices", default="cpu,openvino", show_default=True, help="Comma-separated; absent ones are named.")
+@click.option("--batch", "batches", default="1,32", show_default=True, help="Comma-separated batch sizes.")
+@click.option(
+    "--image", type=click.Path(path_type=Path), help="Picture to read; by default a generated 600 x 450 JPEG."
+)
+@click.option(
+    "--run", "run_path", type=click.Path(path_type=Path), help="Run whose weights torch runs; by default found."
+)
+@click.option("--runs", default="runs", type=click.Path(path_type=Path), show_default=True, help="Folder of all runs.")
+@click.option("--rounds", default=30, show_default=True, type=click.IntRange(3), help="Timed turns of every contender.")
+@click.option("--cold/--no-cold", default=True, show_default=True, help="Also time whole processes and their memory.")
+@click.option(
+    "--out", default="bench.json", type=click.Path(path_type=Path), show_default=True, help="Where the JSON goes."
+)
+@json_option
+def bench(models: tuple[Path, ...], devices: str, batches: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Compare model files, and torch where it is installed, in one run: latency, cold start, memory, size."""
+    from dermedge_runtime.files import write_json
+
+    from .bench import benchmark
+    from .bench_report import bench_text
+
+    try:
+        sizes = [int(text) for text in batches.split(",")]
+    except ValueError:
+        sizes = [0]
+    if min(sizes) < 1:
+        raise UsageError(f"--batch takes whole numbers from 1 on, separated by commas, got '{batches}'.")
+    wanted = devices.split(",")
+    if unknown := [name for name in wanted if name not in DEVICES[1:]]:
+        raise UsageError(f"--devices knows {', '.join(DEVICES[1:])}, got '{', '.join(unknown)}'.")
+    record = benchmark(list(models), wanted, sizes, log=_log, **options)
+    write_json(out, record)
+    if as_json:
+        _print_json(record)
+    else:
+        click.echo(bench_text(record))
+        _log(f"written to {out}")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@json_option
+def inspect(model: Path, as_json: bool) -> None:
+    """Print everything a model file says about itself."""
+    from dermedge_runtime.model_file import read_model_file
+
+    from .inspection import inspection_record, inspection_text
+
+    record = inspection_record(read_model_file(model))
+    if as_json:
+        _print_json(record)
+    else:
+        click.echo(inspection_text(record))
+
+
+@cli.command()
+@click.option(
+    "--folder", default="demo", type=click.Path(path_type=Path), show_default=True, help="Where everything goes."
+)
+@click.option("--epochs", default=6, show_default=True, type=click.IntRange(1))
+def demo(folder: Path, epochs: int) -> None:
+    """Do the whole main job on generated pictures: train, evaluate, export, infer, bench."""
+    with extras():
+        from .demo import run_demo
+    run_demo(folder, epochs, log=_log, show=click.echo)
+
+
+if __name__ == "__main__":
+    main()

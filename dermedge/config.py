@@ -1,0 +1,51 @@
+"""Settings of a training run; the defaults are the paper's (section 3.6.2, table 5; section 3.2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .data.augment import Augmentation
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides the weights, except the data and the software versions."""
+
+    data: str
+    """Data folder, as an absolute path."""
+    fusion: str = "cross_attention"
+    protocol: str = "grouped"
+    image_size: int = 256
+    """Height and width in pixels."""
+    resample: str = "bilinear"
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    weight_decay: float = 0.0
+    per_class: int = 6000
+    """Draws per class and epoch."""
+    dropout: float = 0.2
+    schedule: str = "constant"
+    """constant, or cosine: from `learning_rate` to 0 over all epochs, after one warm-up epoch."""
+    ema: float = 0.0
+    """Decay per step of an exponential moving average of the weights, which is then what is kept; 0 is off."""
+    precision: str = "fp32"
+    """fp32, bf16 or fp16: autocast of the forward pass."""
+    device: str = "cpu"
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def to_record(self) -> dict[str, Any]:
+        """Give a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> TrainConfig:
+        """Read what `to_record` gave."""
+        return cls(**{**record, "augmentation": Augmentation(**record["augmentation"])})
+
+    def differences(self, other: TrainConfig) -> list[str]:
+        """Say which settings differ, such as "epochs 20 -> 30"."""
+        mine, theirs = self.to_record(), other.to_record()
+        return [f"{key} {theirs[key]} -> {mine[key]}" for key in mine if mine[key] != theirs[key]]

@@ -1,0 +1,1 @@
+"""Reading data sets, splitting them, caching their pictures, drawing training batches."""

@@ -1,0 +1,58 @@
+"""Augmentation of a whole batch in torch, on whatever device it lies (paper, section 3.2.2).
+
+Covered: horizontal and vertical flips, rotation and scaling (one bilinear resampling with mirrored borders), pixel
+noise. Replication and undersampling are the sampler's (`batches.balanced_epoch`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Strengths; 0 switches a step off."""
+
+    flips: bool = True
+    rotation_degrees: float = 180.0
+    """Angle drawn uniformly from [-rotation_degrees, rotation_degrees]."""
+    scaling: float = 0.2
+    """Factor drawn log-uniformly from [1 / (1 + scaling), 1 + scaling]."""
+    noise: float = 0.02
+    """Standard deviation of Gaussian pixel noise, in units of the [0, 1] intensity range."""
+
+
+def augment(images: Tensor, settings: Augmentation) -> Tensor:
+    """Augment float [B, 3, H, W] in [0, 1]; draws from torch's default generator of the tensor's device.
+
+    :return: same shape, clipped to [0, 1], channels-last in memory.
+    """
+    batch, device = images.shape[0], images.device
+    theta = _affine(batch, settings, device)
+    if theta is not None:
+        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+        images = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if settings.noise:
+        images = torch.randn_like(images).mul_(settings.noise).add_(images)
+    # Resampling leaves the channels-last format, which the convolutions need for their speed.
+    return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _affine(batch: int, settings: Augmentation, device: torch.device) -> Tensor | None:
+    if not (settings.flips or settings.rotation_degrees or settings.scaling):
+        return None
+    angle = (2 * torch.rand(batch, device=device) - 1) * math.radians(settings.rotation_degrees)
+    zoom = torch.exp((2 * torch.rand(batch, device=device) - 1) * math.log1p(settings.scaling))
+    signs = (
+        torch.randint(0, 2, (2, batch), device=device) * 2.0 - 1.0
+        if settings.flips
+        else torch.ones(2, batch, device=device)
+    )
+    cosine, sine, zero = zoom * angle.cos(), zoom * angle.sin(), torch.zeros_like(angle)
+    rows = (cosine * signs[0], -sine * signs[1], zero, sine * signs[0], cosine * signs[1], zero)
+    return torch.stack(rows, dim=1).view(batch, 2, 3)

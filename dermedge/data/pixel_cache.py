@@ -1,0 +1,98 @@
+"""Decoded pictures, kept once on disk as one memory-mapped uint8 array per (content, size, filter).
+
+The key is made of the pictures' content hashes; hashing 10,015 files again at every start would take seconds, so a
+file's hash is remembered with its size and modification time. Not covered: evicting old arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import atomic_path, cache_folder, write_text
+from dermedge_runtime.image import load_image
+from numpy.typing import NDArray
+
+from dermedge.progress import progress
+
+_FORMAT = "1"
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.uint8]:
+    """Give the pictures as the model sees them, decoding only what no earlier start decoded.
+
+    :return: read-only uint8 [N, size, size, 3], memory-mapped, in the order of `paths`.
+    :raises InputRejected: pictures that cannot be read; all are tried, the first five are named.
+    """
+    folder = cache_folder() / "pixels"
+    key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
+    for digest in _content_hashes(paths, folder):
+        key.update(digest.encode())
+    target = folder / f"{size}-{resample}-{key.hexdigest()[:32]}.u8"
+    shape = (len(paths), size, size, 3)
+    if not target.is_file() or target.stat().st_size != int(np.prod(shape)):
+        _decode(paths, size, resample, target, shape)
+    return np.memmap(target, dtype=np.uint8, mode="r", shape=shape)
+
+
+def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:
+    remembered_in = folder / "content-hashes.json"
+    try:
+        remembered: dict[str, list[str | int]] = json.loads(remembered_in.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        remembered = {}
+    names = [os.path.abspath(path) for path in paths]
+    stats = [os.stat(name) for name in names]
+    stale = [
+        name
+        for name, stat in zip(names, stats, strict=True)
+        if remembered.get(name, [])[:2] != [stat.st_size, stat.st_mtime_ns]
+    ]
+    if stale:
+        fresh = dict(zip(stale, _in_threads(_hash_file, stale, "hash images"), strict=True))
+        for name, stat in zip(names, stats, strict=True):
+            if name in fresh:
+                remembered[name] = [stat.st_size, stat.st_mtime_ns, fresh[name]]
+        write_text(remembered_in, json.dumps(remembered))
+    return [str(remembered[name][2]) for name in names]
+
+
+def _hash_file(name: str) -> str:
+    with Path(name).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _decode(paths: Sequence[Path], size: int, resample: str, target: Path, shape: tuple[int, ...]) -> None:
+    def read(path: Path) -> NDArray[np.uint8] | str:
+        try:
+            return load_image(path, size, resample)
+        except InputRejected as error:
+            return str(error)
+
+    rejected: list[str] = []
+    with atomic_path(target) as temporary:
+        pixels = np.memmap(temporary, dtype=np.uint8, mode="w+", shape=shape)
+        for index, result in enumerate(_in_threads(read, paths, f"decode images at {size} px")):
+            if isinstance(result, str):
+                rejected.append(result)
+            else:
+                pixels[index] = result
+        if rejected:
+            raise InputRejected(f"{len(rejected)} of {len(paths)} images cannot be read: {' '.join(rejected[:5])}")
+        pixels.flush()
+        del pixels  # Windows cannot rename a file that is still mapped
+
+
+def _in_threads(function: Callable[[_In], _Out], items: Sequence[_In], label: str) -> Iterator[_Out]:
+    # Pillow and hashlib release the interpreter lock, so threads use every core.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from progress(pool.map(function, items), label, total=len(items))

@@ -1,0 +1,142 @@
+"""Evaluation protocols: which photographs train, which validate, which test, and whether that split leaks.
+
+`grouped` (default): by lesion, stratified, 70/15/15, without dx_type. `paper`: random photographs, 70/30, no
+validation set, with dx_type (paper, section 3.2.1), which puts photographs of one lesion on both sides.
+Not covered: duplicates across lesion ids.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import write_text
+from sklearn.model_selection import train_test_split
+
+from .ham10000 import CLASSES, Sample, clinical_schema
+
+PROTOCOLS = ("grouped", "paper")
+SPLITS = ("train", "validation", "test")
+_MINIMUM_LESIONS = 3
+
+
+def schema_of(protocol: str) -> ClinicalSchema:
+    """Clinical fields that a protocol lets the model read."""
+    return clinical_schema(with_dx_type=protocol == "paper")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Assignment of every photograph to train, validation or test."""
+
+    protocol: str
+    rows: tuple[tuple[str, str, str], ...]
+    """(image_id, lesion_id, one of `SPLITS`), in the order of the metadata table."""
+
+    def ids(self, name: str) -> list[str]:
+        """Image ids of one part, in the order of the table."""
+        return [image_id for image_id, _, part in self.rows if part == name]
+
+    def select(self, samples: Sequence[Sample], name: str) -> list[Sample]:
+        """Samples of one part.
+
+        :raises InputRejected: the data set lacks photographs of the split.
+        """
+        by_id = {sample.image_id: sample for sample in samples}
+        wanted = self.ids(name)
+        absent = [image_id for image_id in wanted if image_id not in by_id]
+        if absent:
+            raise InputRejected(
+                f"{len(absent)} images of the run's {name} split are not in the data folder,"
+                f" first {', '.join(absent[:5])}."
+                " Give the folder the run was trained on with --data."
+            )
+        return [by_id[image_id] for image_id in wanted]
+
+    def to_csv(self) -> str:
+        """Give the split as a table; its SHA-256 is the split's identity."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("image_id", "lesion_id", "split"))
+        writer.writerows(self.rows)
+        return out.getvalue()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `to_csv`."""
+        return hashlib.sha256(self.to_csv().encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write `to_csv` atomically."""
+        write_text(path, self.to_csv())
+
+    @classmethod
+    def load(cls, path: Path, protocol: str) -> Split:
+        """Read what `save` wrote."""
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = [(row["image_id"], row["lesion_id"], row["split"]) for row in csv.DictReader(stream)]
+        return cls(protocol, tuple(rows))
+
+
+def make_split(samples: Sequence[Sample], protocol: str, seed: int) -> Split:
+    """Split a data set.
+
+    :raises InputRejected: a class with fewer than three lesions under `grouped`, or too few images to split.
+    """
+    part = _grouped(samples, seed) if protocol == "grouped" else _random(samples, seed)
+    return Split(protocol, tuple((s.image_id, s.lesion_id, part[i]) for i, s in enumerate(samples)))
+
+
+def _grouped(samples: Sequence[Sample], seed: int) -> list[str]:
+    label_of = {sample.lesion_id: sample.label for sample in reversed(samples)}
+    lesions = sorted(label_of)
+    counts = Counter(label_of.values())
+    few = [f"{CLASSES[label]} ({count})" for label, count in sorted(counts.items()) if count < _MINIMUM_LESIONS]
+    if few:
+        raise InputRejected(
+            f"Every class needs at least {_MINIMUM_LESIONS} lesions, one for each of {', '.join(SPLITS)};"
+            f" too few: {', '.join(few)}."
+        )
+    part: dict[str, str] = {}
+    for label in counts:  # class by class, so that even three lesions reach all three parts
+        own = [lesion for lesion in lesions if label_of[lesion] == label]
+        held = max(2, round(0.3 * len(own)))
+        train, rest = train_test_split(own, test_size=held, random_state=seed)
+        validation, test = train_test_split(rest, test_size=0.5, random_state=seed)
+        part |= dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
+    return [part[sample.lesion_id] for sample in samples]
+
+
+def _random(samples: Sequence[Sample], seed: int) -> list[str]:
+    if len(samples) < 4:
+        raise InputRejected(f"{len(samples)} images are too few to split 70/30.")
+    _, test = train_test_split(range(len(samples)), test_size=0.3, random_state=seed)
+    held = set(test)
+    return ["test" if index in held else "train" for index in range(len(samples))]
+
+
+def count_leaks(split: Split) -> int:
+    """Number of test photographs whose lesion also has a photograph in train or validation."""
+    seen = {lesion for _, lesion, part in split.rows if part != "test"}
+    return sum(1 for _, lesion, part in split.rows if part == "test" and lesion in seen)
+
+
+def check_leaks(split: Split) -> int:
+    """Count leaks and refuse a split that has any, unless the protocol is `paper`, which leaks by design.
+
+    :raises InputRejected: the split leaks.
+    """
+    leaks = count_leaks(split)
+    if leaks and split.protocol != "paper":
+        raise InputRejected(
+            f"{leaks} of {len(split.ids('test'))} test images show a lesion that is also in training."
+            " Split by lesion (--protocol grouped), or ask for --protocol paper to repeat the paper's split."
+        )
+    return leaks

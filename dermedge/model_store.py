@@ -1,0 +1,35 @@
+"""Find exported model files: the newest, or those that were made from a run's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.model_file import read_model_file
+
+MODELS = Path("models")
+
+
+def newest_model(folder: Path = MODELS) -> Path:
+    """Give the newest model file of a folder.
+
+    :raises ModelFileError: the folder has none.
+    """
+    found = sorted(folder.glob("*.onnx"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ModelFileError(
+            f"There is no exported model in {folder.absolute()}. Run `dermedge export`, or name a file with --model."
+        )
+    return found[-1]
+
+
+def models_of(weights_sha256: str, folder: Path = MODELS) -> list[Path]:
+    """Give the model files of a folder that were made from these weights; files that cannot be read are passed over."""
+    found = []
+    for path in sorted(folder.glob("*.onnx")):
+        try:
+            if read_model_file(path).spec.weights_sha256 == weights_sha256:
+                found.append(path)
+        except ModelFileError:
+            continue
+    return found

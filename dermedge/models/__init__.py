@@ -1,0 +1,1 @@
+"""The networks of the paper: image branch, clinical branch, fusions, classifier."""

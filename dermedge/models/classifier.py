@@ -1,0 +1,64 @@
+"""The whole network: image branch, clinical branch, fusion, classifier (paper, section 3.4, figure 2).
+
+`head` holds everything after the pooled feature map, a small function of two vectors: explanations differentiate it
+alone, the convolutions never.
+"""
+
+from __future__ import annotations
+
+import torch
+from dermedge_runtime.clinical import ClinicalSchema
+from torch import Tensor, nn
+
+from .clinical_branch import ClinicalEncoder, ClinicalMLP
+from .dermiresnet import DermiResNet, ImageHead
+from .fusion import fusion_class
+
+_HIDDEN = 256
+
+
+class Head(nn.Module):
+    """Pooled map and encoded clinical vector to class scores."""
+
+    def __init__(self, fusion: str, n_features: int, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        kind = fusion_class(fusion)
+        self.image = ImageHead() if kind.uses_image else None
+        self.clinical = ClinicalMLP(n_features) if kind.uses_clinical else None
+        self.fusion = kind()
+        self.classifier = nn.Sequential(
+            nn.Linear(kind.features, _HIDDEN), nn.ReLU(), nn.Dropout(dropout), nn.Linear(_HIDDEN, n_classes)
+        )
+
+    def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map float [B, 512] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
+        x = None if self.image is None else self.image(pooled)
+        y = None if self.clinical is None else self.clinical(clinical)
+        logits: Tensor = self.classifier(self.fusion(x, y))
+        return logits
+
+
+class FusedClassifier(nn.Module):
+    """Image in [0, 1] and raw clinical values to class scores."""
+
+    def __init__(self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        kind = fusion_class(fusion)
+        self.trunk = DermiResNet(dropout) if kind.uses_image else None
+        self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
+        self.head = Head(fusion, len(schema.features), n_classes, dropout)
+
+    def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
+        """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].
+
+        Inputs of a modality that the fusion does not read may be None.
+        """
+        pooled = None if self.trunk is None else pool(self.trunk(image))
+        clinical = None if self.encoder is None else self.encoder(numeric, categorical)
+        logits: Tensor = self.head(pooled, clinical)
+        return logits.float()
+
+
+def pool(feature_map: Tensor) -> Tensor:
+    """Global average pooling, float [B, C, h, w] to float [B, C]."""
+    return torch.mean(feature_map, dim=(2, 3))

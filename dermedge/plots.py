@@ -1,0 +1,82 @@
+"""PNG plots of an evaluation and of a training history (matplotlib, without a display)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dermedge_runtime.files import atomic_path
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+_DPI = 120
+
+
+def confusion_plot(scores: dict[str, Any], title: str, path: Path) -> None:
+    """Plot a confusion matrix: colour is the share of the true class, numbers are photographs."""
+    matrix = np.array(scores["confusion_matrix"])
+    classes: Sequence[str] = scores["classes"]
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row in range(len(classes)):
+        for column in range(len(classes)):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xticklabels=classes, yticklabels=classes)
+    axes.set(xlabel="predicted", ylabel="diagnosis", title=title)
+    figure.colorbar(image, ax=axes, label="share of the diagnosis")
+    _save(figure, path)
+
+
+def roc_plot(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], scores: dict[str, Any], title: str, path: Path
+) -> None:
+    """Plot the one-against-the-rest ROC curve of every class that has both kinds of photographs."""
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    for index, code in enumerate(scores["classes"]):
+        area = scores["per_class"][code]["auc"]
+        if area is not None:
+            false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index])
+            axes.plot(false_rate, true_rate, label=f"{code} (AUC {area:.3f})")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(0, 1), ylim=(0, 1.01))
+    axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+def history_plot(history_csv: Path, title: str, path: Path) -> None:
+    """Plot loss and balanced accuracy over the epochs."""
+    with history_csv.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    epochs = [int(row["epoch"]) for row in rows]
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    _curve(loss, epochs, rows, "train_loss", "training (balanced, augmented)")
+    _curve(loss, epochs, rows, "validation_loss", "validation")
+    loss.set(xlabel="epoch", ylabel="cross-entropy")
+    _curve(accuracy, epochs, rows, "train_accuracy", "training accuracy (balanced)")
+    _curve(accuracy, epochs, rows, "validation_balanced_accuracy", "validation balanced accuracy")
+    accuracy.set(xlabel="epoch", ylim=(0, 1))
+    for axes in (loss, accuracy):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _curve(axes: Any, epochs: list[int], rows: list[dict[str, str]], column: str, label: str) -> None:
+    if rows and rows[0][column]:
+        axes.plot(epochs, [float(row[column]) for row in rows], marker=".", label=label)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        FigureCanvasAgg(figure).print_figure(temporary, dpi=_DPI, format="png")

@@ -1,0 +1,16 @@
+"""One progress bar for everything that can take longer than two seconds: on standard error, only on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from tqdm import tqdm
+
+_Item = TypeVar("_Item")
+
+
+def progress(items: Iterable[_Item], label: str, *, total: int | None = None) -> Iterable[_Item]:
+    """Iterate `items` with a bar that appears after two seconds and leaves no line behind."""
+    bar: Iterable[_Item] = tqdm(items, desc=label, total=total, delay=2, leave=False, disable=None)
+    return bar

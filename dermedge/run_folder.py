@@ -1,0 +1,133 @@
+"""The folder of one training run: its files, their names, and how they are read back.
+
+`config.json` settings, versions and classes · `split.csv` · `checkpoint.safetensors` everything needed to go on ·
+`weights.safetensors` the best weights · `history.csv` · `metrics.json` and `plots/` from `dermedge evaluate`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.files import write_json, write_text
+
+from .config import TrainConfig
+from .data.splits import Split
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths below one run folder."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """Settings; its presence makes the folder a run."""
+        return self.path / "config.json"
+
+    @property
+    def split_file(self) -> Path:
+        """Which photograph belongs to which part."""
+        return self.path / "split.csv"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """State after the last whole epoch."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def weights_file(self) -> Path:
+        """Best weights so far."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def history_file(self) -> Path:
+        """One row per epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def metrics_file(self) -> Path:
+        """Figures of the last evaluation."""
+        return self.path / "metrics.json"
+
+    @property
+    def plots(self) -> Path:
+        """Plots of the last evaluation."""
+        return self.path / "plots"
+
+    def create(self, config: TrainConfig, split: Split, extra: dict[str, Any]) -> None:
+        """Write settings and split; the settings last, because they make the folder a run."""
+        split.save(self.split_file)
+        record = {"settings": config.to_record(), "split_sha256": split.sha256, **extra}
+        write_json(self.config_file, record)
+
+    def clear(self) -> None:
+        """Remove the files of an earlier run; anything else in the folder stays."""
+        own = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file)
+        for path in (*own, self.split_file, *self.plots.glob("*.png")):
+            path.unlink(missing_ok=True)
+
+    def record(self) -> dict[str, Any]:
+        """Read `config.json`.
+
+        :raises DermedgeError: no run here, or a file that is damaged.
+        """
+        if not self.config_file.is_file():
+            raise DermedgeError(
+                f"There is no training run in {self.path}. Run `dermedge train` first, or name one with --run."
+            )
+        try:
+            record: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
+            TrainConfig.from_record(record["settings"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DermedgeError(f"{self.config_file} is damaged ({error}). Train the run again.") from error
+        return record
+
+    def config(self) -> TrainConfig:
+        """Read the settings.
+
+        :raises DermedgeError: as `record`.
+        """
+        return TrainConfig.from_record(self.record()["settings"])
+
+    def split(self) -> Split:
+        """Read the split and check it against the hash of the settings.
+
+        :raises DermedgeError: missing or changed since the training.
+        """
+        record = self.record()
+        try:
+            split = Split.load(self.split_file, record["settings"]["protocol"])
+        except (OSError, KeyError) as error:
+            raise DermedgeError(f"{self.split_file} cannot be read ({error}). Train the run again.") from error
+        if split.sha256 != record["split_sha256"]:
+            raise DermedgeError(
+                f"{self.split_file} was changed after the training. Restore it, or train the run again."
+            )
+        return split
+
+    def weights_sha256(self) -> str:
+        """Hash of the best weights.
+
+        :raises DermedgeError: the run has none yet.
+        """
+        if not self.weights_file.is_file():
+            raise DermedgeError(
+                f"The run in {self.path} has no weights yet. Let `dermedge train` finish an epoch first."
+            )
+        return hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Write one row per epoch."""
+        out = io.StringIO()
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.history_file, out.getvalue())

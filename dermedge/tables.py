@@ -1,0 +1,48 @@
+"""Plain aligned text tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dermedge_runtime.prediction import Prediction
+from dermedge_runtime.spec import ModelSpec
+
+_BAR = 20
+
+
+def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """Align columns: the first to the left, numbers to the right."""
+    cells = [[_text(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+
+
+def prediction_text(result: Prediction, spec: ModelSpec) -> str:
+    """Give one prediction as a headline and a bar per class."""
+    lines = [f"{result.source}: {result.label} ({spec.class_names.get(result.label, '')})"]
+    width = max(len(code) for code in result.probabilities)
+    names = max(len(name) for name in spec.class_names.values())
+    for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):
+        bar = "#" * round(_BAR * value)
+        lines.append(f"  {code:<{width}}  {spec.class_names.get(code, ''):<{names}}  {value:6.1%}  {bar}".rstrip())
+    return "\n".join(lines)
+
+
+def metrics_text(name: str, scores: dict[str, Any]) -> str:
+    """Give the figures of one evaluation."""
+    columns = ("precision", "recall", "f1", "specificity", "auc")
+    rows = [[code, row["images"], *(row[c] for c in columns)] for code, row in scores["per_class"].items()]
+    rows.append(["macro mean", scores["images"], *(scores["macro"][c] for c in columns)])
+    head = f"{name}: accuracy {scores['accuracy']:.3f}, balanced accuracy {scores['balanced_accuracy']:.3f}"
+    return f"{head}\n{table(rows, ('class', 'images', *columns))}"

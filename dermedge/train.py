@@ -1,0 +1,261 @@
+"""The training loop (paper, section 3.6.2), readable from top to bottom.
+
+Every epoch starts from a seed made of (run seed, epoch), so a run resumed after a kill draws the same photographs,
+augmentations and dropout masks as one never interrupted, and on a CPU ends with the same weights. Not covered: several
+GPUs, mixing of images.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import __version__
+from .checkpoint import load_checkpoint, save_checkpoint, save_weights
+from .config import TrainConfig
+from .data.augment import augment
+from .data.batches import LesionData, balanced_epoch
+from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
+from .data.splits import Split, schema_of
+from .metrics import balanced_accuracy
+from .models.classifier import FusedClassifier
+from .progress import progress
+from .run_folder import RunFolder
+
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_VALIDATION_BATCH = 128
+
+
+def start_run(config: TrainConfig, split: Split, run: RunFolder) -> None:
+    """Write the settings and the split of a new run."""
+    run.create(config, split, {"classes": list(CLASSES), "class_names": dict(CLASS_NAMES), "versions": versions()})
+
+
+def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
+    """Turn command-line options into settings; what is not among them is taken from `base` or the defaults."""
+    record = (base or TrainConfig(data="")).to_record()
+    names = {"flips": "flips", "rotation": "rotation_degrees", "scaling": "scaling", "noise": "noise"}
+    for name, value in options.items():
+        if name in names:
+            record["augmentation"][names[name]] = value
+        elif name == "data":
+            record["data"] = str(value.resolve()) if value is not None else ""
+        elif value != "auto":
+            record[name] = value
+    if options.get("device") == "auto":
+        record["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.get("precision") == "auto":
+        record["precision"] = "bf16" if record["device"] == "cuda" else "fp32"
+    return TrainConfig.from_record(record)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {"dermedge": __version__, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def build_model(config: TrainConfig) -> FusedClassifier:
+    """Make the untrained network of a run."""
+    return FusedClassifier(config.fusion, schema_of(config.protocol), len(CLASSES), config.dropout)
+
+
+def torch_device(name: str) -> torch.device:
+    """Turn cpu or cuda into a torch device.
+
+    :raises DeviceUnavailable: cuda without a usable GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailable(
+            f"cuda was requested, but torch {torch.__version__} finds no usable GPU here."
+            " Check the driver with nvidia-smi, or train with --device cpu."
+        )
+    return torch.device(name)
+
+
+def train(
+    config: TrainConfig, samples: list[Sample], run: RunFolder, log: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Train until `config.epochs`, from the run's checkpoint if it has one.
+
+    :param run: a folder made by `start_run`.
+    :param log: receives one line per epoch.
+    :return: the history, one row per epoch.
+    :raises InputRejected: a picture that cannot be read.
+    :raises DermedgeError: the loss is no longer a number.
+    """
+    trainer = Trainer(config, samples, run)
+    if run.checkpoint_file.is_file():
+        trainer.restore()
+        log(f"resumed after epoch {len(trainer.history)}")
+    for epoch in range(len(trainer.history), config.epochs):
+        log(describe(trainer.run_epoch(epoch), config.epochs))
+    return trainer.history
+
+
+def describe(row: dict[str, Any], epochs: int) -> str:
+    """Give one history row as a line of text."""
+    parts = [f"epoch {row['epoch']}/{epochs}", f"loss {row['train_loss']:.3f}"]
+    if row["validation_balanced_accuracy"] is not None:
+        parts.append(f"validation accuracy {row['validation_accuracy']:.3f}")
+        parts.append(f"balanced {row['validation_balanced_accuracy']:.3f}")
+    parts.append(
+        f"{row['seconds']:.0f} s, {row['images_per_second']:.0f} images/s{', best so far' if row['best'] else ''}"
+    )
+    return ", ".join(parts)
+
+
+class Trainer:
+    """State of a run in memory: data, network, optimiser, history."""
+
+    def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder) -> None:
+        self.config, self.run = config, run
+        self.device = torch_device(config.device)
+        split, schema = run.split(), schema_of(config.protocol)
+        parts = [split.select(samples, name) for name in ("train", "validation")]
+        self.data, self.validation = (LesionData.load(p, schema, config.image_size, config.resample) for p in parts)
+        torch.manual_seed(config.seed)
+        self.model = build_model(config)
+        if self.model.encoder is not None:
+            self.model.encoder.fit(self.data.numeric, self.data.categorical)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
+        self.history: list[dict[str, Any]] = []
+
+    def restore(self) -> None:
+        """Go back to the state after the last whole epoch."""
+        rest = load_checkpoint(self.run.checkpoint_file, self.model, self.optimizer, self.average)
+        self.scaler.load_state_dict(rest["scaler"])
+        self.history = rest["history"]
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Train and validate one epoch (counted from 0), then write weights, history and checkpoint."""
+        started = time.perf_counter()
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch)
+        rng = np.random.default_rng((self.config.seed, epoch))
+        order = balanced_epoch(self.data.labels, self.config.per_class, rng)
+        loss, accuracy = self._train(order, epoch)
+        trained = time.perf_counter() - started
+        row: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            **self._validate(),
+            "seconds": round(time.perf_counter() - started, 2),
+            "images_per_second": round(len(order) / trained, 1),
+        }
+        row["best"] = self._is_best(row)
+        if row["best"]:
+            save_weights(self.run.weights_file, self._kept())
+        self.history.append(row)
+        self.run.write_history(self.history)
+        rest = {"history": self.history, "scaler": self.scaler.state_dict()}
+        # Last: a run killed before this line repeats the epoch and writes the same files again.
+        save_checkpoint(self.run.checkpoint_file, self.model, self.optimizer, self.average, rest)
+        return row
+
+    def _train(self, order: np.ndarray[Any, np.dtype[np.int64]], epoch: int) -> tuple[float, float]:
+        self.model.train()
+        size = self.config.batch_size
+        steps = math.ceil(len(order) / size)
+        losses, hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        batches = self.data.batches(order, size, self.device)
+        for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
+            self._set_learning_rate(epoch + step / steps)
+            image = augment(batch.image, self.config.augmentation) if self.model.trunk is not None else None
+            with self._autocast():
+                logits = self.model(image, batch.numeric, batch.categorical)
+                loss = functional.cross_entropy(logits, batch.label)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            if self.average is not None:
+                done = epoch * steps + step
+                # A young average must not remember the random start: its decay grows with the steps.
+                update_average(self.average, self.model, min(self.config.ema, (1 + done) / (10 + done)))
+            losses += loss.detach() * len(batch.label)
+            hits += (logits.argmax(1) == batch.label).sum()
+        mean_loss = float(losses) / len(order)
+        if not math.isfinite(mean_loss):
+            raise DermedgeError(
+                f"The training loss of epoch {epoch + 1} is {mean_loss}."
+                " Lower --learning-rate, or train with --precision fp32."
+            )
+        return mean_loss, float(hits) / len(order)
+
+    def _validate(self) -> dict[str, float | None]:
+        if not len(self.validation):
+            return {"validation_loss": None, "validation_accuracy": None, "validation_balanced_accuracy": None}
+        model = build_model(self.config).to(self.device).to(memory_format=torch.channels_last)
+        model.load_state_dict(self._kept())
+        logits = predict_logits(model, self.validation, self.device, self._autocast)
+        labels = torch.from_numpy(self.validation.labels)
+        predicted = logits.argmax(1).numpy()
+        return {
+            "validation_loss": float(functional.cross_entropy(logits, labels)),
+            "validation_accuracy": float(np.mean(predicted == self.validation.labels)),
+            "validation_balanced_accuracy": balanced_accuracy(self.validation.labels, predicted),
+        }
+
+    def _kept(self) -> dict[str, Tensor]:
+        return self.model.state_dict() if self.average is None else self.average
+
+    def _is_best(self, row: dict[str, Any]) -> bool:
+        if row["validation_balanced_accuracy"] is None:
+            return all(row["train_loss"] < earlier["train_loss"] for earlier in self.history)
+        key = "validation_balanced_accuracy"
+        return all(row[key] > earlier[key] for earlier in self.history)
+
+    def _set_learning_rate(self, progress_epochs: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(progress_epochs, self.config)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = _AUTOCAST[self.config.precision]
+        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def learning_rate_at(progress_epochs: float, config: TrainConfig) -> float:
+    """Learning rate after `progress_epochs` epochs (a fraction counts the steps of an epoch)."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm_up = min(1.0, 0.02 + progress_epochs)
+    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * progress_epochs / config.epochs))
+
+
+@torch.no_grad()
+def update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    """Move averaged weights a step towards the model's; integer buffers are copied."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            average[name].lerp_(tensor, 1 - decay)
+        else:
+            average[name].copy_(tensor)
+
+
+@torch.no_grad()
+def predict_logits(
+    model: FusedClassifier, data: LesionData, device: torch.device, autocast: Callable[[], torch.autocast] | None = None
+) -> Tensor:
+    """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU."""
+    model.eval()
+    order = np.arange(len(data))
+    scores = []
+    batches = data.batches(order, _VALIDATION_BATCH, device)
+    for batch in progress(batches, "validate", total=math.ceil(len(data) / _VALIDATION_BATCH)):
+        with autocast() if autocast else torch.autocast(device.type, enabled=False):
+            scores.append(model(batch.image, batch.numeric, batch.categorical).float().cpu())
+    return torch.cat(scores)

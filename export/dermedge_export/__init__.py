@@ -1,0 +1,1 @@
+"""Turn a training run into one self-describing ONNX file per precision."""

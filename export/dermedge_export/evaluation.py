@@ -1,0 +1,77 @@
+"""Evaluate a run: the trained weights in torch, and its model files through the shipped runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dermedge_runtime import Classifier
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import write_json
+
+from dermedge.data.ham10000 import CLASSES, read_samples
+from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
+from dermedge.metrics import score
+from dermedge.model_store import models_of
+from dermedge.plots import confusion_plot, history_plot, roc_plot
+from dermedge.run_folder import RunFolder
+
+from .pipeline import write_unmeasured
+
+
+def evaluate_run(
+    run: RunFolder,
+    models: Path,
+    part: str,
+    device: str,
+    *,
+    data: Path | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Score one part of a run's data; write `metrics.json` and the plots into the run's folder.
+
+    :param models: folder of model files; those made from the run's weights are scored too. Where there is none, an FP32
+        file is made for the occasion, so that the shipped runtime is always among the results.
+    :param part: validation or test.
+    :param device: device of the runtime.
+    :return: the record that was written.
+    :raises InputRejected: the split has no such part, or pictures are missing.
+    """
+    config, split = run.config(), run.split()
+    samples = split.select(read_samples(data or Path(config.data)), part)
+    if not samples:
+        raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
+    labels = labels_of(samples)
+    log(f"{len(samples)} {part} images; trained weights in torch")
+    outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples)}
+    with _model_files(run, models, log) as paths:
+        for path in paths:
+            classifier = Classifier(path, device)
+            log(f"{path.name} in the runtime on {classifier.device}")
+            outputs[f"{path.stem} ({classifier.device})"] = runtime_probabilities(classifier, samples)
+    results = {name: score(labels, probabilities, CLASSES) for name, probabilities in outputs.items()}
+    record = {"split": part, "protocol": config.protocol, "split_sha256": split.sha256, "results": results}
+    write_json(run.metrics_file, record)
+    shown = next(reversed(results))
+    title = f"{config.fusion}, {part} split, {shown}"
+    confusion_plot(results[shown], title, run.plots / "confusion_matrix.png")
+    roc_plot(labels, outputs[shown], results[shown], title, run.plots / "roc.png")
+    history_plot(run.history_file, f"{config.fusion}, {config.protocol} protocol", run.plots / "history.png")
+    log(f"written to {run.metrics_file} and {run.plots}")
+    return record
+
+
+@contextmanager
+def _model_files(run: RunFolder, models: Path, log: Callable[[str], None]) -> Iterator[list[Path]]:
+    found = models_of(run.weights_sha256(), models)
+    if found:
+        yield found
+        return
+    log(f"no model file of this run in {models}: a temporary FP32 file is made")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{run.config().fusion}-fp32.onnx"
+        write_unmeasured(run, path)
+        yield [path]

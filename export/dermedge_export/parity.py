@@ -1,0 +1,124 @@
+"""The gate of every export: a file must, in the shipped runtime, decide as the trained weights do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from dermedge_runtime.errors import DermedgeError
+from numpy.typing import NDArray
+
+from dermedge.metrics import balanced_accuracy
+
+_MELANOMA = "mel"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an export may change at most."""
+
+    agreement: float
+    """Smallest share of photographs with the same class, 0 to 1."""
+    balanced_accuracy_drop: float
+    """Largest loss of balanced accuracy, 0 to 1."""
+
+
+DEFAULT_LIMITS = {
+    "fp32": Limits(0.999, 0.001),
+    "fp16": Limits(0.995, 0.01),
+    "int8": Limits(0.97, 0.01),
+}
+
+
+def limits_from_percent(precision: str, agreement: float | None, drop: float | None) -> Limits:
+    """Limits of a precision, with those that were given in percent and points instead of the defaults."""
+    limits = DEFAULT_LIMITS[precision]
+    return Limits(
+        limits.agreement if agreement is None else agreement / 100,
+        limits.balanced_accuracy_drop if drop is None else drop / 100,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Comparison of a model file with the trained weights on real photographs."""
+
+    images: int
+    split: str
+    """Part of the data set the photographs are from."""
+    provider: str
+    agreement: float
+    """Share of photographs with the same class."""
+    balanced_accuracy_reference: float
+    balanced_accuracy: float
+    melanoma_recall_reference: float | None
+    melanoma_recall: float | None
+    largest_probability_change: float
+    mean_probability_change: float
+
+    def violations(self, limits: Limits) -> list[str]:
+        """Say which limits are broken and by how much."""
+        found = []
+        if self.agreement < limits.agreement:
+            found.append(f"class agreement is {self.agreement:.2%}, the limit is {limits.agreement:.2%}")
+        drop = self.balanced_accuracy_reference - self.balanced_accuracy
+        if drop > limits.balanced_accuracy_drop:
+            found.append(
+                f"balanced accuracy falls by {100 * drop:.2f} points,"
+                f" the limit is {100 * limits.balanced_accuracy_drop:.2f}"
+            )
+        return found
+
+    def to_record(self) -> dict[str, Any]:
+        """Give a JSON-ready dictionary."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """Give the comparison in one line."""
+        melanoma = ""
+        if self.melanoma_recall is not None and self.melanoma_recall_reference is not None:
+            melanoma = f", melanoma recall {self.melanoma_recall_reference:.4f} -> {self.melanoma_recall:.4f}"
+        return (
+            f"agreement {self.agreement:.2%} on {self.images} {self.split} images, balanced accuracy"
+            f" {self.balanced_accuracy_reference:.4f} -> {self.balanced_accuracy:.4f}{melanoma},"
+            f" largest probability change {self.largest_probability_change:.2g}"
+        )
+
+
+def compare(
+    reference: NDArray[np.float32],
+    candidate: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    split: str,
+    provider: str,
+) -> Parity:
+    """Compare probabilities float32 [N, classes] of the same photographs."""
+    expected, found = reference.argmax(1), candidate.argmax(1)
+    change = np.abs(reference - candidate)
+    return Parity(
+        images=len(labels),
+        split=split,
+        provider=provider,
+        agreement=float(np.mean(expected == found)),
+        balanced_accuracy_reference=balanced_accuracy(labels, expected),
+        balanced_accuracy=balanced_accuracy(labels, found),
+        melanoma_recall_reference=_recall(labels, expected, classes),
+        melanoma_recall=_recall(labels, found, classes),
+        largest_probability_change=float(change.max()),
+        mean_probability_change=float(change.mean()),
+    )
+
+
+def _recall(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]) -> float | None:
+    if _MELANOMA not in classes:
+        return None
+    melanoma = labels == list(classes).index(_MELANOMA)
+    return float(np.mean(predicted[melanoma] == labels[melanoma])) if melanoma.any() else None
+
+
+class ParityError(DermedgeError):
+    """A file that decides too differently from the trained weights to be published."""

@@ -1,0 +1,205 @@
+"""Training run -> published model file: the order of the steps, and nothing else.
+
+Export, convert, describe, measure against the trained weights through the shipped runtime, and only then appear under
+the final name. A file over its limits is never left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+from dermedge_runtime import Classifier
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.files import atomic_path
+from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
+
+from dermedge import __version__
+from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, Sample
+from dermedge.data.splits import Split, schema_of
+from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities, trained_model
+from dermedge.models.fusion import fusion_class
+from dermedge.run_folder import RunFolder
+
+from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
+from .half import store_matrices_in_half
+from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare
+from .quantize import quantize_for_cpu
+from .to_onnx import to_onnx
+
+_STAND_INS = 1000
+PRECISIONS = ("fp32", "fp16", "int8")
+LICENCE = (
+    "The weights follow the licence of their training data. HAM10000 is CC BY-NC 4.0: non-commercial use only,"
+    " with attribution."
+)
+INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export made."""
+
+    path: Path
+    precision: str
+    bytes: int
+    parity: Parity
+
+    def to_record(self) -> dict[str, Any]:
+        """Give a JSON-ready dictionary."""
+        return {
+            "path": str(self.path),
+            "precision": self.precision,
+            "bytes": self.bytes,
+            "parity": self.parity.to_record(),
+        }
+
+
+def export_model(
+    run: RunFolder,
+    samples: Sequence[Sample],
+    precision: str,
+    target: Path,
+    *,
+    limits: Limits | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> ExportReport:
+    """Export a run's best weights, measure the file, and publish it if it keeps within the limits.
+
+    :param samples: the data set the run was trained on.
+    :param precision: one of `PRECISIONS`.
+    :param limits: by default `DEFAULT_LIMITS` of the precision.
+    :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
+    :raises DermedgeError: no run, no weights, or the exporter fails.
+    """
+    limits = limits or DEFAULT_LIMITS[precision]
+    split = run.split()
+    spec = describe(run, split, precision)
+    calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
+    proto = build_graph(run, spec, calibration, log)
+    with atomic_path(target) as temporary:
+        _write(proto, spec, temporary)
+        log(f"compare with the trained weights on {len(held_back)} {part} images")
+        parity = measure(run, temporary, held_back, part)
+        broken = parity.violations(limits)
+        if broken:
+            raise ParityError(
+                f"{target.name} was not written: {'; '.join(broken)} ({parity.images} {part} images)."
+                " Export in a higher precision, or allow more with --min-agreement and --max-drop."
+            )
+        _write(proto, replace(spec, parity={**parity.to_record(), "limits": _limits_record(limits)}), temporary)
+    return ExportReport(target, precision, target.stat().st_size, parity)
+
+
+def build_graph(
+    run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], log: Callable[[str], None] = lambda line: None
+) -> onnx.ModelProto:
+    """Make the graph of one precision from a run's best weights, without description.
+
+    :param calibration: training photographs; used for INT8 alone.
+    """
+    config = run.config()
+    log("trace the network")
+    schema = schema_of(config.protocol)
+    proto = to_onnx(trained_model(run), schema, config.image_size, half=spec.precision == "fp16")
+    if spec.precision == "fp16":
+        store_matrices_in_half(proto)
+    elif spec.precision == "int8":
+        log(f"calibrate on {len(calibration)} training images")
+        proto = quantize_for_cpu(proto, CalibrationReader(calibration, spec))
+    return proto
+
+
+def write_unmeasured(run: RunFolder, target: Path) -> None:
+    """Write the FP32 file of a run without comparing it: for evaluation, which measures everything itself."""
+    spec = describe(run, run.split(), "fp32")
+    proto = build_graph(run, spec, [])
+    with atomic_path(target) as temporary:
+        _write(proto, spec, temporary)
+
+
+def measure(run: RunFolder, path: Path, samples: Sequence[Sample], part: str) -> Parity:
+    """Compare a model file on the CPU provider with the trained weights in torch."""
+    classifier = Classifier(path, device="cpu")
+    return compare(
+        torch_probabilities(run, samples),
+        runtime_probabilities(classifier, samples),
+        labels_of(samples),
+        CLASSES,
+        split=part,
+        provider=classifier.provider,
+    )
+
+
+def _photographs(
+    samples: Sequence[Sample], split: Split, precision: str, seed: int
+) -> tuple[list[Sample], list[Sample], str]:
+    """Choose calibration and comparison photographs; never from the test split."""
+    training, validation = split.select(samples, "train"), split.select(samples, "validation")
+    calibration = choose(training, CALIBRATION_IMAGES, seed) if precision == "int8" else []
+    if validation:
+        return calibration, validation, "validation"
+    # The paper's protocol has no validation set: training photographs that calibrated nothing stand in.
+    used = {sample.image_id for sample in calibration}
+    rest = [sample for sample in training if sample.image_id not in used]
+    return calibration, choose(rest, _STAND_INS, seed), "training"
+
+
+def describe(run: RunFolder, split: Split, precision: str) -> ModelSpec:
+    """Make the description of a run's model file, without parity."""
+    record, config = run.record(), run.config()
+    kind = fusion_class(config.fusion)
+    settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
+    return ModelSpec(
+        classes=CLASSES,
+        class_names=CLASS_NAMES,
+        fusion=config.fusion,
+        precision=precision,
+        target="cpu" if precision == "int8" else "any",
+        image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
+        clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),
+        weights_sha256=run.weights_sha256(),
+        training={
+            "data": Path(config.data).name,
+            "protocol": config.protocol,
+            "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
+            "split_sha256": record["split_sha256"],
+            "settings": settings,
+        },
+        metrics=_metrics(run),
+        licence=LICENCE,
+        intended_use=INTENDED_USE,
+        versions={
+            "dermedge": __version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _metrics(run: RunFolder) -> dict[str, Any]:
+    """Figures of the trained weights, where the run was evaluated before the export."""
+    if not run.metrics_file.is_file():
+        return {}
+    record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
+    return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
+
+
+def _limits_record(limits: Limits) -> dict[str, float]:
+    return {"agreement": limits.agreement, "balanced_accuracy_drop": limits.balanced_accuracy_drop}
+
+
+def _write(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+    proto.producer_name, proto.producer_version = "dermedge", __version__
+    path.write_bytes(proto.SerializeToString())

@@ -1,0 +1,120 @@
+"""Trained network -> ONNX graph with the inputs and outputs of the model file's contract.
+
+Covered: division by 255, imputation, scaling and one-hot encoding inside the graph; a dynamic batch; half precision of
+the image branch. Not covered: INT8 (`quantize`) and the description (`pipeline`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx
+import torch
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.errors import DermedgeError
+from torch import Tensor, nn
+
+from dermedge.models.classifier import FusedClassifier, pool
+
+from .fold import fold
+
+OPSET = 20
+MAX_BATCH = 1024
+
+
+class ContractModule(nn.Module):
+    """The network behind the inputs of a model file; `half` runs the convolutions in float16."""
+
+    def __init__(self, model: FusedClassifier, *, half: bool) -> None:
+        super().__init__()
+        self.model = fold(model)
+        self.trunk_dtype = torch.float16 if half else torch.float32
+        if self.model.trunk is not None:
+            self.model.trunk.to(self.trunk_dtype)
+
+    def forward(
+        self, image: Tensor | None = None, numeric: Tensor | None = None, categorical: Tensor | None = None
+    ) -> Tensor:
+        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc] to probabilities float32 [B, classes]."""
+        pooled, clinical = None, None
+        if self.model.trunk is not None:
+            assert image is not None
+            # The cast comes first: TensorRT refuses to transpose uint8.
+            scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
+            pooled = pool(self.model.trunk(scaled.to(self.trunk_dtype)).to(torch.float32))
+        if self.model.encoder is not None:
+            clinical = self.model.encoder(numeric, categorical)
+        return torch.softmax(self.model.head(pooled, clinical), dim=1)
+
+
+def example_inputs(model: FusedClassifier, schema: ClinicalSchema, image_size: int) -> dict[str, Tensor]:
+    """Inputs that the graph is traced with; two rows, because a batch of one would become a constant."""
+    inputs: dict[str, Tensor] = {}
+    if model.trunk is not None:
+        inputs["image"] = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+    if model.encoder is not None:
+        if schema.numeric:
+            inputs["numeric"] = torch.full((2, len(schema.numeric)), torch.nan)
+        if schema.categorical:
+            inputs["categorical"] = torch.full((2, len(schema.categorical)), -1, dtype=torch.int32)
+    return inputs
+
+
+def to_onnx(model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, half: bool = False) -> onnx.ModelProto:
+    """Export the network, without description.
+
+    :param half: store and compute the image branch in float16; everything after the pooling stays in float32.
+    :raises DermedgeError: the exporter fails.
+    """
+    module = ContractModule(model, half=half).eval()
+    inputs = example_inputs(model, schema, image_size)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    try:
+        # The exporter prints its progress; standard output belongs to results.
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                (),
+                kwargs=inputs,
+                dynamo=True,
+                external_data=False,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=["probabilities"],
+                dynamic_shapes={name: {0: batch} for name in inputs},
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise DermedgeError(f"torch could not export the network: {str(error).splitlines()[0]}") from error
+    assert program is not None
+    proto = program.model_proto
+    _strip(proto)
+    return proto
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Take out the exporter's traces (source lines of this machine), a third of a megabyte of nothing."""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = ""
+    for item in (*proto.graph.node, *proto.graph.initializer, *proto.graph.value_info, *proto.graph.input):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    del proto.graph.value_info[:]

@@ -1,0 +1,129 @@
+"""Clinical fields: their schema, and a patient's values -> the two arrays the model reads.
+
+Covered: range checks, vocabularies with the nearest match in the message, unknown as a value of its own.
+Not covered: imputation, scaling and one-hot encoding; those are in the model's graph, fitted on its training split.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputRejected
+
+ClinicalValue: TypeAlias = float | str | None
+"""A number for a numeric field, a word of the vocabulary for a categorical one, None for unknown."""
+
+UNKNOWN_WORDS = frozenset({"", "unknown", "nan", "na", "none"})
+UNKNOWN_CATEGORY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class NumericField:
+    """One number, such as the age."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+
+    def parse(self, value: ClinicalValue) -> float:
+        """Give the value in `unit`, or NaN for unknown.
+
+        :raises InputRejected: no number, not finite, or outside `minimum` to `maximum`.
+        """
+        if value is None or (isinstance(value, str) and value.strip().lower() in UNKNOWN_WORDS):
+            return math.nan
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not self.minimum <= number <= self.maximum:
+            raise InputRejected(
+                f"{self.name} must be a number from {self.minimum:g} to {self.maximum:g} {self.unit}, got {value}."
+                " Leave it out if it is unknown."
+            )
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalField:
+    """One word of a fixed vocabulary, such as the site of the lesion."""
+
+    name: str
+    vocabulary: tuple[str, ...]
+
+    def parse(self, value: ClinicalValue) -> int:
+        """Give the index into `vocabulary`, or -1 for unknown.
+
+        :raises InputRejected: a word outside the vocabulary; the message lists it and names the nearest.
+        """
+        if value is None:
+            return UNKNOWN_CATEGORY
+        word = str(value).strip().lower().replace("_", " ")
+        known = [entry.replace("_", " ") for entry in self.vocabulary]
+        if word in known:
+            return known.index(word)
+        if word in UNKNOWN_WORDS:
+            return UNKNOWN_CATEGORY
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+        hint = f" Did you mean '{self.vocabulary[known.index(near[0])]}'?" if near else ""
+        raise InputRejected(
+            f"{self.name} '{value}' is not in the vocabulary: {', '.join(self.vocabulary)}.{hint}"
+            " Leave it out if it is unknown."
+        )
+
+
+ClinicalField: TypeAlias = NumericField | CategoricalField
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicalSchema:
+    """The clinical fields a model reads; the order of the fields is the order of the columns."""
+
+    numeric: tuple[NumericField, ...] = ()
+    categorical: tuple[CategoricalField, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all fields, numeric first."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def fields(self) -> tuple[ClinicalField, ...]:
+        """All fields, numeric first."""
+        return (*self.numeric, *self.categorical)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the F encoded features: each number, then one per word of each vocabulary."""
+        words = (f"{field.name}={word}" for field in self.categorical for word in field.vocabulary)
+        return (*(field.name for field in self.numeric), *words)
+
+    def encode(self, patients: Iterable[Mapping[str, ClinicalValue]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Turn patients into the model's inputs.
+
+        :return: numeric float32 [B, Nn] with NaN for unknown, categorical int32 [B, Nc] with -1 for unknown.
+        :raises InputRejected: a field the schema lacks, or a value `parse` rejects.
+        """
+        rows = list(patients)
+        for row in rows:
+            self._check_names(row)
+        numeric = [[field.parse(row.get(field.name)) for field in self.numeric] for row in rows]
+        categorical = [[field.parse(row.get(field.name)) for field in self.categorical] for row in rows]
+        return (
+            np.asarray(numeric, dtype=np.float32).reshape(len(rows), len(self.numeric)),
+            np.asarray(categorical, dtype=np.int32).reshape(len(rows), len(self.categorical)),
+        )
+
+    def _check_names(self, row: Mapping[str, ClinicalValue]) -> None:
+        for name in row:
+            if name not in self.names:
+                known = f"it reads {', '.join(self.names)}" if self.names else "it reads the image alone"
+                raise InputRejected(f"This model has no clinical field '{name}'; {known}.")

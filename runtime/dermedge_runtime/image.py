@@ -1,0 +1,149 @@
+"""Any picture a clinic has -> uint8 RGB of the model's size (Pillow and numpy only); training uses it too.
+
+Covered: JPEG (baseline, progressive, CMYK, greyscale, MPO), PNG (palette, alpha, 16 bit), WebP, TIFF, BMP; EXIF
+orientation; transparency (laid on white); 16-bit grey (its upper 8 bits); a cap on the number of pixels.
+Not covered: colour profiles (ignored, here as in training), hair removal, judging whether the picture shows skin.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import InputRejected
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8]
+"""What `load_image` reads: a path, encoded bytes, an open binary file, a Pillow image, or uint8 [H, W, 3] or [H, W]."""
+
+MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP")
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def describe(source: ImageSource | None) -> str:
+    """Name a picture in messages and results: its path, or what kind of object it is."""
+    if source is None:
+        return "<no image>"
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, bytes):
+        return f"<{len(source)} bytes>"
+    name = getattr(source, "name", None) or getattr(source, "filename", None)
+    return str(name) if name else f"<{type(source).__name__}>"
+
+
+def load_image(source: ImageSource, size: int, resample: str = "bilinear") -> NDArray[np.uint8]:
+    """Read one picture as the model sees it.
+
+    :param source: see `ImageSource`.
+    :param size: height and width in pixels; the whole frame is squashed to it (paper, section 3.2.3).
+    :param resample: a key of `RESAMPLING`; Pillow's filters average over the source pixels when they shrink.
+    :return: uint8 [size, size, 3], RGB.
+    :raises InputRejected: missing, empty, truncated, unreadable or over `MAX_PIXELS`.
+    """
+    image = upright_rgb(source)
+    if image.size != (size, size):
+        image = image.resize((size, size), RESAMPLING[resample])
+    return np.asarray(image, dtype=np.uint8)
+
+
+def upright_rgb(source: ImageSource) -> Image.Image:
+    """Read one picture in its own size as upright RGB.
+
+    :raises InputRejected: as `load_image`.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    name = describe(source)
+    with _open(source, name) as image:
+        _check_pixels(image.size, name)
+        return _to_rgb(image, name)
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
+    if array.dtype != np.uint8 or not (grey or colour) or array.size == 0:
+        raise InputRejected(
+            "An image array must be uint8 of shape [height, width, 3] or [height, width],"
+            f" got {array.dtype} {list(array.shape)}."
+        )
+    _check_pixels((array.shape[1], array.shape[0]), "<array>")
+    return Image.fromarray(array).convert("RGB")
+
+
+@contextmanager
+def _open(source: str | os.PathLike[str] | bytes | IO[bytes] | Image.Image, name: str) -> Iterator[Image.Image]:
+    """Open an encoded picture; every way in which Pillow can fail, then or later, becomes one `InputRejected`."""
+    try:
+        if isinstance(source, Image.Image):
+            yield source
+            return
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        if isinstance(stream, str | os.PathLike) and not Path(stream).is_file():
+            found = "it is a folder" if Path(stream).is_dir() else "there is no such file"
+            raise InputRejected(f"Cannot read the image {name}: {found}.")
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on; the cap of this module decides instead.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(stream, formats=FORMATS)
+        with opened:
+            yield opened
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, None) from error
+    except UnidentifiedImageError as error:
+        raise InputRejected(
+            f"Cannot read {name}: its content is no picture of a known format ({', '.join(FORMATS)})."
+        ) from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+        raise InputRejected(f"Cannot read the image {name}: {_reason(error)}. Is the file complete?") from error
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")
+
+
+def _check_pixels(size: tuple[int, int], name: str) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(name, size)
+
+
+def _too_large(name: str, size: tuple[int, int] | None) -> InputRejected:
+    found = f"is {size[0]} x {size[1]} pixels" if size else "claims several hundred million pixels"
+    return InputRejected(
+        f"The image {name} {found}, over the limit of {MAX_PIXELS // 1_000_000} megapixels (a decompression bomb?)."
+        " Reduce it first."
+    )
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    image.load()
+    if image.getexif().get(0x0112, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise InputRejected(
+            f"The image {name} has 32 bits per pixel, whose range is unknown. Save it with 8 or 16 bits."
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(background, image).convert("RGB")
+    return image.convert("RGB")
