@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader
 
 from dermedge.data.ham10000 import Sample
 
-CALIBRATION_IMAGES = 256
+CALIBRATION_IMAGES = 128
 _BATCH = 8
 
 
@@ -32,15 +32,26 @@ def choose(training: Sequence[Sample], count: int, seed: int) -> list[Sample]:
 
 
 class CalibrationReader(CalibrationDataReader):  # type: ignore[misc]
-    """Feed photographs, prepared by the runtime's own preprocessing, to ONNX Runtime's calibrator."""
+    """Feed photographs, prepared by the runtime's own preprocessing, to ONNX Runtime's calibrator.
+
+    The calibrator keeps every activation of a range of batches in memory; `set_range` lets it go batch by batch.
+    """
 
     def __init__(self, samples: Sequence[Sample], spec: ModelSpec) -> None:
         self._spec = spec
-        self._batches = iter([samples[start : start + _BATCH] for start in range(0, len(samples), _BATCH)])
+        self._batches = [samples[start : start + _BATCH] for start in range(0, len(samples), _BATCH)]
+        self._pending = iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Give only these batches next."""
+        self._pending = iter(self._batches[start_index:end_index])
 
     def get_next(self) -> dict[str, Any] | None:
         """Give the inputs of the next batch, or None after the last."""
-        batch = next(self._batches, None)
+        batch = next(self._pending, None)
         return None if batch is None else model_inputs(batch, self._spec)
 
 

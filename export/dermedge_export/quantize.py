@@ -8,6 +8,7 @@ float16. Not covered: the flavour for TensorRT, mixed precision by sensitivity.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def quantize_for_cpu(proto: onnx.ModelProto, reader: CalibrationDataReader) -> o
     """
     trunk = _trunk_nodes(proto)
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _quiet(), contextlib.redirect_stdout(io.StringIO()):
         target = Path(folder) / "int8.onnx"
         quantize_static(
             proto,
@@ -41,7 +42,10 @@ def quantize_for_cpu(proto: onnx.ModelProto, reader: CalibrationDataReader) -> o
             per_channel=True,
             op_types_to_quantize=operators,
             nodes_to_quantize=trunk or None,
-            calibrate_method=CalibrationMethod.MinMax,
+            # Min-max lets single outliers stretch every range: on HAM10000 its class agreement was 97.6 %, that of this
+            # percentile 99.7 %, of entropy 98.3 % (benchmarks/LOG.md).
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": 99.99, "CalibStridedMinMax": 1},
         )
         quantized = onnx.load(target)
     store_matrices_in_half(quantized)

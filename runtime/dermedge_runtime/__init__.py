@@ -1,8 +1,14 @@
 """Run dermedge models with numpy, Pillow and ONNX Runtime, nothing else."""
 
-from .classifier import Classifier
-from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
-from .prediction import Prediction, Rejection
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .classifier import Classifier
+    from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
+    from .prediction import Prediction, Rejection
 
 __all__ = [
     "Classifier",
@@ -14,3 +20,12 @@ __all__ = [
     "Rejection",
     "UsageError",
 ]
+
+_MODULE_OF = {"Classifier": "classifier", "Prediction": "prediction", "Rejection": "prediction"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the errors alone must not cost the import of numpy and Pillow."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULE_OF.get(name, 'errors')}", __name__), name)
