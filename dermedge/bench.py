@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.clinical import ClinicalValue
 from dermedge_runtime.devices import usable_cpus

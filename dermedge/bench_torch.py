@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.image import load_image
 from dermedge_runtime.spec import ImageSpec, ModelSpec
-from numpy.typing import NDArray
 
 from .data.ham10000 import CLASS_NAMES, CLASSES
 from .data.splits import schema_of

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.files import atomic_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
+
+from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.files import atomic_path
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from . import __version__
@@ -107,6 +108,21 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
 @click.option("--weight-decay", default=0.0, show_default=True, type=click.FloatRange(0))
 @click.option("--per-class", default=6000, show_default=True, type=click.IntRange(1), help="Draws per class and epoch.")
 @click.option("--dropout", default=0.2, show_default=True, type=click.FloatRange(0, 1, max_open=True))
+@click.option(
+    "--balance",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="1: draw every class alike; 0: as frequent as in the data.",
+)
+@click.option(
+    "--hide-clinical",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Probability that a known clinical value is hidden.",
+)
+@click.option("--colour", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Colour jitter.")
 @click.option("--schedule", default="constant", show_default=True, type=click.Choice(["constant", "cosine"]))
 @click.option(
     "--ema",

@@ -24,7 +24,11 @@ class TrainConfig:
     learning_rate: float = 0.001
     weight_decay: float = 0.0
     per_class: int = 6000
-    """Draws per class and epoch."""
+    """Draws per class and epoch, on average over the classes."""
+    balance: float = 1.0
+    """1: draws every class alike, as the paper; 0: as frequent as in the data (frequency to the power 1 - balance)."""
+    hide_clinical: float = 0.0
+    """Probability that a known clinical value is hidden in training; not in the paper."""
     dropout: float = 0.2
     schedule: str = "constant"
     """constant, or cosine: from `learning_rate` to 0 over all epochs, after one warm-up epoch."""

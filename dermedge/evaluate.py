@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from dermedge_runtime import Classifier, Rejection
 from dermedge_runtime.errors import InputRejected
-from numpy.typing import NDArray
 
 from .checkpoint import load_weights
 from .data.batches import LesionData
@@ -43,7 +44,7 @@ def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
 def torch_probabilities(run: RunFolder, samples: Sequence[Sample]) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; float32 [N, classes]."""
     config = run.config()
-    data = LesionData.load(samples, schema_of(config.protocol), config.image_size, config.resample)
+    data = LesionData.load(samples, schema_of(config.protocol), config)
     logits = predict_logits(trained_model(run), data, torch.device("cpu"))
     probabilities: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
     return probabilities

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
-from .data.augment import augment
+from .data.augment import augment, hide_clinical
 from .data.batches import LesionData, balanced_epoch
 from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
 from .data.splits import Split, schema_of
@@ -42,7 +43,13 @@ def start_run(config: TrainConfig, split: Split, run: RunFolder) -> None:
 def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
     """Turn command-line options into settings; what is not among them is taken from `base` or the defaults."""
     record = (base or TrainConfig(data="")).to_record()
-    names = {"flips": "flips", "rotation": "rotation_degrees", "scaling": "scaling", "noise": "noise"}
+    names = {
+        "flips": "flips",
+        "rotation": "rotation_degrees",
+        "scaling": "scaling",
+        "noise": "noise",
+        "colour": "colour",
+    }
     for name, value in options.items():
         if name in names:
             record["augmentation"][names[name]] = value
@@ -120,7 +127,7 @@ class Trainer:
         self.device = torch_device(config.device)
         split, schema = run.split(), schema_of(config.protocol)
         parts = [split.select(samples, name) for name in ("train", "validation")]
-        self.data, self.validation = (LesionData.load(p, schema, config.image_size, config.resample) for p in parts)
+        self.data, self.validation = (LesionData.load(part, schema, config) for part in parts)
         torch.manual_seed(config.seed)
         self.model = build_model(config)
         if self.model.encoder is not None:
@@ -144,7 +151,7 @@ class Trainer:
         started = time.perf_counter()
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
         rng = np.random.default_rng((self.config.seed, epoch))
-        order = balanced_epoch(self.data.labels, self.config.per_class, rng)
+        order = balanced_epoch(self.data.labels, self.config.per_class, rng, self.config.balance)
         loss, accuracy = self._train(order, epoch)
         trained = time.perf_counter() - started
         row: dict[str, Any] = {
@@ -174,9 +181,10 @@ class Trainer:
         batches = self.data.batches(order, size, self.device)
         for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
             self._set_learning_rate(epoch + step / steps)
-            image = augment(batch.image, self.config.augmentation) if self.model.trunk is not None else None
+            image = None if batch.image is None else augment(batch.image, self.config.augmentation)
+            clinical = hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical)
             with self._autocast():
-                logits = self.model(image, batch.numeric, batch.categorical)
+                logits = self.model(image, *clinical)
                 loss = functional.cross_entropy(logits, batch.label)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

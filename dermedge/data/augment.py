@@ -1,7 +1,7 @@
 """Augmentation of a whole batch in torch, on whatever device it lies (paper, section 3.2.2).
 
 Covered: horizontal and vertical flips, rotation and scaling (one bilinear resampling with mirrored borders), pixel
-noise. Replication and undersampling are the sampler's (`batches.balanced_epoch`).
+noise, colour; hiding of clinical values. Replication and undersampling are the sampler's (`batches.balanced_epoch`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Augmentation:
     """Factor drawn log-uniformly from [1 / (1 + scaling), 1 + scaling]."""
     noise: float = 0.02
     """Standard deviation of Gaussian pixel noise, in units of the [0, 1] intensity range."""
+    colour: float = 0.0
+    """Brightness, contrast and the gain of each channel are drawn from [1 - colour, 1 + colour]; not in the paper."""
 
 
 def augment(images: Tensor, settings: Augmentation) -> Tensor:
@@ -37,10 +39,21 @@ def augment(images: Tensor, settings: Augmentation) -> Tensor:
     if theta is not None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         images = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if settings.colour:
+        images = _jitter_colour(images, settings.colour)
     if settings.noise:
         images = torch.randn_like(images).mul_(settings.noise).add_(images)
     # Resampling leaves the channels-last format, which the convolutions need for their speed.
     return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _jitter_colour(images: Tensor, strength: float) -> Tensor:
+    batch, device = images.shape[0], images.device
+    draw = 1 + strength * (2 * torch.rand(5, batch, 1, 1, 1, device=device) - 1)
+    brightness, contrast = draw[0], draw[1]
+    gain = draw[2:].squeeze(2).transpose(0, 1).reshape(batch, 3, 1, 1)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) * contrast + mean * brightness) * gain
 
 
 def _affine(batch: int, settings: Augmentation, device: torch.device) -> Tensor | None:
@@ -56,3 +69,18 @@ def _affine(batch: int, settings: Augmentation, device: torch.device) -> Tensor 
     cosine, sine, zero = zoom * angle.cos(), zoom * angle.sin(), torch.zeros_like(angle)
     rows = (cosine * signs[0], -sine * signs[1], zero, sine * signs[0], cosine * signs[1], zero)
     return torch.stack(rows, dim=1).view(batch, 2, 3)
+
+
+def hide_clinical(numeric: Tensor, categorical: Tensor, probability: float) -> tuple[Tensor, Tensor]:
+    """Make each known value of each patient unknown with this probability.
+
+    A rare class has few patients, and age, sex and site together nearly name them: without this the network learns them
+    by heart. It also meets in training the unknown values that it must live with in use.
+
+    :return: numeric with more NaN, categorical with more -1.
+    """
+    if not probability:
+        return numeric, categorical
+    hidden = torch.rand(numeric.shape, device=numeric.device) < probability
+    hidden_words = torch.rand(categorical.shape, device=categorical.device) < probability
+    return numeric.masked_fill(hidden, torch.nan), categorical.masked_fill(hidden_words, -1)

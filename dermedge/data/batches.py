@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from dermedge_runtime.clinical import ClinicalSchema
 from numpy.typing import NDArray
 from torch import Tensor
+
+from dermedge.config import TrainConfig
+from dermedge.models.fusion import fusion_class
+from dermedge_runtime.clinical import ClinicalSchema
 
 from .ham10000 import Sample
 from .pixel_cache import load_pixels
@@ -19,8 +22,8 @@ from .pixel_cache import load_pixels
 class Batch:
     """Tensors of B photographs on one device."""
 
-    image: Tensor
-    """float32 [B, 3, H, W] in [0, 1], channels-last in memory."""
+    image: Tensor | None
+    """float32 [B, 3, H, W] in [0, 1], channels-last in memory; None where no picture is read."""
     numeric: Tensor
     """float32 [B, Nn]; NaN = unknown."""
     categorical: Tensor
@@ -33,22 +36,25 @@ class Batch:
 class LesionData:
     """One part of a data set, ready to be drawn from."""
 
-    pixels: NDArray[np.uint8]
-    """uint8 [N, H, W, 3], usually memory-mapped."""
+    pixels: NDArray[np.uint8] | None
+    """uint8 [N, H, W, 3], usually memory-mapped; None where no picture is read."""
     numeric: NDArray[np.float32]
     categorical: NDArray[np.int32]
     labels: NDArray[np.int64]
 
     @classmethod
-    def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, size: int, resample: str) -> LesionData:
-        """Decode (or find decoded) the pictures of `samples` and encode their clinical values.
+    def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig) -> LesionData:
+        """Decode (or find decoded) the pictures of `samples`, if the fusion reads any; encode their clinical values.
 
         :raises InputRejected: a picture that cannot be read.
         """
         known = [{name: s.clinical[name] for name in schema.names if name in s.clinical} for s in samples]
         numeric, categorical = schema.encode(known)
         labels = np.array([sample.label for sample in samples], dtype=np.int64)
-        return cls(load_pixels([s.path for s in samples], size, resample), numeric, categorical, labels)
+        pixels = None
+        if fusion_class(config.fusion).uses_image:
+            pixels = load_pixels([sample.path for sample in samples], config.image_size, config.resample)
+        return cls(pixels, numeric, categorical, labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,26 +63,37 @@ class LesionData:
         """Give the photographs `order`, `size` at a time; the last batch may be smaller."""
         for start in range(0, len(order), size):
             picked = order[start : start + size]
-            raw = torch.from_numpy(self.pixels[picked]).to(device, non_blocking=True)
-            # [B, H, W, 3] in memory is [B, 3, H, W] in the channels-last format: permuting copies nothing.
             yield Batch(
-                image=raw.permute(0, 3, 1, 2).to(torch.float32).div_(255),
+                image=None if self.pixels is None else _to_float(self.pixels[picked], device),
                 numeric=torch.from_numpy(self.numeric[picked]).to(device),
                 categorical=torch.from_numpy(self.categorical[picked]).to(device),
                 label=torch.from_numpy(self.labels[picked]).to(device),
             )
 
 
-def balanced_epoch(labels: NDArray[np.int64], per_class: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw `per_class` photographs of every class present, shuffled.
+def _to_float(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    raw = torch.from_numpy(pixels).to(device, non_blocking=True)
+    # [B, H, W, 3] in memory is [B, 3, H, W] in the channels-last format: permuting copies nothing.
+    return raw.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
-    A class with more is undersampled without repetition; a class with fewer is repeated whole, then topped up.
 
-    :return: int64 indices [classes * per_class].
+def balanced_epoch(
+    labels: NDArray[np.int64], per_class: int, rng: np.random.Generator, balance: float = 1.0
+) -> NDArray[np.int64]:
+    """Draw `per_class` photographs of every class present, on average over the classes, shuffled.
+
+    A class with more than its draws is undersampled without repetition; one with fewer is repeated whole, then topped
+    up.
+
+    :param balance: 1 draws every class alike; less draws it in proportion to its frequency to the power 1 - balance.
+    :return: int64 indices [classes * per_class], but for rounding where `balance` is not 1.
     """
+    present, counts = np.unique(labels, return_counts=True)
+    shares = counts ** (1.0 - balance)
+    draws = np.maximum(1, np.rint(per_class * len(present) * shares / shares.sum())).astype(int)
     drawn: list[NDArray[np.int64]] = []
-    for label in np.unique(labels):
+    for label, count in zip(present, draws, strict=True):
         own = np.flatnonzero(labels == label)
-        repeats = -(-per_class // len(own))
-        drawn.append(np.concatenate([rng.permutation(own) for _ in range(repeats)])[:per_class])
+        repeats = -(-count // len(own))
+        drawn.append(np.concatenate([rng.permutation(own) for _ in range(repeats)])[:count])
     return rng.permutation(np.concatenate(drawn))

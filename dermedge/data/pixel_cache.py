@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.files import atomic_path, cache_folder, write_text
-from dermedge_runtime.image import load_image
 from numpy.typing import NDArray
 
 from dermedge.progress import progress
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import atomic_path, cache_folder, write_text
+from dermedge_runtime.image import load_image
 
 _FORMAT = "1"
 _In = TypeVar("_In")

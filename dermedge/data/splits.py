@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sklearn.model_selection import train_test_split
+
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import write_text
-from sklearn.model_selection import train_test_split
 
 from .ham10000 import CLASSES, Sample, clinical_schema
 

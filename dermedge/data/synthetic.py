@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dermedge_runtime.files import write_text
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from dermedge_runtime.files import write_text
 
 from .ham10000 import CLASSES, SITES
 

@@ -7,8 +7,9 @@ alone, the convolutions never.
 from __future__ import annotations
 
 import torch
-from dermedge_runtime.clinical import ClinicalSchema
 from torch import Tensor, nn
+
+from dermedge_runtime.clinical import ClinicalSchema
 
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .dermiresnet import DermiResNet, ImageHead

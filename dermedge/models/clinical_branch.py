@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from dermedge_runtime.clinical import ClinicalSchema
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from dermedge_runtime.clinical import ClinicalSchema
 
 CLINICAL_FEATURES = 256
 _HIDDEN = 128

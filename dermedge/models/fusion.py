@@ -11,8 +11,9 @@ import math
 from typing import ClassVar
 
 import torch
-from dermedge_runtime.errors import UsageError
 from torch import Tensor, nn
+
+from dermedge_runtime.errors import UsageError
 
 from .clinical_branch import CLINICAL_FEATURES
 from .dermiresnet import IMAGE_FEATURES

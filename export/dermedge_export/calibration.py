@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from dermedge_runtime.image import load_image
-from dermedge_runtime.spec import ModelSpec
 from onnxruntime.quantization import CalibrationDataReader
 
 from dermedge.data.ham10000 import Sample
+from dermedge_runtime.image import load_image
+from dermedge_runtime.spec import ModelSpec
 
 CALIBRATION_IMAGES = 128
 _BATCH = 8

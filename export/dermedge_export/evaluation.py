@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime import Classifier
-from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.files import write_json
-
 from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.metrics import score
 from dermedge.model_store import models_of
 from dermedge.plots import confusion_plot, history_plot, roc_plot
 from dermedge.run_folder import RunFolder
+from dermedge_runtime import Classifier
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import write_json
 
 from .pipeline import write_unmeasured
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from dermedge_runtime.errors import DermedgeError
 from numpy.typing import NDArray
 
 from dermedge.metrics import balanced_accuracy
+from dermedge_runtime.errors import DermedgeError
 
 _MELANOMA = "mel"
 

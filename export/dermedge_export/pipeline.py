@@ -16,10 +16,6 @@ from typing import Any
 import onnx
 import onnxruntime
 import torch
-from dermedge_runtime import Classifier
-from dermedge_runtime.clinical import ClinicalSchema
-from dermedge_runtime.files import atomic_path
-from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
 from dermedge import __version__
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, Sample
@@ -27,6 +23,10 @@ from dermedge.data.splits import Split, schema_of
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities, trained_model
 from dermedge.models.fusion import fusion_class
 from dermedge.run_folder import RunFolder
+from dermedge_runtime import Classifier
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.files import atomic_path
+from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
 from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
 from .half import store_matrices_in_half

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import onnx
 import torch
-from dermedge_runtime.clinical import ClinicalSchema
-from dermedge_runtime.errors import DermedgeError
 from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.errors import DermedgeError
 
 from .fold import fold
 
