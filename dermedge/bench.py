@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.clinical import ClinicalValue
 from dermedge_runtime.devices import usable_cpus
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
 from dermedge_runtime.image import load_image
@@ -36,7 +35,7 @@ from .run_folder import RunFolder
 _WARM_UP = 3
 _PAUSE_S = 0.005
 """Between turns: ONNX Runtime's threads spin for a moment after a run and would slow the next contender."""
-PATIENT: dict[str, ClinicalValue] = {"age": 55.0, "sex": "male", "site": "back"}
+PATIENT: dict[str, Any] = {"age": 55.0, "sex": "male", "site": "back"}
 _PACKAGES = ("dermedge", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch")
 
 
@@ -133,7 +132,7 @@ def _contender(name: str, classifier: Classifier, picture: Path) -> Contender:
     )
 
 
-def _patient(spec: ModelSpec) -> dict[str, ClinicalValue]:
+def _patient(spec: ModelSpec) -> dict[str, Any]:
     return {name: value for name, value in PATIENT.items() if name in spec.clinical.names}
 
 

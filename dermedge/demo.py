@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dermedge_export.evaluation import evaluate_run
 from dermedge_export.pipeline import PRECISIONS, export_model
@@ -54,7 +55,8 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     log("4/5 infer one image of the test split")
     sample = split.select(samples, "test")[0]
     classifier = Classifier(models / "cross_attention-int8.onnx", "cpu")
-    show("\n" + prediction_text(classifier.predict(sample.path, **sample.clinical), classifier.spec) + "\n")
+    patient: dict[str, Any] = {name: sample.clinical.get(name) for name in classifier.spec.clinical.names}
+    show("\n" + prediction_text(classifier.predict(sample.path, **patient), classifier.spec) + "\n")
     log("5/5 bench")
     record = benchmark([report.path for report in reports], ("cpu",), (1,), run_path=run.path, rounds=20, log=log)
     write_json(folder / "bench.json", record)

@@ -29,7 +29,7 @@ SITES = (
     "abdomen", "acral", "back", "chest", "ear", "face", "foot", "genital", "hand",
     "lower extremity", "neck", "scalp", "trunk", "upper extremity",
 )  # fmt: skip
-AGE = NumericField("age", "years", 0, 120)
+AGE = NumericField("age", "years", 0.0, 120.0)
 SEX = CategoricalField("sex", ("female", "male"))
 SITE = CategoricalField("site", SITES)
 DX_TYPE = CategoricalField("dx_type", ("confocal", "consensus", "follow_up", "histo"))

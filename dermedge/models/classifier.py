@@ -33,8 +33,18 @@ class Head(nn.Module):
 
     def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map float [B, 512] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
-        x = None if self.image is None else self.image(pooled)
-        y = None if self.clinical is None else self.clinical(clinical)
+        return self.classify(self.image_features(pooled), self.clinical_features(clinical))
+
+    def image_features(self, pooled: Tensor | None) -> Tensor | None:
+        """Map float [..., 512] to the image vector x, float [..., 512]; None where it is not read."""
+        return None if self.image is None else self.image(pooled)
+
+    def clinical_features(self, clinical: Tensor | None) -> Tensor | None:
+        """Map encoded values float [..., F] to the clinical vector y, float [..., 256]; None where it is not read."""
+        return None if self.clinical is None else self.clinical(clinical)
+
+    def classify(self, x: Tensor | None, y: Tensor | None) -> Tensor:
+        """Fuse and classify; leading dimensions broadcast, float [..., 512] and [..., 256] to [..., classes]."""
         logits: Tensor = self.classifier(self.fusion(x, y))
         return logits
 

@@ -22,7 +22,11 @@ _TOKEN = 32
 
 
 class Fusion(nn.Module):
-    """Base of all fusions; `forward(x, y)` maps float [B, 512] and float [B, 256] to float [B, features]."""
+    """Base of all fusions; `forward(x, y)` maps float [..., 512] and float [..., 256] to float [..., features].
+
+    The leading dimensions broadcast: an explanation fuses one x with many y, and what depends on x alone must then be
+    computed once.
+    """
 
     uses_image: ClassVar[bool] = True
     uses_clinical: ClassVar[bool] = True
@@ -69,12 +73,11 @@ class CrossAttention(Fusion):
         self.value = nn.Linear(_TOKEN, _TOKEN, bias=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Map float [B, 512] and float [B, 256] to float [B, 512]."""
-        image = x.reshape(-1, IMAGE_FEATURES // _TOKEN, _TOKEN)
-        clinical = y.reshape(-1, CLINICAL_FEATURES // _TOKEN, _TOKEN)
-        scores = self.query(image) @ self.key(clinical).transpose(1, 2) / math.sqrt(_TOKEN)
-        attended = image + torch.softmax(scores, dim=-1) @ self.value(clinical)
-        fused: Tensor = attended.reshape(-1, IMAGE_FEATURES)
+        """Map float [..., 512] and float [..., 256] to float [..., 512]."""
+        image = x.reshape(*x.shape[:-1], IMAGE_FEATURES // _TOKEN, _TOKEN)
+        clinical = y.reshape(*y.shape[:-1], CLINICAL_FEATURES // _TOKEN, _TOKEN)
+        scores = self.query(image) @ self.key(clinical).transpose(-1, -2) / math.sqrt(_TOKEN)
+        fused: Tensor = (image + torch.softmax(scores, dim=-1) @ self.value(clinical)).flatten(-2)
         return fused
 
 

@@ -67,4 +67,6 @@ def model_inputs(samples: Sequence[Sample], spec: ModelSpec) -> dict[str, Any]:
         inputs["numeric"] = numeric
     if spec.clinical.categorical:
         inputs["categorical"] = categorical
+    if spec.explains:
+        inputs["target"] = np.full(len(samples), -1, dtype=np.int32)
     return inputs

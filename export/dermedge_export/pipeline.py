@@ -32,7 +32,7 @@ from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
 from .half import store_matrices_in_half
 from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare
 from .quantize import quantize_for_cpu
-from .to_onnx import to_onnx
+from .to_onnx import output_names, to_onnx
 
 _STAND_INS = 1000
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -68,6 +68,7 @@ def export_model(
     precision: str,
     target: Path,
     *,
+    explain: bool = True,
     limits: Limits | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> ExportReport:
@@ -75,13 +76,14 @@ def export_model(
 
     :param samples: the data set the run was trained on.
     :param precision: one of `PRECISIONS`.
+    :param explain: with the explanation outputs.
     :param limits: by default `DEFAULT_LIMITS` of the precision.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
     :raises DermedgeError: no run, no weights, or the exporter fails.
     """
     limits = limits or DEFAULT_LIMITS[precision]
     split = run.split()
-    spec = describe(run, split, precision)
+    spec = describe(run, split, precision, explain=explain)
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
     proto = build_graph(run, spec, calibration, log)
     with atomic_path(target) as temporary:
@@ -108,7 +110,8 @@ def build_graph(
     config = run.config()
     log("trace the network")
     schema = schema_of(config.protocol)
-    proto = to_onnx(trained_model(run), schema, config.image_size, half=spec.precision == "fp16")
+    half = spec.precision == "fp16"
+    proto = to_onnx(trained_model(run), schema, config.image_size, half=half, explain=spec.explains)
     if spec.precision == "fp16":
         store_matrices_in_half(proto)
     elif spec.precision == "int8":
@@ -152,7 +155,7 @@ def _photographs(
     return calibration, choose(rest, _STAND_INS, seed), "training"
 
 
-def describe(run: RunFolder, split: Split, precision: str) -> ModelSpec:
+def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True) -> ModelSpec:
     """Make the description of a run's model file, without parity."""
     record, config = run.record(), run.config()
     kind = fusion_class(config.fusion)
@@ -162,6 +165,7 @@ def describe(run: RunFolder, split: Split, precision: str) -> ModelSpec:
         class_names=CLASS_NAMES,
         fusion=config.fusion,
         precision=precision,
+        outputs=output_names(kind, explain=explain),
         target="cpu" if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
         clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),

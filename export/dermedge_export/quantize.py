@@ -54,11 +54,13 @@ def quantize_for_cpu(proto: onnx.ModelProto, reader: CalibrationDataReader) -> o
 
 
 def _trunk_nodes(proto: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that the pooled feature map depends on: the ancestors of the last convolution's consumers."""
-    producer = {output: node for node in proto.graph.node for output in node.output}
-    pooling = next((node for node in proto.graph.node if node.op_type == "ReduceMean"), None)
-    if pooling is None:
+    """Names of the nodes that the pooled map depends on: the ancestors of the first mean after a convolution."""
+    nodes = list(proto.graph.node)
+    first = next((index for index, node in enumerate(nodes) if node.op_type == "Conv"), None)
+    if first is None:
         return []
+    producer = {output: node for node in nodes for output in node.output}
+    pooling = next(node for node in nodes[first:] if node.op_type == "ReduceMean")
     names: set[str] = set()
     pending = [producer[name] for name in pooling.input if name in producer]
     while pending:
@@ -66,7 +68,7 @@ def _trunk_nodes(proto: onnx.ModelProto) -> list[str]:
         if node.name not in names:
             names.add(node.name)
             pending += [producer[name] for name in node.input if name in producer]
-    return [node.name for node in proto.graph.node if node.name in names and node.op_type in _TRUNK_OPERATORS]
+    return [node.name for node in nodes if node.name in names and node.op_type in _TRUNK_OPERATORS]
 
 
 def _drop_unused_domains(proto: onnx.ModelProto) -> None:

@@ -1,7 +1,7 @@
 """Trained network -> ONNX graph with the inputs and outputs of the model file's contract.
 
-Covered: division by 255, imputation, scaling and one-hot encoding inside the graph; a dynamic batch; half precision of
-the image branch. Not covered: INT8 (`quantize`) and the description (`pipeline`).
+Covered: division by 255, imputation, scaling, one-hot encoding and explanations inside the graph; a dynamic batch; half
+precision of the image branch. Not covered: INT8 (`quantize`) and the description (`pipeline`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
+from dermedge.models.fusion import Fusion
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import DermedgeError
 
+from .explain_graph import TracedHead, heatmap, relevance
 from .fold import fold
 
 OPSET = 20
@@ -27,31 +29,66 @@ MAX_BATCH = 1024
 
 
 class ContractModule(nn.Module):
-    """The network behind the inputs of a model file; `half` runs the convolutions in float16."""
+    """The network behind the inputs and outputs of a model file; `half` runs the convolutions in float16."""
 
-    def __init__(self, model: FusedClassifier, *, half: bool) -> None:
+    def __init__(self, model: FusedClassifier, *, half: bool, explain: bool) -> None:
         super().__init__()
         self.model = fold(model)
+        self.explained = TracedHead(self.model.head, n_features(model)) if explain else None
         self.trunk_dtype = torch.float16 if half else torch.float32
         if self.model.trunk is not None:
             self.model.trunk.to(self.trunk_dtype)
 
     def forward(
-        self, image: Tensor | None = None, numeric: Tensor | None = None, categorical: Tensor | None = None
-    ) -> Tensor:
-        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc] to probabilities float32 [B, classes]."""
-        pooled, clinical = None, None
+        self,
+        image: Tensor | None = None,
+        numeric: Tensor | None = None,
+        categorical: Tensor | None = None,
+        target: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc], int32 [B] to the outputs by name."""
+        feature_map, pooled, clinical = None, None, None
         if self.model.trunk is not None:
             assert image is not None
             # The cast comes first: TensorRT refuses to transpose uint8.
             scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-            pooled = pool(self.model.trunk(scaled.to(self.trunk_dtype)).to(torch.float32))
+            feature_map = self.model.trunk(scaled.to(self.trunk_dtype)).to(torch.float32)
+            pooled = pool(feature_map)
         if self.model.encoder is not None:
             clinical = self.model.encoder(numeric, categorical)
-        return torch.softmax(self.model.head(pooled, clinical), dim=1)
+        if self.explained is None:
+            return {"probabilities": torch.softmax(self.model.head(pooled, clinical), dim=1)}
+        logits, gradient, attribution = self.explained(pooled, clinical, target)
+        outputs = {"probabilities": torch.softmax(logits, dim=1)}
+        if feature_map is not None and gradient is not None:
+            outputs["heatmap"] = heatmap(feature_map, gradient)
+        if attribution is not None:
+            outputs |= {"relevance": relevance(attribution), "attribution": attribution}
+        return outputs
 
 
-def example_inputs(model: FusedClassifier, schema: ClinicalSchema, image_size: int) -> dict[str, Tensor]:
+def n_features(model: FusedClassifier) -> int:
+    """Length F of the encoded clinical vector; 0 for a model that reads none."""
+    if model.head.clinical is None:
+        return 0
+    first = model.head.clinical[0]
+    assert isinstance(first, nn.Linear)
+    return first.in_features
+
+
+def output_names(fusion: Fusion | type[Fusion], *, explain: bool) -> tuple[str, ...]:
+    """Names of the graph's outputs, in their order."""
+    names = ["probabilities"]
+    if explain and fusion.uses_image:
+        names += ["heatmap"]
+    if explain and fusion.uses_clinical:
+        names += ["relevance", "attribution"]
+    return tuple(names)
+
+
+def example_inputs(
+    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, explain: bool
+) -> dict[str, Tensor]:
     """Inputs that the graph is traced with; two rows, because a batch of one would become a constant."""
     inputs: dict[str, Tensor] = {}
     if model.trunk is not None:
@@ -61,17 +98,22 @@ def example_inputs(model: FusedClassifier, schema: ClinicalSchema, image_size: i
             inputs["numeric"] = torch.full((2, len(schema.numeric)), torch.nan)
         if schema.categorical:
             inputs["categorical"] = torch.full((2, len(schema.categorical)), -1, dtype=torch.int32)
+    if explain:
+        inputs["target"] = torch.full((2,), -1, dtype=torch.int32)
     return inputs
 
 
-def to_onnx(model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, half: bool = False) -> onnx.ModelProto:
+def to_onnx(
+    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, half: bool = False, explain: bool = True
+) -> onnx.ModelProto:
     """Export the network, without description.
 
     :param half: store and compute the image branch in float16; everything after the pooling stays in float32.
+    :param explain: with the outputs heatmap, relevance and attribution, and the input target.
     :raises DermedgeError: the exporter fails.
     """
-    module = ContractModule(model, half=half).eval()
-    inputs = example_inputs(model, schema, image_size)
+    module = ContractModule(model, half=half, explain=explain).eval()
+    inputs = example_inputs(model, schema, image_size, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         # The exporter prints its progress; standard output belongs to results.
@@ -85,7 +127,7 @@ def to_onnx(model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, 
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(inputs),
-                output_names=["probabilities"],
+                output_names=output_names(model.head.fusion, explain=explain),
                 dynamic_shapes={name: {0: batch} for name in inputs},
             )
     except torch.onnx.errors.OnnxExporterError as error:

@@ -34,16 +34,18 @@ class NumericField:
     maximum: float
 
     def parse(self, value: ClinicalValue) -> float:
-        """Give the value in `unit`, or NaN for unknown.
+        """Give the value in `unit`, or NaN for unknown, which NaN itself is too, as in tables.
 
-        :raises InputRejected: no number, not finite, or outside `minimum` to `maximum`.
+        :raises InputRejected: no number, or outside `minimum` to `maximum`.
         """
         if value is None or (isinstance(value, str) and value.strip().lower() in UNKNOWN_WORDS):
             return math.nan
         try:
             number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
+        except (TypeError, ValueError, OverflowError):
+            number = math.inf
+        if math.isnan(number):
+            return number
         if not self.minimum <= number <= self.maximum:
             raise InputRejected(
                 f"{self.name} must be a number from {self.minimum:g} to {self.maximum:g} {self.unit}, got {value}."
@@ -67,7 +69,7 @@ class CategoricalField:
         if value is None:
             return UNKNOWN_CATEGORY
         word = str(value).strip().lower().replace("_", " ")
-        known = [entry.replace("_", " ") for entry in self.vocabulary]
+        known = [entry.strip().lower().replace("_", " ") for entry in self.vocabulary]
         if word in known:
             return known.index(word)
         if word in UNKNOWN_WORDS:

@@ -29,14 +29,16 @@ class Provider:
     """Extra of the distribution that installs it."""
     plugin: str | None = None
     """Module that carries the provider's library; None: built into the onnxruntime wheel."""
+    drives: str = ""
+    """Hardware that a plugin offers itself for."""
 
 
 PROVIDERS = {
     provider.device: provider
     for provider in (
-        Provider("rtx", "NvTensorRTRTXExecutionProvider", "rtx", "onnxruntime_ep_nv_tensorrt_rtx"),
+        Provider("rtx", "NvTensorRTRTXExecutionProvider", "rtx", "onnxruntime_ep_nv_tensorrt_rtx", "NVIDIA RTX cards"),
         Provider("cuda", "CUDAExecutionProvider", "cuda"),
-        Provider("openvino", "OpenVINOExecutionProvider", "openvino", "onnxruntime_ep_openvino"),
+        Provider("openvino", "OpenVINOExecutionProvider", "openvino", "onnxruntime_ep_openvino", "Intel hardware"),
         Provider("cpu", "CPUExecutionProvider", "cpu"),
     )
 }
@@ -44,6 +46,7 @@ DEVICES = ("auto", *PROVIDERS)
 # OpenVINO is left out: compiling for it takes longer than a hundred predictions save (benchmarks/LOG.md).
 _AUTO = ("rtx", "cuda", "cpu")
 _registered: set[str] = set()
+_MEND = "Check the driver and its libraries, or pass --device cpu."
 
 
 def import_onnxruntime() -> ModuleType:
@@ -102,7 +105,9 @@ def _open(content: bytes, source: str, provider: Provider, threads: int | None) 
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         if provider.device == "cpu":
             raise ModelFileError(f"ONNX Runtime cannot load {source}: {_first_line(error)}") from error
-        raise DeviceUnavailable(f"{provider.device} was requested, but did not start: {_first_line(error)}") from error
+        raise DeviceUnavailable(
+            f"{provider.device} was requested, but did not start: {_first_line(error)}. {_MEND}"
+        ) from error
     if provider.name not in session.get_providers()[:1]:
         raise DeviceUnavailable(
             f"{provider.device} was requested, but ONNX Runtime started with"
@@ -121,14 +126,17 @@ def _plugin_devices(ort: ModuleType, provider: Provider) -> Sequence[Any]:
             ort.register_execution_provider_library(provider.name, import_module(provider.plugin).get_library_path())
         except Exception as error:  # as above
             raise DeviceUnavailable(
-                f"{provider.device} was requested, but its plugin did not load: {_first_line(error)}"
+                f"{provider.device} was requested, but its plugin did not load: {_first_line(error)}. {_MEND}"
             ) from error
         _registered.add(provider.name)
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
     if provider.device == "openvino":
         devices = [device for device in devices if device.ep_metadata.get("ov_device", "CPU") == "CPU"]
     if not devices:
-        raise DeviceUnavailable(f"{provider.device} was requested, but its plugin finds no device it can drive here.")
+        raise DeviceUnavailable(
+            f"{provider.device} was requested, but its plugin finds no device it can drive here:"
+            f" it drives {provider.drives}. {_MEND}"
+        )
     return devices
 
 

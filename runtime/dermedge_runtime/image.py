@@ -25,7 +25,7 @@ ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Imag
 """What `load_image` reads: a path, encoded bytes, an open binary file, a Pillow image, or uint8 [H, W, 3] or [H, W]."""
 
 MAX_PIXELS = 100_000_000
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # the JPEG reader also takes MPO, which many cameras write
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -55,7 +55,11 @@ def load_image(source: ImageSource, size: int, resample: str = "bilinear") -> ND
     :return: uint8 [size, size, 3], RGB.
     :raises InputRejected: missing, empty, truncated, unreadable or over `MAX_PIXELS`.
     """
-    image = upright_rgb(source)
+    return squash(upright_rgb(source), size, resample)
+
+
+def squash(image: Image.Image, size: int, resample: str) -> NDArray[np.uint8]:
+    """Squash an RGB picture to the model's size; uint8 [size, size, 3]."""
     if image.size != (size, size):
         image = image.resize((size, size), RESAMPLING[resample])
     return np.asarray(image, dtype=np.uint8)
@@ -108,7 +112,7 @@ def _open(source: str | os.PathLike[str] | bytes | IO[bytes] | Image.Image, name
         raise InputRejected(
             f"Cannot read {name}: its content is no picture of a known format ({', '.join(FORMATS)})."
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError, AssertionError) as error:
         raise InputRejected(f"Cannot read the image {name}: {_reason(error)}. Is the file complete?") from error
 
 
@@ -118,6 +122,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_pixels(size: tuple[int, int], name: str) -> None:
+    if 0 in size:
+        raise InputRejected(f"The image {name} is {size[0]} x {size[1]} pixels, so there is nothing to see.")
     if size[0] * size[1] > MAX_PIXELS:
         raise _too_large(name, size)
 

@@ -28,8 +28,9 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     path = Path(path)
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ModelFileError(f"The model file {path} cannot be read: {reason}.") from error
     findings = scan(content, path.name)
     text = findings.metadata.get(METADATA_KEY)
     if text is None:

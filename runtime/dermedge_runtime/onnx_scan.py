@@ -149,6 +149,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     position, end = 0, len(message)
     while position < end:
         key, position = _varint(message, position)
+        if key >> 32:  # protobuf drops the high bits, so the field would be another one for ONNX Runtime
+            raise _Malformed("a field number is out of range")
         number, kind = key >> 3, key & 7
         if number == 0:
             raise _Malformed("field number 0")

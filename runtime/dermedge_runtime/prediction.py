@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import DermedgeError
+from .explanation import Explanation, enlarge, overlay
+from .image import ImageSource, upright_rgb
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says about one photograph and patient."""
+    """What the model says about one photograph and patient, and why."""
 
     label: str
     """Code of the most probable class."""
@@ -23,10 +31,42 @@ class Prediction:
     """Device that really ran: cpu, openvino, cuda or rtx."""
     provider: str
     """ONNX Runtime's name of it."""
+    explanation: Explanation | None = field(default=None, repr=False, compare=False)
+    """None for a file that was exported without explanations."""
+    picture: ImageSource | None = field(default=None, repr=False, compare=False)
+    """The picture as it was given; None for a model that reads none."""
+    size: tuple[int, int] | None = field(default=None, repr=False, compare=False)
+    """Width and height of the upright picture, in pixels."""
 
-    def to_record(self) -> dict[str, Any]:
-        """Give a JSON-ready dictionary."""
-        return {
+    @property
+    def heatmap(self) -> NDArray[np.float32] | None:
+        """Grad-CAM at the upright picture's own size, float32 [height, width] in [0, 1]; None where there is none."""
+        if self.explanation is None or self.explanation.grid is None or self.size is None:
+            return None
+        return enlarge(self.explanation.grid, *self.size)
+
+    @property
+    def relevance(self) -> Mapping[str, float] | None:
+        """Relevance by encoded clinical feature, in [0, 1]; None where there is none."""
+        return None if self.explanation is None else self.explanation.relevance
+
+    @property
+    def relevance_by_field(self) -> Mapping[str, float] | None:
+        """`relevance` summed over the features of each field; None where there is none."""
+        return None if self.explanation is None else self.explanation.relevance_by_field
+
+    def overlay(self) -> Image.Image:
+        """Lay the heat map over the upright picture at its own size, RGB, with a colour bar beside it.
+
+        :raises DermedgeError: there is no heat map.
+        """
+        if self.explanation is None or self.explanation.grid is None or self.picture is None:
+            raise DermedgeError(f"{self.model} gave no heat map for {self.source}.")
+        return overlay(upright_rgb(self.picture), self.explanation.grid)
+
+    def to_record(self, *, explain: bool = False) -> dict[str, Any]:
+        """Give a JSON-ready dictionary; with `explain` also the heat map, as a grid, and the relevance."""
+        record: dict[str, Any] = {
             "source": self.source,
             "label": self.label,
             "probabilities": dict(self.probabilities),
@@ -34,6 +74,9 @@ class Prediction:
             "device": self.device,
             "provider": self.provider,
         }
+        if explain and self.explanation is not None:
+            record["explanation"] = self.explanation.to_record()
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +86,6 @@ class Rejection:
     source: str
     reason: str
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self, *, explain: bool = False) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
         return {"source": self.source, "error": self.reason}

@@ -48,6 +48,8 @@ class ModelSpec:
     """None: the model reads no picture."""
     clinical: ClinicalSchema
     """Empty: the model reads no clinical field."""
+    outputs: tuple[str, ...] = ("probabilities",)
+    """Names of the graph's outputs: of heatmap, relevance and attribution those that the model can give."""
     target: str = "any"
     """any, cpu or rtx: the devices for which an INT8 file was quantised."""
     weights_sha256: str = ""
@@ -66,6 +68,21 @@ class ModelSpec:
             raise ValueError(f"classes must be two or more different codes, found {list(self.classes)}")
         if self.image is None and not self.clinical.names:
             raise ValueError("the model reads neither an image nor a clinical field")
+
+    @property
+    def array_inputs(self) -> tuple[str, ...]:
+        """Of the inputs image, numeric and categorical those that the model reads."""
+        present = {
+            "image": self.image is not None,
+            "numeric": bool(self.clinical.numeric),
+            "categorical": bool(self.clinical.categorical),
+        }
+        return tuple(name for name, read in present.items() if read)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the file was exported with explanations."""
+        return len(self.outputs) > 1
 
     def to_json(self) -> str:
         """Give canonical JSON: sorted keys, no spaces, ASCII."""
@@ -90,7 +107,7 @@ class ModelSpec:
                     " Export the model again, or install the version that made it."
                 )
             return cls._from_record(record)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
             raise ModelFileError(
                 f"{source}: its dermedge description is damaged ({detail}). Export it again."
@@ -116,6 +133,7 @@ class ModelSpec:
                     for f in clinical["categorical"]
                 ),
             ),
+            outputs=tuple(str(name) for name in record["outputs"]),
             target=str(record["target"]),
             weights_sha256=str(record["weights_sha256"]),
             training=dict(record["training"]),

@@ -1,0 +1,129 @@
+"""Grad-CAM and integrated gradients as a graph of forward operations (paper, sections 4.5.1 and 4.5.3).
+
+The image branch ends in global average pooling, so both explanations need gradients of the head alone, a small function
+of the pooled map p and the encoded clinical vector e. That function is written with `torch.autograd.grad` inside it and
+traced once with symbolic shapes, its parameters as arguments; what comes out is an ordinary graph that exports.
+
+- Grad-CAM (section 4.5.1): with p = mean(A), dy/dA_ij = (dy/dp) / Z at every pixel, so alpha_k = (dy/dp_k) / Z.
+- Integrated gradients (equation 15): 50 steps from the zero baseline, the image features held fixed. All steps run as
+  one batch, and what depends on the image alone is computed once.
+
+Selection of the class is a product with a one-hot vector: the gradient of a gather is a scatter, which TensorRT rejects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from dermedge.models.classifier import Head
+from dermedge.models.dermiresnet import STAGE_CHANNELS
+
+STEPS = 50
+_SMALLEST_SCALE = 1e-12
+_TRACE_BATCH = 3
+
+
+class ExplainedHead(nn.Module):
+    """A head that also gives the gradients of the chosen class's score."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(
+        self, pooled: Tensor | None, clinical: Tensor | None, target: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Score and differentiate.
+
+        :param pooled: float32 [B, 512].
+        :param clinical: float32 [B, F], encoded.
+        :param target: int32 [B], the class to explain; -1 for the predicted one.
+        :return: logits float32 [B, classes]; d score / d pooled float32 [B, 512]; signed integrated gradients float32
+            [B, F]. A modality that is not read gives None.
+        """
+        x = None if pooled is None else self.head.image_features(pooled)
+        y = None if clinical is None else self.head.clinical_features(clinical)
+        logits = self.head.classify(x, y)
+        chosen = _one_hot(logits, target)
+        gradient = None
+        if pooled is not None:
+            (gradient,) = torch.autograd.grad((logits * chosen).sum(), pooled, retain_graph=True)
+        return logits, gradient, None if clinical is None else self._integrate(x, clinical, chosen)
+
+    def _integrate(self, x: Tensor | None, clinical: Tensor, chosen: Tensor) -> Tensor:
+        fractions = torch.arange(1, STEPS + 1, dtype=torch.float32, device=clinical.device) / STEPS
+        path = (fractions[None, :, None] * clinical.detach()[:, None, :]).requires_grad_()  # [B, S, F]
+        fixed = None if x is None else x.detach()[:, None, :]  # [B, 1, 512] broadcasts over the steps
+        logits = self.head.classify(fixed, self.head.clinical_features(path))
+        (gradients,) = torch.autograd.grad((logits * chosen[:, None, :]).sum(), path)
+        return clinical * gradients.mean(dim=1)
+
+
+def _one_hot(logits: Tensor, target: Tensor) -> Tensor:
+    classes = torch.arange(logits.shape[1], dtype=torch.int32, device=logits.device)
+    chosen = torch.where(target < 0, logits.argmax(dim=1).to(torch.int32), target)
+    return (chosen[:, None] == classes).to(torch.float32)
+
+
+class TracedHead(nn.Module):
+    """`ExplainedHead` as a traced graph, which `torch.export` takes like any other module."""
+
+    def __init__(self, head: Head, n_features: int) -> None:
+        super().__init__()
+        explained = ExplainedHead(head)
+        self._names = [name for name, _ in explained.named_parameters()]
+        self._parameters_of = explained
+        self.reads_image, self.reads_clinical = head.image is not None, head.clinical is not None
+
+        def run(parameters: list[Tensor], pooled: Tensor, clinical: Tensor, target: Tensor) -> Any:
+            given = dict(zip(self._names, parameters, strict=True))
+            arguments = (
+                pooled.detach().requires_grad_() if self.reads_image else None,
+                clinical if self.reads_clinical else None,
+                target,
+            )
+            return functional_call(explained, given, arguments)
+
+        # The parameters are arguments: as constants inside the function they break tracing with symbolic shapes.
+        examples = (
+            [parameter.detach() for parameter in explained.parameters()],
+            torch.randn(_TRACE_BATCH, STAGE_CHANNELS[-1]),
+            torch.randn(_TRACE_BATCH, n_features),
+            torch.full((_TRACE_BATCH,), -1, dtype=torch.int32),
+        )
+        self._graph = make_fx(run, tracing_mode="symbolic")(*examples)
+
+    def forward(
+        self, pooled: Tensor | None, clinical: Tensor | None, target: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Compute what `ExplainedHead` computes."""
+        given = dict(self._parameters_of.named_parameters())
+        # The graph has a slot for both modalities; one that the head does not read is never looked at.
+        filler = target.to(torch.float32)[:, None]
+        result: tuple[Tensor, Tensor | None, Tensor | None] = self._graph(
+            [given[name] for name in self._names],
+            filler if pooled is None else pooled,
+            filler if clinical is None else clinical,
+            target,
+        )
+        return result
+
+
+def heatmap(feature_map: Tensor, gradient: Tensor) -> Tensor:
+    """Grad-CAM: ReLU of the weighted sum of the channels, scaled to [0, 1]; float32 [B, C, h, w] to [B, h, w]."""
+    weights = gradient / (feature_map.shape[2] * feature_map.shape[3])
+    return _scale(torch.relu((feature_map * weights[:, :, None, None]).sum(dim=1)), (1, 2))
+
+
+def relevance(attribution: Tensor) -> Tensor:
+    """Absolute attributions scaled to [0, 1] (section 4.5.3); float32 [B, F] to [B, F]."""
+    return _scale(attribution.abs(), (1,))
+
+
+def _scale(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    return values / values.amax(dim=dims, keepdim=True).clamp_min(_SMALLEST_SCALE)

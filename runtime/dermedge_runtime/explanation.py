@@ -1,0 +1,108 @@
+"""Why a model decided as it did: the heat map over the picture and the relevance of the clinical values.
+
+The numbers are outputs of the model's graph (Grad-CAM and integrated gradients, paper, section 4.5); here they get
+names, the picture's own size, and colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+# Matplotlib's inferno (CC0) at 17 points: perceptually uniform, dark to bright, readable in grey.
+_INFERNO = np.array(
+    [
+        (0, 0, 4), (11, 7, 36), (33, 12, 74), (61, 9, 101), (87, 16, 110), (113, 25, 110), (138, 34, 106),
+        (163, 44, 97), (188, 55, 84), (210, 70, 68), (228, 90, 49), (241, 115, 29), (249, 142, 9), (252, 172, 17),
+        (249, 203, 53), (242, 234, 105), (252, 255, 164),
+    ],
+    dtype=np.float64,
+)  # fmt: skip
+_OPACITY = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What spoke for one class."""
+
+    target: str
+    """Code of the class that is explained."""
+    grid: NDArray[np.float32] | None
+    """Grad-CAM at the network's own resolution, float32 [h, w] in [0, 1]; None for a model that reads no image."""
+    relevance: Mapping[str, float] | None
+    """By encoded feature, absolute integrated gradients scaled to [0, 1]; None where no clinical field is read."""
+    attribution: Mapping[str, float] | None
+    """By encoded feature, signed integrated gradients in units of the class score."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Give a JSON-ready dictionary."""
+        return {
+            "target": self.target,
+            "heatmap": None if self.grid is None else self.grid.tolist(),
+            "relevance": None if self.relevance is None else dict(self.relevance),
+            "relevance_by_field": self.relevance_by_field,
+            "attribution": None if self.attribution is None else dict(self.attribution),
+        }
+
+    @property
+    def relevance_by_field(self) -> dict[str, float] | None:
+        """`relevance` summed over the features of each field."""
+        if self.relevance is None:
+            return None
+        fields: dict[str, float] = {}
+        for feature, value in self.relevance.items():
+            name = feature.partition("=")[0]
+            fields[name] = fields.get(name, 0.0) + value
+        return fields
+
+
+def enlarge(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Enlarge a heat map to a picture's size by bilinear interpolation; float32 [h, w] to [height, width]."""
+    image = Image.fromarray(grid.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.float32).clip(0, 1)
+
+
+def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colour values in [0, 1]; float32 [...] to uint8 [..., 3]."""
+    points = np.linspace(0, 1, len(_INFERNO))
+    channels = [np.interp(values, points, _INFERNO[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def overlay(picture: Image.Image, grid: NDArray[np.float32]) -> Image.Image:
+    """Lay a heat map over a picture, with a bar that tells the colours.
+
+    :param picture: upright RGB, any size.
+    :param grid: float32 [h, w] in [0, 1].
+    :return: RGB, as high as the picture and wider by the bar.
+    """
+    width, height = picture.size
+    heat = enlarge(grid, width, height)
+    # Where nothing speaks for the class the picture stays as it is.
+    opacity = (_OPACITY * np.sqrt(heat))[..., None]
+    mixed = np.asarray(picture, dtype=np.float32) * (1 - opacity) + colours(heat) * opacity
+    bar = _bar(height)
+    result = Image.new("RGB", (width + bar.width, height), "white")
+    result.paste(Image.fromarray(mixed.round().astype(np.uint8)), (0, 0))
+    result.paste(bar, (width, 0))
+    return result
+
+
+def _bar(height: int) -> Image.Image:
+    thick = max(4, height // 25)
+    text_size = max(9, height // 28)
+    margin = text_size
+    strip = Image.new("RGB", (thick + 3 * text_size, height), "white")
+    length = max(1, height - 2 * margin)
+    ramp = colours(np.linspace(1, 0, length, dtype=np.float32))[:, None, :].repeat(thick, axis=1)
+    strip.paste(Image.fromarray(ramp), (thick // 2, margin))
+    draw = ImageDraw.Draw(strip)
+    for value in (0.0, 0.5, 1.0):
+        y = margin + (1 - value) * length
+        draw.text((2 * thick, y), f"{value:g}", fill="black", anchor="lm", font_size=text_size)
+    return strip

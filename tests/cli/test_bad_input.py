@@ -1,0 +1,121 @@
+"""Every kind of bad input gets one sentence, its exit code, no traceback, and leaves nothing half written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def _rejected(done, code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["infer", "--age", "abc"], ["abc"]),
+        (["infer", "--nonsense"], ["--nonsense"]),
+        (["infer", "--field", "age"], ["NAME=VALUE"]),
+        (["nonsense"], ["nonsense"]),
+        (["export", "--fp16", "--int8"], ["--fp16 and --int8 exclude each other"]),
+        (["train", "--epochs", "0"], ["epochs"]),
+        (["train", "--resume", "--overwrite"], ["exclude each other"]),
+        (["train", "--fusion", "cross_atention"], ["cross_atention", "image_only", "Did you mean cross_attention?"]),
+        (["bench", "x.onnx", "--batch", "1,x"], ["--batch"]),
+        (["bench", "x.onnx", "--devices", "gpu"], ["gpu", "openvino"]),
+        (["bench"], ["MODELS"]),
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_are_2(cli, arguments: list[str], words: list[str]) -> None:
+    _rejected(cli(*arguments), 2, *words)
+
+
+def test_settings_that_differ_on_resume_are_2(cli, models: Path) -> None:
+    _rejected(cli("train", "--resume", "--epochs", 9, "--noise", 0.5), 2, "epochs 2 -> 9", "noise")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train"], ["No data folder", "doi:10.7910/DVN/DBW86T", "dermedge demo"]),
+        (["train", "--data", "missing"], ["missing", "does not exist", "doi:10.7910/DVN/DBW86T"]),
+        (["train", "--data", "."], ["holds no HAM10000_metadata.csv"]),
+        (["infer", "missing.jpg"], ["missing.jpg", "no such file"]),
+        (["infer"], ["reads an image"]),
+        (["infer", "PICTURE", "--age", "200"], ["age", "200", "0 to 120"]),
+        (["infer", "PICTURE", "--age", "inf"], ["age", "inf"]),
+        (["infer", "PICTURE", "--site", "bakc"], ["bakc", "lower extremity", "Did you mean 'back'?"]),
+        (["infer", "PICTURE", "--field", "dx_type=histo"], ["dx_type", "age, sex, site"]),
+    ],
+    ids=" ".join,
+)
+def test_rejected_input_is_3(cli, models: Path, picture: Path, arguments: list[str], words: list[str]) -> None:
+    _rejected(cli(*(picture if text == "PICTURE" else text for text in arguments)), 3, *words)
+
+
+def test_empty_data_folder_is_3(cli, tmp_path: Path) -> None:
+    _rejected(cli("train", "--data", tmp_path), 3, "holds no HAM10000_metadata.csv")
+
+
+def test_absent_images_are_counted_and_named(cli, synthetic_data: Path, tmp_path: Path) -> None:
+    shutil.copy(synthetic_data / "HAM10000_metadata.csv", tmp_path)
+    done = cli("train", "--data", tmp_path)
+    total = len((tmp_path / "HAM10000_metadata.csv").read_text().splitlines()) - 1
+    _rejected(done, 3, f"{total} of the {total} images", "SYN_0000000, SYN_0000001", "SYN_0000004", "and others")
+    assert "SYN_0000005" not in done.stderr
+
+
+def test_unknown_diagnosis_is_3(cli, tmp_path: Path) -> None:
+    (tmp_path / "HAM10000_metadata.csv").write_text(
+        "lesion_id,image_id,dx,dx_type,age,sex,localization\nL1,I1,wart,histo,50,male,back\n"
+    )
+    _rejected(cli("train", "--data", tmp_path), 3, "line 2", "wart", "akiec, bcc")
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "truncated", "bomb"])
+def test_unreadable_pictures_are_3(cli, models: Path, picture: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"{kind}.jpg"
+    if kind == "bomb":
+        Image.new("1", (11_000, 11_000)).save(path, format="PNG")
+    else:
+        path.write_bytes({"empty": b"", "text": b"not a picture", "truncated": picture.read_bytes()[:1000]}[kind])
+    words = {"bomb": "100 megapixels", "truncated": "complete", "empty": "no picture", "text": "no picture"}
+    _rejected(cli("infer", path), 3, str(path), words[kind])
+
+
+def test_broken_model_files_are_4(cli, models: Path, picture: Path, tmp_path: Path) -> None:
+    good = (models / "cross_attention-int8.onnx").read_bytes()
+    for name, content in {"empty": b"", "text": b"hello world", "truncated": good[: len(good) // 2]}.items():
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(content)
+        _rejected(cli("infer", picture, "--model", path), 4, f"{name}.onnx")
+        _rejected(cli("inspect", path), 4, f"{name}.onnx")
+    _rejected(cli("infer", picture, "--model", tmp_path / "none.onnx"), 4, "none.onnx", "No such file")
+
+
+def test_no_exported_model_is_4(cli, picture: Path, tmp_path: Path) -> None:
+    _rejected(cli("infer", picture, cwd=tmp_path), 4, "no exported model", "dermedge export", "--model")
+
+
+@pytest.mark.parametrize("device", ["cuda", "rtx"])
+def test_absent_devices_are_5(cli, models: Path, picture: Path, device: str) -> None:
+    done = cli("infer", picture, "--device", device)
+    if done.returncode == 0:
+        pytest.skip(f"this machine has a working {device}")
+    _rejected(done, 5, f"{device} was requested", "--device cpu")
+
+
+def test_export_and_evaluate_before_training_are_1(cli, tmp_path: Path) -> None:
+    for command in ("export", "evaluate"):
+        _rejected(cli(command, cwd=tmp_path), 1, "no training run", "dermedge train")
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_earlier_run_is_never_overwritten_unasked(cli, models: Path, synthetic_data: Path) -> None:
+    _rejected(cli("train", "--data", synthetic_data), 1, "holds a run already", "--resume", "--overwrite")

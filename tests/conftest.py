@@ -1,0 +1,56 @@
+"""Fixtures of all tests: generated data, one tiny trained run, the real data where it is there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Set before torch is imported: on tensors this small, threads only wait for each other (seconds on a busy machine).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+REAL_DATA = Path("..", "shared", "data", "ham10000")  # seen from the repository's root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the pixel cache of the tests out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DERMEDGE_CACHE", os.fspath(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with 28 lesions (4 per class) on 42 pictures. Read only: copy it before changing it."""
+    from dermedge.data.synthetic import write_dataset
+
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_dataset(folder, lesions_per_class=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_run(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The RunFolder of cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
+    from dermedge.config import TrainConfig
+    from dermedge.data.ham10000 import read_samples
+    from dermedge.data.splits import make_split
+    from dermedge.run_folder import RunFolder
+    from dermedge.train import start_run, train
+
+    config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=2, per_class=8, batch_size=28)
+    samples = read_samples(synthetic_data)
+    run = RunFolder(tmp_path_factory.mktemp("runs") / config.fusion)
+    start_run(config, make_split(samples, config.protocol, config.seed), run)
+    train(config, samples, run, log=lambda line: None)
+    return run
+
+
+@pytest.fixture(scope="session")
+def ham10000() -> Path:
+    """The folder of the real data; a test that asks for it is skipped where it is absent."""
+    folder = Path(__file__).parents[1] / REAL_DATA
+    if not (folder / "HAM10000_metadata.csv").is_file():
+        pytest.skip(f"the real data is absent: no {REAL_DATA.as_posix()} beside the repository")
+    return folder

@@ -1,0 +1,30 @@
+"""Every fusion in turn, and the model files of one tiny trained run."""
+
+from pathlib import Path
+
+import pytest
+from dermedge_export.parity import Limits
+from dermedge_export.pipeline import PRECISIONS, export_model
+
+from dermedge.data.ham10000 import read_samples
+from dermedge.models.fusion import FUSIONS
+
+
+@pytest.fixture(params=list(FUSIONS))
+def fusion(request: pytest.FixtureRequest) -> str:
+    """Every fusion of the project in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Reports of the three precisions of the tiny run, by precision."""
+    folder = tmp_path_factory.mktemp("models")
+    samples = read_samples(synthetic_data)
+    loose = Limits(agreement=0, balanced_accuracy_drop=1)  # two epochs on a handful of pictures decide by a hair
+    return {
+        precision: export_model(
+            trained_run, samples, precision, folder / f"cross_attention-{precision}.onnx", limits=loose
+        )
+        for precision in PRECISIONS
+    }

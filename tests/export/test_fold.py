@@ -1,0 +1,41 @@
+"""Folding changes the work, never the answer."""
+
+import torch
+from dermedge_export.fold import fold
+from export_networks import random_classifier, random_inputs, torch_probabilities_of
+from torch import nn
+
+from dermedge.models.dermiresnet import ResidualUnit
+
+
+def test_folded_network_computes_the_same(fusion: str) -> None:
+    model = random_classifier(fusion)
+    inputs = random_inputs(3)
+    expected = torch_probabilities_of(model, inputs)
+    torch.testing.assert_close(torch_probabilities_of(fold(model), inputs), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_folding_leaves_no_normalisation_and_no_alpha() -> None:
+    folded = fold(random_classifier("cross_attention"))
+    assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert [m.alpha.item() for m in folded.modules() if isinstance(m, ResidualUnit)] == [1, 1, 1, 1]
+
+
+def test_folding_copies() -> None:
+    model = random_classifier("image_only")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fold(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_alpha_near_zero_stays_a_factor() -> None:
+    model = random_classifier("image_only")
+    unit = model.trunk.stages[1]
+    with torch.no_grad():
+        unit.alpha.fill_(1e-5)
+    inputs = random_inputs(2)
+    folded = fold(model)
+    assert folded.trunk.stages[1].alpha.item() == torch.tensor(1e-5).item()
+    torch.testing.assert_close(
+        torch_probabilities_of(folded, inputs), torch_probabilities_of(model, inputs), rtol=1e-4, atol=1e-6
+    )

@@ -1,0 +1,55 @@
+"""The gate's arithmetic, by hand."""
+
+import numpy as np
+import pytest
+from dermedge_export.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent
+
+CLASSES = ("akiec", "mel", "nv")
+LABELS = np.array([0, 1, 1, 2], dtype=np.int64)
+
+
+def _rows(*winners: int, top: float = 0.8) -> np.ndarray:
+    rows = np.full((len(winners), 3), (1 - top) / 2, dtype=np.float32)
+    rows[np.arange(len(winners)), winners] = top
+    return rows
+
+
+def _compare(reference: np.ndarray, candidate: np.ndarray):
+    return compare(reference, candidate, LABELS, CLASSES, split="validation", provider="CPUExecutionProvider")
+
+
+def test_equal_outputs_agree_wholly() -> None:
+    parity = _compare(_rows(0, 1, 2, 2), _rows(0, 1, 2, 2))
+    assert (parity.agreement, parity.largest_probability_change) == (1.0, 0.0)
+    assert parity.violations(Limits(1.0, 0.0)) == []
+
+
+def test_one_lost_melanoma_is_counted_everywhere() -> None:
+    parity = _compare(_rows(0, 1, 1, 2), _rows(0, 1, 2, 2))
+    assert parity.agreement == 0.75
+    assert (parity.melanoma_recall_reference, parity.melanoma_recall) == (1.0, 0.5)
+    assert parity.balanced_accuracy_reference - parity.balanced_accuracy == pytest.approx(0.5 / 3)
+    assert parity.largest_probability_change == pytest.approx(0.7)
+    assert parity.images == 4
+
+
+def test_violations_say_by_how_much() -> None:
+    parity = _compare(_rows(0, 1, 1, 2), _rows(0, 1, 2, 2))
+    agreement, drop = parity.violations(DEFAULT_LIMITS["int8"])
+    assert agreement == "class agreement is 75.00%, the limit is 97.00%"
+    assert drop == "balanced accuracy falls by 16.67 points, the limit is 1.00"
+
+
+def test_a_better_candidate_is_no_violation_of_the_drop() -> None:
+    parity = _compare(_rows(0, 1, 2, 2), _rows(0, 1, 1, 2))
+    assert len(parity.violations(Limits(0.5, 0.0))) == 0
+
+
+def test_default_limits() -> None:
+    assert DEFAULT_LIMITS["fp16"].agreement == 0.995
+    assert DEFAULT_LIMITS["int8"] == Limits(0.97, 0.01)
+
+
+def test_given_limits_replace_only_themselves() -> None:
+    assert limits_from_percent("int8", 98.0, None) == Limits(0.98, 0.01)
+    assert limits_from_percent("int8", None, 2.0) == Limits(0.97, 0.02)

@@ -1,0 +1,105 @@
+"""From a run to a published file: described, measured, and never half written."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from dermedge_export import pipeline
+from dermedge_export.parity import Limits, ParityError
+from dermedge_export.pipeline import export_model
+from dermedge_runtime import Classifier
+from dermedge_runtime.model_file import read_model_file
+
+from dermedge.data.ham10000 import CLASSES, read_samples
+from dermedge.evaluate import runtime_probabilities, torch_probabilities
+
+
+def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
+    for precision, report in exported.items():
+        spec = read_model_file(report.path).spec
+        assert (spec.precision, spec.fusion, spec.classes) == (precision, "cross_attention", CLASSES)
+        assert spec.target == ("cpu" if precision == "int8" else "any")
+        assert spec.weights_sha256 == trained_run.weights_sha256()
+        assert spec.training["split_sha256"] == trained_run.split().sha256
+        assert spec.parity["split"] == "validation"
+        assert spec.parity["images"] == len(trained_run.split().ids("validation"))
+        assert spec.parity["limits"] == {"agreement": 0, "balanced_accuracy_drop": 1}
+        assert "non-commercial" in spec.licence
+        assert "Research use only" in spec.intended_use
+        assert {"dermedge", "torch", "onnx", "onnxruntime"} <= set(spec.versions)
+
+
+def test_no_file_tells_where_it_was_made(exported: dict, synthetic_data: Path) -> None:
+    for report in exported.values():
+        assert str(synthetic_data).encode() not in report.path.read_bytes()
+
+
+def test_sizes_follow_the_precision(exported: dict) -> None:
+    sizes = {precision: report.bytes for precision, report in exported.items()}
+    assert sizes["fp16"] < 0.52 * sizes["fp32"]
+    assert sizes["int8"] < 0.28 * sizes["fp32"]
+
+
+def test_runtime_equals_torch_on_the_test_split(exported: dict, trained_run, synthetic_data: Path) -> None:
+    samples = trained_run.split().select(read_samples(synthetic_data), "test")
+    expected = torch_probabilities(trained_run, samples)
+    for precision, tolerance in (("fp32", 1e-4), ("fp16", 1e-2), ("int8", 0.15)):
+        found = runtime_probabilities(Classifier(exported[precision].path, "cpu"), samples)
+        np.testing.assert_allclose(found, expected, atol=tolerance, err_msg=precision)
+
+
+def test_metadata_is_canonical_json(exported: dict) -> None:
+    proto = onnx.load(exported["fp32"].path)
+    (entry,) = proto.metadata_props
+    assert entry.key == "dermedge"
+    assert entry.value == json.dumps(json.loads(entry.value), sort_keys=True, separators=(",", ":"))
+
+
+def test_over_the_limit_nothing_is_written(trained_run, synthetic_data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "models" / "m.onnx"
+    with pytest.raises(ParityError, match=r"m\.onnx was not written: class agreement is .* the limit is 110\.00%"):
+        export_model(trained_run, read_samples(synthetic_data), "fp32", target, limits=Limits(1.1, 1))
+    assert list(target.parent.iterdir()) == []
+
+
+def test_over_the_limit_the_earlier_file_stays(trained_run, synthetic_data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.onnx"
+    target.write_bytes(b"earlier")
+    with pytest.raises(ParityError):
+        export_model(trained_run, read_samples(synthetic_data), "fp32", target, limits=Limits(1.1, 1))
+    assert target.read_bytes() == b"earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_full_disk_leaves_nothing(trained_run, synthetic_data: Path, tmp_path: Path, monkeypatch) -> None:
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as stream:
+            stream.write(content[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_model(trained_run, read_samples(synthetic_data), "fp32", tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photographs_never_come_from_the_test_split(trained_run, synthetic_data: Path) -> None:
+    split, samples = trained_run.split(), read_samples(synthetic_data)
+    calibration, held_back, part = pipeline._photographs(samples, split, "int8", seed=0)
+    assert {s.image_id for s in calibration} <= set(split.ids("train"))
+    assert {s.image_id for s in held_back} == set(split.ids("validation"))
+    assert part == "validation"
+
+
+def test_without_validation_set_training_photographs_stand_in(trained_run, synthetic_data: Path) -> None:
+    split, samples = trained_run.split(), read_samples(synthetic_data)
+    rows = [(image, lesion, "train" if part == "validation" else part) for image, lesion, part in split.rows]
+    calibration, held_back, part = pipeline._photographs(samples, replace(split, rows=tuple(rows)), "int8", seed=0)
+    assert part == "training"
+    assert held_back or calibration
+    assert not {s.image_id for s in held_back} & {s.image_id for s in calibration}
+    assert not {s.image_id for s in (*held_back, *calibration)} & set(split.ids("test"))

@@ -1,0 +1,84 @@
+"""INT8 files: what is quantised, from which photographs, and how."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from dermedge_export.calibration import CalibrationReader, choose
+from dermedge_export.pipeline import build_graph, describe
+from onnx import TensorProto, numpy_helper
+
+from dermedge.data.ham10000 import Sample, read_samples
+
+
+@pytest.fixture(scope="module")
+def int8(trained_run, synthetic_data: Path) -> onnx.ModelProto:
+    split = trained_run.split()
+    calibration = split.select(read_samples(synthetic_data), "train")[:8]
+    return build_graph(trained_run, describe(trained_run, split, "int8"), calibration)
+
+
+def test_weights_are_int8_per_output_channel_and_activations_uint8(int8: onnx.ModelProto) -> None:
+    initializers = {tensor.name: tensor for tensor in int8.graph.initializer}
+    producer = {output: node for node in int8.graph.node for output in node.output}
+    convolutions = [node for node in int8.graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 17
+    for node in convolutions:
+        weight, activation = producer[node.input[1]], producer[node.input[0]]
+        assert weight.op_type == activation.op_type == "DequantizeLinear"
+        stored = initializers[weight.input[0]]
+        assert stored.data_type == TensorProto.INT8
+        assert list(initializers[weight.input[1]].dims) == [stored.dims[0]]
+        assert not numpy_helper.to_array(initializers[weight.input[2]]).any()  # symmetric
+        assert initializers[activation.input[2]].data_type == TensorProto.UINT8
+
+
+def test_everything_after_the_pooling_computes_in_float32(int8: onnx.ModelProto) -> None:
+    producer = {output: node for node in int8.graph.node for output in node.output}
+    for node in int8.graph.node:
+        if node.op_type in ("Gemm", "MatMul", "Softmax"):
+            inputs = [producer[name].op_type for name in node.input if name in producer]
+            assert "DequantizeLinear" not in inputs
+
+
+def test_only_onnx_operators(int8: onnx.ModelProto) -> None:
+    assert [(entry.domain, entry.version) for entry in int8.opset_import] == [("", 20)]
+    assert {node.domain for node in int8.graph.node} == {""}
+
+
+def _samples(counts: dict[int, int]) -> list[Sample]:
+    return [
+        Sample(f"{label}-{index}", f"L{label}-{index}", Path("x"), label, {})
+        for label, count in counts.items()
+        for index in range(count)
+    ]
+
+
+def test_classes_take_turns_until_they_run_out() -> None:
+    chosen = choose(_samples({0: 50, 1: 3, 2: 50}), 15, seed=0)
+    assert np.bincount([sample.label for sample in chosen]).tolist() == [6, 3, 6]
+    assert len({sample.image_id for sample in chosen}) == 15
+
+
+def test_choice_depends_on_the_seed_alone() -> None:
+    samples = _samples({0: 50, 1: 50})
+    assert choose(samples, 10, seed=1) == choose(samples, 10, seed=1) != choose(samples, 10, seed=2)
+
+
+def test_choice_never_repeats_when_photographs_run_out() -> None:
+    assert len(choose(_samples({0: 2, 1: 1}), 100, seed=0)) == 3
+
+
+def test_reader_gives_ranges_of_batches(trained_run, synthetic_data: Path) -> None:
+    split = trained_run.split()
+    samples = split.select(read_samples(synthetic_data), "train")[:17]
+    reader = CalibrationReader(samples, describe(trained_run, split, "int8"))
+    assert len(reader) == 3
+    sizes = []
+    while (batch := reader.get_next()) is not None:
+        sizes.append(len(batch["image"]))
+    assert sizes == [8, 8, 1]
+    reader.set_range(1, 2)
+    assert reader.get_next()["image"].shape == (8, 32, 32, 3)
+    assert reader.get_next() is None

@@ -1,0 +1,87 @@
+"""The exported graph keeps the contract of the model file and computes what torch computes."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from dermedge_export.half import store_matrices_in_half
+from dermedge_export.to_onnx import to_onnx
+from dermedge_runtime.onnx_scan import scan
+from export_networks import SIZE, random_classifier, random_inputs, torch_probabilities_of
+
+from dermedge.data.splits import schema_of
+from dermedge.models.fusion import FUSIONS, fusion_class
+
+CONTRACT = {
+    "image": ("tensor(uint8)", ["batch", SIZE, SIZE, 3]),
+    "numeric": ("tensor(float)", ["batch", 1]),
+    "categorical": ("tensor(int32)", ["batch", 2]),
+}
+
+
+@pytest.fixture(scope="module", params=[(f, h) for f in FUSIONS for h in (False, True)], ids=str)
+def graph(request: pytest.FixtureRequest):
+    fusion, half = request.param
+    model = random_classifier(fusion)
+    return fusion, half, model, to_onnx(model, schema_of("grouped"), SIZE, half=half)
+
+
+def test_equals_torch_for_every_batch(graph) -> None:
+    _, half, model, proto = graph
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch in (1, 2, 5):
+        inputs = random_inputs(batch, seed=batch)
+        feed = {value.name: inputs[value.name].numpy() for value in session.get_inputs()}
+        found = session.run(["probabilities"], feed)[0]
+        expected = torch_probabilities_of(model, inputs).numpy()
+        np.testing.assert_allclose(found, expected, atol=5e-3 if half else 1e-5)
+        assert found.dtype == np.float32
+
+
+def test_signature_is_the_contract(graph) -> None:
+    fusion, _, _, proto = graph
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    kind = fusion_class(fusion)
+    expected = (["image"] if kind.uses_image else []) + (["numeric", "categorical"] if kind.uses_clinical else [])
+    assert {v.name: (v.type, v.shape) for v in session.get_inputs()} == {name: CONTRACT[name] for name in expected}
+    assert [(v.name, v.type, v.shape) for v in session.get_outputs()] == [
+        ("probabilities", "tensor(float)", ["batch", 7])
+    ]
+
+
+def test_graph_is_safe_for_every_runtime(graph) -> None:
+    _, _, _, proto = graph
+    onnx.checker.check_model(proto, full_check=True)
+    findings = scan(proto.SerializeToString(), "exported")
+    assert findings.domains == {""}
+    assert not proto.functions
+
+
+def test_first_node_on_the_image_is_the_cast(graph) -> None:
+    fusion, _, _, proto = graph
+    if fusion_class(fusion).uses_image:
+        assert [node.op_type for node in proto.graph.node if "image" in node.input] == ["Cast"]
+
+
+def test_no_trace_of_the_exporting_machine(graph) -> None:
+    _, _, _, proto = graph
+    assert b".py" not in proto.SerializeToString()
+
+
+def test_half_stores_the_convolutions_in_float16() -> None:
+    proto = to_onnx(random_classifier("cross_attention"), schema_of("grouped"), SIZE, half=True)
+    kinds = {t.data_type for t in proto.graph.initializer if len(t.dims) == 4}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+
+
+def test_head_matrices_in_half_are_folded_back_by_the_runtime() -> None:
+    model, inputs = random_classifier("cross_attention"), random_inputs(3)
+    proto = to_onnx(model, schema_of("grouped"), SIZE)
+    plain_size = len(proto.SerializeToString())
+    store_matrices_in_half(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert len(proto.SerializeToString()) < plain_size - 1_000_000
+    assert not [t for t in proto.graph.initializer if len(t.dims) == 2 and t.data_type == onnx.TensorProto.FLOAT]
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(["probabilities"], {name: value.numpy() for name, value in inputs.items()})[0]
+    np.testing.assert_allclose(found, torch_probabilities_of(model, inputs).numpy(), atol=2e-3)

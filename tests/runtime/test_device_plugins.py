@@ -1,0 +1,115 @@
+"""OpenVINO and TensorRT-RTX are plugins: registered once, given their own devices, never replaced silently."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from fake_onnxruntime import FakePlugins, FakeSession
+from make_tiny_model import SIZE, TINY
+
+from dermedge_runtime import Classifier, DeviceUnavailable
+from dermedge_runtime.devices import PROVIDERS, open_session
+
+CONTENT = TINY.read_bytes()
+MEND = "ass --device cpu"  # pass or Pass
+
+
+def unavailable(device: str) -> str:
+    with pytest.raises(DeviceUnavailable) as caught:
+        open_session(CONTENT, "tiny.onnx", device)
+    assert caught.value.exit_code == 5
+    return str(caught.value)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
+    monkeypatch.setattr(FakeSession, "claims", FakeSession.claims)
+    monkeypatch.setattr(FakeSession, "opened", ())
+    return FakeSession
+
+
+def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    assert "Run: pip install 'dermedge[openvino]', or pass --device cpu." in unavailable("openvino")
+
+
+def test_rtx_that_is_missing() -> None:
+    if find_spec("onnxruntime_ep_nv_tensorrt_rtx"):
+        pytest.skip("the TensorRT-RTX plugin is installed")
+    assert unavailable("rtx") == (
+        "rtx was requested, but the package onnxruntime-ep-nv-tensorrt-rtx is not installed."
+        " Run: pip install 'dermedge[rtx]', or pass --device cpu."
+    )
+
+
+def test_a_plugin_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = SimpleNamespace(get_library_path=lambda: "no_such_library.so")
+    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.import_module", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.import_onnxruntime", lambda: onnxruntime)
+    monkeypatch.setattr("dermedge_runtime.devices._registered", set())
+    text = unavailable("rtx")
+    assert text.startswith("rtx was requested, but its plugin did not load: ")
+    assert MEND in text
+
+
+def test_openvino_runs_and_agrees_with_cpu() -> None:
+    if find_spec("onnxruntime_ep_openvino") is None:
+        pytest.skip("the OpenVINO plugin is not installed")
+    try:
+        openvino = Classifier(TINY, "openvino")
+    except DeviceUnavailable as error:
+        if "finds no device" not in str(error) or any(
+            device.ep_name == PROVIDERS["openvino"].name for device in onnxruntime.get_ep_devices()
+        ):
+            raise
+        pytest.skip("the OpenVINO plugin drives no device of this machine (Intel only)")
+    cpu = Classifier(TINY, "cpu")
+    image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    cases: list[dict[str, Any]] = [{}, {"age": 0, "sex": "male", "site": "lower extremity"}, {"age": 90}]
+    for case in cases:
+        result = openvino.predict(image, **case)
+        assert (result.device, result.provider) == ("openvino", "OpenVINOExecutionProvider")
+        assert result.probabilities == pytest.approx(cpu.predict(image, **case).probabilities, abs=1e-3)
+
+
+@pytest.mark.parametrize("device", ["openvino", "rtx"])
+def test_a_plugin_is_registered_once_and_given_its_own_devices(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    name = PROVIDERS[device].name
+    plugins = FakePlugins(("CPUExecutionProvider", {}), (name, {"ov_device": "CPU"}))
+    plugins.install(monkeypatch)
+    monkeypatch.setattr(fake, "claims", (name, "CPUExecutionProvider"))
+    for _ in range(2):
+        assert open_session(CONTENT, "tiny.onnx", device)[1] == PROVIDERS[device]
+    assert plugins.registered == [(name, "plugin.so")]
+    assert plugins.added == [plugins.devices[1]] * 2
+    assert all("providers" not in options for options in fake.opened)
+
+
+def test_openvino_is_kept_to_the_cpu(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = PROVIDERS["openvino"].name
+    plugins = FakePlugins(*((name, {"ov_device": kind}) for kind in ("GPU", "CPU", "NPU")))
+    plugins.install(monkeypatch)
+    monkeypatch.setattr(fake, "claims", (name,))
+    open_session(CONTENT, "tiny.onnx", "openvino")
+    assert plugins.added == [plugins.devices[1]]
+
+
+@pytest.mark.parametrize("device", ["openvino", "rtx"])
+def test_a_plugin_without_a_device_here(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    FakePlugins(("CPUExecutionProvider", {})).install(monkeypatch)
+    text = unavailable(device)
+    assert text.startswith(f"{device} was requested, but its plugin finds no device it can drive here")
+    assert MEND in text
+
+
+def test_a_plugin_that_silently_falls_back_is_refused(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    FakePlugins((PROVIDERS["rtx"].name, {})).install(monkeypatch)
+    assert fake.claims == ("CPUExecutionProvider",)
+    assert unavailable("rtx").startswith("rtx was requested, but ONNX Runtime started with CPUExecutionProvider")

@@ -1,0 +1,146 @@
+"""The device that was asked for is the one that runs; if it cannot be had, the error says how to get it."""
+
+import os
+import sys
+from typing import Any
+
+import onnxruntime
+import pytest
+from fake_onnxruntime import FakeSession
+from make_tiny_model import TINY, build
+
+from dermedge_runtime import DermedgeError, DeviceUnavailable, ModelFileError
+from dermedge_runtime.devices import DEVICES, PROVIDERS, import_onnxruntime, open_session, usable_cpus
+
+CONTENT = TINY.read_bytes()
+CUDA = PROVIDERS["cuda"].name
+MEND = "ass --device cpu"  # pass or Pass
+
+
+def unavailable(device: str) -> str:
+    with pytest.raises(DeviceUnavailable) as caught:
+        open_session(CONTENT, "tiny.onnx", device)
+    assert caught.value.exit_code == 5
+    return str(caught.value)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
+    monkeypatch.setattr(FakeSession, "claims", FakeSession.claims)
+    monkeypatch.setattr(FakeSession, "opened", ())
+    return FakeSession
+
+
+@pytest.fixture
+def cuda_in_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, "CPUExecutionProvider"])
+
+
+def test_device_names() -> None:
+    assert DEVICES == ("auto", "rtx", "cuda", "openvino", "cpu")
+
+
+def test_cpu_runs() -> None:
+    session, provider = open_session(CONTENT, "tiny.onnx", "cpu")
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    assert (provider.device, provider.name) == ("cpu", "CPUExecutionProvider")
+
+
+@pytest.mark.parametrize("device", ["gpu", "CPU", ""])
+def test_an_unknown_device(device: str) -> None:
+    assert unavailable(device) == f"Unknown device '{device}'; known are auto, rtx, cuda, openvino, cpu."
+
+
+def test_cuda_that_is_missing() -> None:
+    if CUDA in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    assert unavailable("cuda") == (
+        f"cuda was requested, but the installed onnxruntime {onnxruntime.__version__} has no CUDAExecutionProvider."
+        " Run: pip uninstall -y onnxruntime && pip install 'dermedge[cuda]', or pass --device cpu."
+    )
+
+
+@pytest.mark.usefixtures("cuda_in_the_wheel")
+def test_a_silent_fallback_is_refused(fake: type[FakeSession]) -> None:
+    assert unavailable("cuda") == (
+        "cuda was requested, but ONNX Runtime started with CPUExecutionProvider instead."
+        " Check the driver and its libraries, or pass --device cpu."
+    )
+    assert fake.opened[0]["providers"] == [CUDA]
+
+
+@pytest.mark.usefixtures("cuda_in_the_wheel")
+def test_a_provider_that_stands_second_is_no_help(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "claims", ("CPUExecutionProvider", CUDA))
+    assert "started with CPUExecutionProvider, CUDAExecutionProvider instead" in unavailable("cuda")
+
+
+@pytest.mark.usefixtures("cuda_in_the_wheel")
+def test_a_session_that_does_not_open_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(content: bytes, **options: Any) -> None:
+        raise RuntimeError("no CUDA-capable\n device is detected")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    text = unavailable("cuda")
+    assert text.startswith("cuda was requested, but did not start: no CUDA-capable device is detected")
+    assert MEND in text
+
+
+@pytest.mark.usefixtures("cuda_in_the_wheel")
+def test_auto_takes_cuda_when_it_really_runs(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    monkeypatch.setattr(fake, "claims", (CUDA, "CPUExecutionProvider"))
+    assert open_session(CONTENT, "tiny.onnx")[1] == PROVIDERS["cuda"]
+
+
+@pytest.mark.usefixtures("cuda_in_the_wheel")
+def test_auto_names_cpu_when_cuda_falls_back(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    assert open_session(CONTENT, "tiny.onnx", "auto")[1] == PROVIDERS["cpu"]
+    assert [options["providers"] for options in fake.opened] == [[CUDA], ["CPUExecutionProvider"]]
+
+
+def test_a_graph_that_onnxruntime_refuses() -> None:
+    model = build()
+    model.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(ModelFileError, match=r"^ONNX Runtime cannot load x\.onnx: .*NoSuchOperator"):
+        open_session(model.SerializeToString(), "x.onnx", "cpu")
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 3), (1, 1), (2, 2)])
+def test_threads_are_those_asked_for_or_the_usable_cpus(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
+) -> None:
+    monkeypatch.setattr("dermedge_runtime.devices.usable_cpus", lambda: 3)
+    open_session(CONTENT, "tiny.onnx", "cpu", threads)
+    assert fake.opened[0]["sess_options"].intra_op_num_threads == expected
+
+
+@pytest.mark.parametrize(
+    ("affinity", "count", "expected"), [({0, 4, 7}, 64, 3), (set(), 64, 1), (None, 7, 7), (None, None, 1)]
+)
+def test_usable_cpus(
+    monkeypatch: pytest.MonkeyPatch, affinity: set[int] | None, count: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    if affinity is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: affinity, raising=False)
+    assert usable_cpus() == expected
+
+
+def test_onnxruntime_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DermedgeError, match=r"^onnxruntime is not installed\. Run: pip install 'dermedge\[cpu\]'"):
+        import_onnxruntime()
+
+
+def test_onnxruntime_that_is_broken_inside_shows_the_true_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'flatbuffers'", name="flatbuffers")
+
+    monkeypatch.setattr("dermedge_runtime.devices.import_module", fail)
+    with pytest.raises(ModuleNotFoundError, match="flatbuffers"):
+        import_onnxruntime()
