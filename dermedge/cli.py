@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
 from .require import extras
@@ -223,11 +223,23 @@ def evaluate(
 @models_option
 @click.option("--fp16", is_flag=True, help="Image branch in half precision.")
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
+@click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=click.FloatRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Largest loss of balanced accuracy, points.")
 @json_option
-def export(fusion: str, runs: Path, run_path: Path | None, data: Path | None, models: Path, fp16: bool, int8: bool,
-           min_agreement: float | None, max_drop: float | None, as_json: bool) -> None:  # fmt: skip
+def export(
+    fusion: str,
+    runs: Path,
+    run_path: Path | None,
+    data: Path | None,
+    models: Path,
+    fp16: bool,
+    int8: bool,
+    no_explanations: bool,
+    min_agreement: float | None,
+    max_drop: float | None,
+    as_json: bool,
+) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
@@ -240,9 +252,8 @@ def export(fusion: str, runs: Path, run_path: Path | None, data: Path | None, mo
     run = _open_run(run_path, runs, fusion)
     samples = read_samples(data or Path(run.config().data))
     target = models / f"{run.config().fusion}-{precision}.onnx"
-    report = export_model(
-        run, samples, precision, target, limits=limits_from_percent(precision, min_agreement, max_drop), log=_log
-    )
+    limits = limits_from_percent(precision, min_agreement, max_drop)
+    report = export_model(run, samples, precision, target, explain=not no_explanations, limits=limits, log=_log)
     if as_json:
         _print_json(report.to_record())
     else:
@@ -257,6 +268,9 @@ def export(fusion: str, runs: Path, run_path: Path | None, data: Path | None, mo
 @click.option("--sex")
 @click.option("--site", help="Site of the lesion, such as back.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Any other clinical field of the model.")
+@click.option("--explain", is_flag=True, help="Also the clinical relevance, and IMAGE-heatmap.png beside the image.")
+@click.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write one self-contained HTML page.")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(DEVICES))
 @json_option
 def infer(
@@ -268,35 +282,17 @@ def infer(
     site: str | None,
     fields: tuple[str, ...],
     device: str,
-    as_json: bool,
+    **options: Any,
 ) -> None:
     """Classify one or more images of one patient; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
-    from dermedge_runtime.prediction import Prediction
 
+    from .infer import infer as run_infer
     from .model_store import newest_model
-    from .tables import prediction_text
 
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
     classifier = Classifier(model or newest_model(models), device)
-    if len(images) <= 1:
-        result = classifier.predict(*images, **clinical)
-        click.echo(json.dumps(result.to_record(), indent=2) if as_json else prediction_text(result, classifier.spec))
-    else:
-        classifier.spec.clinical.encode([clinical])  # a wrong value concerns every image: say it once
-        results = classifier.predict_many(images, clinical)
-        if as_json:
-            _print_json([entry.to_record() for entry in results])
-        for entry in results:
-            if isinstance(entry, Prediction):
-                if not as_json:
-                    click.echo(prediction_text(entry, classifier.spec))
-            else:
-                _log(f"dermedge: {entry.reason}")
-        if any(not isinstance(entry, Prediction) for entry in results):
-            sys.exit(InputRejected.exit_code)
-    if not as_json:
-        click.echo(f"{classifier.name} on {classifier.device} ({classifier.provider}). {classifier.spec.intended_use}")
+    sys.exit(run_infer(classifier, images, clinical, show=click.echo, log=_log, **options))
 
 
 def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dermedge_runtime.explanation import Explanation
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
 _BAR = 20
+_SHOWN_FROM = 0.005
 
 
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
@@ -46,3 +48,18 @@ def metrics_text(name: str, scores: dict[str, Any]) -> str:
     rows.append(["macro mean", scores["images"], *(scores["macro"][c] for c in columns)])
     head = f"{name}: accuracy {scores['accuracy']:.3f}, balanced accuracy {scores['balanced_accuracy']:.3f}"
     return f"{head}\n{table(rows, ('class', 'images', *columns))}"
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Give the clinical relevance of one explanation: the fields, then the features that count."""
+    if explanation.relevance is None or explanation.relevance_by_field is None or explanation.attribution is None:
+        return "  The model reads no clinical field."
+    fields = sorted(explanation.relevance_by_field.items(), key=lambda item: -item[1])
+    summed = ", ".join(f"{name} {value:.2f}" for name, value in fields)
+    lines = [f"  clinical relevance for {explanation.target} (sum per field: {summed})"]
+    width = max(len(name) for name in explanation.relevance)
+    for name, value in sorted(explanation.relevance.items(), key=lambda item: -item[1]):
+        if value >= _SHOWN_FROM:
+            bar = "#" * round(_BAR * value)
+            lines.append(f"  {name:<{width}}  {value:4.2f}  {explanation.attribution[name]:+8.3f}  {bar}")
+    return "\n".join(lines)
