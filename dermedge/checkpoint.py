@@ -34,7 +34,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise DermedgeError(f"The weights {path} cannot be loaded: {reason}") from error
 
 
@@ -72,7 +72,7 @@ def load_checkpoint(
             assert average is not None
             average[name].copy_(tensor)
         _restore_optimizer(optimizer, _below(tensors, "optimizer."))
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DermedgeError(
             f"The checkpoint {path} cannot be loaded: {reason}. Start again with --overwrite."

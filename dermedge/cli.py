@@ -122,6 +122,7 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
     type=click.FloatRange(0, 1),
     help="Probability that a known clinical value is hidden.",
 )
+@click.option("--mixup", default=0.0, show_default=True, type=click.FloatRange(0), help="Beta parameter; 0 is off.")
 @click.option("--colour", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Colour jitter.")
 @click.option("--schedule", default="constant", show_default=True, type=click.Choice(["constant", "cosine"]))
 @click.option(
@@ -303,6 +304,26 @@ def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:
             raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")
         clinical[name] = value
     return clinical
+
+
+@cli.command()
+@_run_options
+@models_option
+@click.option("--per-class", default=3, show_default=True, type=click.IntRange(1, 12), help="Images of the gallery.")
+@click.option("--limit", default=30, show_default=True, type=click.IntRange(1), help="Images per class of the tables.")
+@click.option("--masks", is_flag=True, help="Compare the heat maps with the data folder's lesion masks.")
+@json_option
+def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **options: Any) -> None:
+    """Explain test images of a run: a gallery of heat maps, clinical relevance per class, agreement with masks."""
+    with extras():
+        from dermedge_export.explain_run import explain_run
+
+        from .tables import explain_text
+    record = explain_run(_open_run(run_path, runs, fusion), log=_log, **options)
+    if as_json:
+        _print_json(record)
+    else:
+        click.echo(explain_text(record))
 
 
 @cli.command()

@@ -29,6 +29,8 @@ class TrainConfig:
     """1: draws every class alike, as the paper; 0: as frequent as in the data (frequency to the power 1 - balance)."""
     hide_clinical: float = 0.0
     """Probability that a known clinical value is hidden in training; not in the paper."""
+    mixup: float = 0.0
+    """Parameter of the Beta distribution that mixes pairs of photographs and patients; 0 is off; not in the paper."""
     dropout: float = 0.2
     schedule: str = "constant"
     """constant, or cosine: from `learning_rate` to 0 over all epochs, after one warm-up epoch."""

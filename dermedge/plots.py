@@ -33,7 +33,7 @@ def confusion_plot(scores: dict[str, Any], title: str, path: Path) -> None:
     axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xticklabels=classes, yticklabels=classes)
     axes.set(xlabel="predicted", ylabel="diagnosis", title=title)
     figure.colorbar(image, ax=axes, label="share of the diagnosis")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def roc_plot(
@@ -50,7 +50,7 @@ def roc_plot(
             axes.plot(false_rate, true_rate, label=f"{code} (AUC {area:.3f})")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(0, 1), ylim=(0, 1.01))
     axes.legend(loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def history_plot(history_csv: Path, title: str, path: Path) -> None:
@@ -70,7 +70,7 @@ def history_plot(history_csv: Path, title: str, path: Path) -> None:
         axes.legend()
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _curve(axes: Any, epochs: list[int], rows: list[dict[str, str]], column: str, label: str) -> None:
@@ -78,6 +78,7 @@ def _curve(axes: Any, epochs: list[int], rows: list[dict[str, str]], column: str
         axes.plot(epochs, [float(row[column]) for row in rows], marker=".", label=label)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG atomically."""
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_figure(temporary, dpi=_DPI, format="png")

@@ -86,6 +86,7 @@ class RunFolder:
         try:
             record: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
             TrainConfig.from_record(record["settings"])
+            str(record["split_sha256"])
         except (ValueError, KeyError, TypeError) as error:
             raise DermedgeError(f"{self.config_file} is damaged ({error}). Train the run again.") from error
         return record
@@ -105,7 +106,7 @@ class RunFolder:
         record = self.record()
         try:
             split = Split.load(self.split_file, record["settings"]["protocol"])
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError, csv.Error) as error:
             raise DermedgeError(f"{self.split_file} cannot be read ({error}). Train the run again.") from error
         if split.sha256 != record["split_sha256"]:
             raise DermedgeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dermedge_runtime.explanation import Explanation
@@ -34,7 +34,7 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
     """Give one prediction as a headline and a bar per class."""
     lines = [f"{result.source}: {result.label} ({spec.class_names.get(result.label, '')})"]
     width = max(len(code) for code in result.probabilities)
-    names = max(len(name) for name in spec.class_names.values())
+    names = max((len(name) for name in spec.class_names.values()), default=0)
     for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):
         bar = "#" * round(_BAR * value)
         lines.append(f"  {code:<{width}}  {spec.class_names.get(code, ''):<{names}}  {value:6.1%}  {bar}".rstrip())
@@ -48,6 +48,20 @@ def metrics_text(name: str, scores: dict[str, Any]) -> str:
     rows.append(["macro mean", scores["images"], *(scores["macro"][c] for c in columns)])
     head = f"{name}: accuracy {scores['accuracy']:.3f}, balanced accuracy {scores['balanced_accuracy']:.3f}"
     return f"{head}\n{table(rows, ('class', 'images', *columns))}"
+
+
+def explain_text(record: Mapping[str, Any]) -> str:
+    """Give what `dermedge explain` found: clinical relevance per diagnosis, and agreement with the lesion masks."""
+    parts = []
+    if "relevance" in record:
+        codes = list(record["relevance"])
+        features = record["relevance"][codes[0]]
+        rows = [[name, *(record["relevance"][code][name] for code in codes)] for name in features]
+        parts.append(table(rows, ("mean relevance", *codes)))
+    if "masks" in record:
+        columns = list(record["masks"][0])
+        parts.append(table([list(row.values()) for row in record["masks"]], columns))
+    return "\n\n".join(parts)
 
 
 def explanation_text(explanation: Explanation) -> str:

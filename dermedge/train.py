@@ -22,7 +22,7 @@ from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
-from .data.augment import augment, hide_clinical
+from .data.augment import augment, hide_clinical, mix_pairs
 from .data.batches import LesionData, balanced_epoch
 from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
 from .data.splits import Split, schema_of
@@ -152,6 +152,8 @@ class Trainer:
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
         rng = np.random.default_rng((self.config.seed, epoch))
         order = balanced_epoch(self.data.labels, self.config.per_class, rng, self.config.balance)
+        if len(order) % self.config.batch_size == 1:
+            order = order[:-1]  # batch normalisation cannot learn from a single photograph
         loss, accuracy = self._train(order, epoch)
         trained = time.perf_counter() - started
         row: dict[str, Any] = {
@@ -182,10 +184,15 @@ class Trainer:
         for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
             self._set_learning_rate(epoch + step / steps)
             image = None if batch.image is None else augment(batch.image, self.config.augmentation)
-            clinical = hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical)
+            clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
+            partner, share = None, 1.0
+            if self.config.mixup:
+                image, clinical, partner, share = mix_pairs(image, clinical, self.config.mixup)
             with self._autocast():
-                logits = self.model(image, *clinical)
-                loss = functional.cross_entropy(logits, batch.label)
+                logits = self.model.score(image, clinical)
+                loss = share * functional.cross_entropy(logits, batch.label)
+                if partner is not None:
+                    loss = loss + (1 - share) * functional.cross_entropy(logits, batch.label[partner])
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)

@@ -32,15 +32,15 @@ def random_classifier(fusion: str, seed: int = 0) -> FusedClassifier:
     return model
 
 
-def random_inputs(batch: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Inputs with known and unknown values: uint8 [B, SIZE, SIZE, 3], float32 [B, 1], int32 [B, 2]."""
+def random_inputs(batch: int, seed: int = 0, size: int = SIZE) -> dict[str, torch.Tensor]:
+    """Inputs with known and unknown values: uint8 [B, size, size, 3], float32 [B, 1], int32 [B, 2]."""
     generator = torch.Generator().manual_seed(seed)
     numeric = torch.randint(0, 90, (batch, 1), generator=generator).float()
     numeric[0] = torch.nan
     sexes = torch.randint(-1, 2, (batch, 1), generator=generator)
     sites = torch.randint(-1, 14, (batch, 1), generator=generator)
     return {
-        "image": torch.randint(0, 256, (batch, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8),
+        "image": torch.randint(0, 256, (batch, size, size, 3), generator=generator, dtype=torch.uint8),
         "numeric": numeric,
         "categorical": torch.cat([sexes, sites], dim=1).to(torch.int32),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +138,8 @@ def _parse_row(
 
 
 def _check(samples: list[Sample], table: Path, folder: Path) -> None:
-    ids = [sample.image_id for sample in samples]
-    if len(set(ids)) != len(ids):
-        twice = sorted({name for name in ids if ids.count(name) > 1})[:5]
+    counts = Counter(sample.image_id for sample in samples)
+    if twice := sorted(name for name, count in counts.items() if count > 1)[:5]:
         raise InputRejected(f"{table.name} lists these images more than once: {', '.join(twice)}.")
     absent = [sample.image_id for sample in samples if sample.path == Path()]
     if absent:

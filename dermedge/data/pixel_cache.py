@@ -51,19 +51,31 @@ def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:
     except (OSError, ValueError):
         remembered = {}
     names = [os.path.abspath(path) for path in paths]
-    stats = [os.stat(name) for name in names]
-    stale = [
-        name
-        for name, stat in zip(names, stats, strict=True)
-        if remembered.get(name, [])[:2] != [stat.st_size, stat.st_mtime_ns]
-    ]
+    stats = [_stat(name) for name in names]
+    _reject([f"{name} cannot be opened." for name, stat in zip(names, stats, strict=True) if stat is None], len(names))
+    stale = [name for name, stat in zip(names, stats, strict=True) if remembered.get(name, [])[:2] != stat]
     if stale:
         fresh = dict(zip(stale, _in_threads(_hash_file, stale, "hash images"), strict=True))
         for name, stat in zip(names, stats, strict=True):
             if name in fresh:
-                remembered[name] = [stat.st_size, stat.st_mtime_ns, fresh[name]]
+                remembered[name] = [*(stat or ()), fresh[name]]
         write_text(remembered_in, json.dumps(remembered))
     return [str(remembered[name][2]) for name in names]
+
+
+def _stat(name: str) -> list[int | str] | None:
+    """Size and modification time, or None for a file that cannot be opened."""
+    try:
+        with Path(name).open("rb") as stream:
+            stat = os.fstat(stream.fileno())
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _reject(reasons: list[str], total: int) -> None:
+    if reasons:
+        raise InputRejected(f"{len(reasons)} of {total} images cannot be read: {' '.join(reasons[:5])}")
 
 
 def _hash_file(name: str) -> str:
@@ -86,8 +98,7 @@ def _decode(paths: Sequence[Path], size: int, resample: str, target: Path, shape
                 rejected.append(result)
             else:
                 pixels[index] = result
-        if rejected:
-            raise InputRejected(f"{len(rejected)} of {len(paths)} images cannot be read: {' '.join(rejected[:5])}")
+        _reject(rejected, len(paths))
         pixels.flush()
         del pixels  # Windows cannot rename a file that is still mapped
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from sklearn.model_selection import train_test_split
 
 from dermedge_runtime.clinical import ClinicalSchema
-from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_text
 
 from .ham10000 import CLASSES, Sample, clinical_schema
@@ -90,7 +90,10 @@ def make_split(samples: Sequence[Sample], protocol: str, seed: int) -> Split:
     """Split a data set.
 
     :raises InputRejected: a class with fewer than three lesions under `grouped`, or too few images to split.
+    :raises UsageError: an unknown protocol.
     """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"Unknown protocol '{protocol}'; known are {', '.join(PROTOCOLS)}.")
     part = _grouped(samples, seed) if protocol == "grouped" else _random(samples, seed)
     return Split(protocol, tuple((s.image_id, s.lesion_id, part[i]) for i, s in enumerate(samples)))
 

@@ -64,8 +64,15 @@ class FusedClassifier(nn.Module):
 
         Inputs of a modality that the fusion does not read may be None.
         """
+        return self.score(image, self.encode(numeric, categorical))
+
+    def encode(self, numeric: Tensor | None, categorical: Tensor | None) -> Tensor | None:
+        """Map float [B, Nn] and int [B, Nc] to the encoded vector float32 [B, F]; None where it is not read."""
+        return None if self.encoder is None else self.encoder(numeric, categorical)
+
+    def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map float [B, 3, H, W] and encoded values float [B, F] to logits float32 [B, classes]."""
         pooled = None if self.trunk is None else pool(self.trunk(image))
-        clinical = None if self.encoder is None else self.encoder(numeric, categorical)
         logits: Tensor = self.head(pooled, clinical)
         return logits.float()
 

@@ -46,7 +46,7 @@ def evaluate_run(
     labels = labels_of(samples)
     log(f"{len(samples)} {part} images; trained weights in torch")
     outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples)}
-    with _model_files(run, models, log) as paths:
+    with model_files(run, models, log) as paths:
         for path in paths:
             classifier = Classifier(path, device)
             log(f"{path.name} in the runtime on {classifier.device}")
@@ -64,8 +64,14 @@ def evaluate_run(
 
 
 @contextmanager
-def _model_files(run: RunFolder, models: Path, log: Callable[[str], None]) -> Iterator[list[Path]]:
-    found = models_of(run.weights_sha256(), models)
+def model_files(
+    run: RunFolder, models: Path, log: Callable[[str], None], *, precision: str | None = None
+) -> Iterator[list[Path]]:
+    """Give the model files made from a run's weights; where there is none, a temporary FP32 file.
+
+    :param precision: only files of this precision, and only those with explanations.
+    """
+    found = models_of(run.weights_sha256(), models, precision)
     if found:
         yield found
         return

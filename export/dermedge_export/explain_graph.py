@@ -8,7 +8,7 @@ traced once with symbolic shapes, its parameters as arguments; what comes out is
 - Integrated gradients (equation 15): 50 steps from the zero baseline, the image features held fixed. All steps run as
   one batch, and what depends on the image alone is computed once.
 
-Selection of the class is a product with a one-hot vector: the gradient of a gather is a scatter, which TensorRT rejects.
+The class is selected by a product with a one-hot vector: the gradient of a gather is a scatter, which TensorRT rejects.
 """
 
 from __future__ import annotations

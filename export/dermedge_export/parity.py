@@ -23,12 +23,14 @@ class Limits:
     """Smallest share of photographs with the same class, 0 to 1."""
     balanced_accuracy_drop: float
     """Largest loss of balanced accuracy, 0 to 1."""
+    heatmap_correlation: float = 0.0
+    """Smallest median correlation of the heat maps, -1 to 1."""
 
 
 DEFAULT_LIMITS = {
-    "fp32": Limits(0.999, 0.001),
-    "fp16": Limits(0.995, 0.01),
-    "int8": Limits(0.97, 0.01),
+    "fp32": Limits(0.999, 0.001, 0.99),
+    "fp16": Limits(0.995, 0.01, 0.95),
+    "int8": Limits(0.97, 0.01, 0.95),
 }
 
 
@@ -38,6 +40,7 @@ def limits_from_percent(precision: str, agreement: float | None, drop: float | N
     return Limits(
         limits.agreement if agreement is None else agreement / 100,
         limits.balanced_accuracy_drop if drop is None else drop / 100,
+        limits.heatmap_correlation,
     )
 
 
@@ -57,6 +60,8 @@ class Parity:
     melanoma_recall: float | None
     largest_probability_change: float
     mean_probability_change: float
+    heatmap_correlation: float | None = None
+    """Median over the photographs of Pearson's r between the heat maps; None where there is none to compare."""
 
     def violations(self, limits: Limits) -> list[str]:
         """Say which limits are broken and by how much."""
@@ -69,6 +74,11 @@ class Parity:
                 f"balanced accuracy falls by {100 * drop:.2f} points,"
                 f" the limit is {100 * limits.balanced_accuracy_drop:.2f}"
             )
+        if self.heatmap_correlation is not None and self.heatmap_correlation < limits.heatmap_correlation:
+            found.append(
+                f"the heat maps' median correlation is {self.heatmap_correlation:.3f},"
+                f" the limit is {limits.heatmap_correlation:.3f}"
+            )
         return found
 
     def to_record(self) -> dict[str, Any]:
@@ -80,10 +90,13 @@ class Parity:
         melanoma = ""
         if self.melanoma_recall is not None and self.melanoma_recall_reference is not None:
             melanoma = f", melanoma recall {self.melanoma_recall_reference:.4f} -> {self.melanoma_recall:.4f}"
+        heatmaps = ""
+        if self.heatmap_correlation is not None:
+            heatmaps = f", heat maps correlate {self.heatmap_correlation:.3f}"
         return (
             f"agreement {self.agreement:.2%} on {self.images} {self.split} images, balanced accuracy"
             f" {self.balanced_accuracy_reference:.4f} -> {self.balanced_accuracy:.4f}{melanoma},"
-            f" largest probability change {self.largest_probability_change:.2g}"
+            f" largest probability change {self.largest_probability_change:.2g}{heatmaps}"
         )
 
 
@@ -118,6 +131,16 @@ def _recall(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: Se
         return None
     melanoma = labels == list(classes).index(_MELANOMA)
     return float(np.mean(predicted[melanoma] == labels[melanoma])) if melanoma.any() else None
+
+
+def median_correlation(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float | None:
+    """Median over the photographs of Pearson's r between two stacks of heat maps, float32 [N, h, w].
+
+    A map without any contrast has no correlation and is left out; None where all are.
+    """
+    pairs = zip(reference.reshape(len(reference), -1), candidate.reshape(len(candidate), -1), strict=True)
+    found = [float(np.corrcoef(one, other)[0, 1]) for one, other in pairs if one.std() > 0 and other.std() > 0]
+    return float(np.median(found)) if found else None
 
 
 class ParityError(DermedgeError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,14 @@ from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
 from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
 from .half import store_matrices_in_half
-from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare
+from .heatmaps import runtime_heatmaps, torch_heatmaps
+from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
 from .quantize import quantize_for_cpu
 from .to_onnx import output_names, to_onnx
 
 _STAND_INS = 1000
+_HEATMAPS = 200
+"""Photographs whose heat maps are compared."""
 PRECISIONS = ("fp32", "fp16", "int8")
 LICENCE = (
     "The weights follow the licence of their training data. HAM10000 is CC BY-NC 4.0: non-commercial use only,"
@@ -131,14 +134,24 @@ def write_unmeasured(run: RunFolder, target: Path) -> None:
 def measure(run: RunFolder, path: Path, samples: Sequence[Sample], part: str) -> Parity:
     """Compare a model file on the CPU provider with the trained weights in torch."""
     classifier = Classifier(path, device="cpu")
-    return compare(
-        torch_probabilities(run, samples),
+    reference = torch_probabilities(run, samples)
+    parity = compare(
+        reference,
         runtime_probabilities(classifier, samples),
         labels_of(samples),
         CLASSES,
         split=part,
         provider=classifier.provider,
     )
+    if "heatmap" not in classifier.spec.outputs:
+        return parity
+    some = slice(0, _HEATMAPS)
+    targets = reference[some].argmax(axis=1)
+    correlation = median_correlation(
+        torch_heatmaps(trained_model(run), classifier.spec, samples[some], targets),
+        runtime_heatmaps(classifier, samples[some], targets),
+    )
+    return replace(parity, heatmap_correlation=correlation)
 
 
 def _photographs(
@@ -199,7 +212,7 @@ def _metrics(run: RunFolder) -> dict[str, Any]:
 
 
 def _limits_record(limits: Limits) -> dict[str, float]:
-    return {"agreement": limits.agreement, "balanced_accuracy_drop": limits.balanced_accuracy_drop}
+    return asdict(limits)
 
 
 def _write(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:

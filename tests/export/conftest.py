@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from dermedge_export.parity import Limits
-from dermedge_export.pipeline import PRECISIONS, export_model
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.models.fusion import FUSIONS
+from dermedge_export.parity import Limits
+from dermedge_export.pipeline import PRECISIONS, export_model
 
 
 @pytest.fixture(params=list(FUSIONS))

@@ -1,11 +1,11 @@
 """Folding changes the work, never the answer."""
 
 import torch
-from dermedge_export.fold import fold
 from export_networks import random_classifier, random_inputs, torch_probabilities_of
 from torch import nn
 
 from dermedge.models.dermiresnet import ResidualUnit
+from dermedge_export.fold import fold
 
 
 def test_folded_network_computes_the_same(fusion: str) -> None:

@@ -1,8 +1,11 @@
 """The gate's arithmetic, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from dermedge_export.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent
+
+from dermedge_export.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent, median_correlation
 
 CLASSES = ("akiec", "mel", "nv")
 LABELS = np.array([0, 1, 1, 2], dtype=np.int64)
@@ -47,9 +50,24 @@ def test_a_better_candidate_is_no_violation_of_the_drop() -> None:
 
 def test_default_limits() -> None:
     assert DEFAULT_LIMITS["fp16"].agreement == 0.995
-    assert DEFAULT_LIMITS["int8"] == Limits(0.97, 0.01)
+    assert DEFAULT_LIMITS["int8"] == Limits(0.97, 0.01, 0.95)
 
 
 def test_given_limits_replace_only_themselves() -> None:
-    assert limits_from_percent("int8", 98.0, None) == Limits(0.98, 0.01)
-    assert limits_from_percent("int8", None, 2.0) == Limits(0.97, 0.02)
+    assert limits_from_percent("int8", 98.0, None) == Limits(0.98, 0.01, 0.95)
+    assert limits_from_percent("int8", None, 2.0) == Limits(0.97, 0.02, 0.95)
+
+
+def test_heat_maps_are_correlated_one_by_one() -> None:
+    ramp = np.arange(4, dtype=np.float32).reshape(2, 2)
+    flat = np.ones((2, 2), dtype=np.float32)
+    assert median_correlation(np.stack([ramp] * 3), np.stack([ramp, 2 * ramp + 1, -ramp])) == pytest.approx(1)
+    assert median_correlation(np.stack([ramp, flat]), np.stack([-ramp, ramp])) == pytest.approx(-1)
+    assert median_correlation(flat[None], ramp[None]) is None
+
+
+def test_heat_maps_that_point_elsewhere_are_a_violation() -> None:
+    parity = replace(_compare(_rows(0, 1, 2, 2), _rows(0, 1, 2, 2)), heatmap_correlation=0.5)
+    assert parity.violations(DEFAULT_LIMITS["int8"]) == [
+        "the heat maps' median correlation is 0.500, the limit is 0.950"
+    ]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from dermedge_export.calibration import CalibrationReader, choose
-from dermedge_export.pipeline import build_graph, describe
 from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import Sample, read_samples
+from dermedge_export.calibration import CalibrationReader, choose
+from dermedge_export.pipeline import build_graph, describe
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,156 @@
+"""`dermedge explain`: what a run's explanations look like and whether they mean something, on its test split.
+
+Pictures are drawn at random with the run's seed, never picked. Everything comes from a model file through the shipped
+runtime, as users get it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermedge.data.ham10000 import CLASSES, Sample, read_samples
+from dermedge.explain_plots import gallery, relevance_bars
+from dermedge.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
+from dermedge.progress import progress
+from dermedge.run_folder import RunFolder
+from dermedge_runtime import Classifier, Prediction
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import write_json, write_text
+from dermedge_runtime.image import load_image
+
+from .evaluation import model_files
+
+MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
+
+
+def explain_run(
+    run: RunFolder,
+    models: Path,
+    *,
+    data: Path | None,
+    per_class: int,
+    limit: int,
+    masks: bool,
+    log: Callable[[str], None],
+) -> dict[str, Any]:
+    """Explain test photographs; write `explain/` into the run's folder.
+
+    :param per_class: photographs per diagnosis in the gallery.
+    :param limit: photographs per diagnosis in the tables.
+    :param masks: also compare the heat maps with the lesion masks of the data folder.
+    :return: the record that was written.
+    :raises InputRejected: no data, or masks that are absent.
+    """
+    config = run.config()
+    folder = data or Path(config.data)
+    samples = _draw(run.split().select(read_samples(folder), "test"), limit, config.seed)
+    if masks:
+        _check_masks(samples, folder)
+    with model_files(run, models, log, precision="fp32") as paths:
+        classifier = Classifier(paths[0], "cpu")
+    log(f"explain {len(samples)} test images with {classifier.name}")
+    results = _explain(classifier, samples)
+    out = run.path / "explain"
+    record: dict[str, Any] = {"model": classifier.name, "split": "test", "images": len(samples)}
+    if classifier.spec.image is not None:
+        gallery(_by_class(samples, results, per_class), classifier.spec.class_names, out / "gallery.png")
+    if classifier.spec.clinical.names:
+        record["relevance"] = _mean_relevance(samples, results)
+        write_text(out / "relevance.csv", _relevance_csv(record["relevance"]))
+        relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
+    if masks and classifier.spec.image is not None:
+        log("compare the heat maps with the lesion masks")
+        record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), CLASSES)
+    write_json(out / "explain.json", record)
+    log(f"written to {out}")
+    return record
+
+
+def _draw(samples: Sequence[Sample], limit: int, seed: int) -> list[Sample]:
+    rng = np.random.default_rng(seed)
+    drawn: list[Sample] = []
+    for label in range(len(CLASSES)):
+        own = [sample for sample in samples if sample.label == label]
+        drawn += [own[index] for index in rng.permutation(len(own))[:limit]]
+    return drawn
+
+
+def _explain(classifier: Classifier, samples: Sequence[Sample]) -> list[Prediction]:
+    results = []
+    for sample in progress(samples, "explain", total=len(samples)):
+        patient: dict[str, Any] = {name: sample.clinical.get(name) for name in classifier.spec.clinical.names}
+        results.append(classifier.predict(sample.path if classifier.spec.image is not None else None, **patient))
+    return results
+
+
+def _by_class(samples: Sequence[Sample], results: Sequence[Prediction], per_class: int) -> dict[str, list[Prediction]]:
+    groups: dict[str, list[Prediction]] = {code: [] for code in CLASSES}
+    for sample, result in zip(samples, results, strict=True):
+        if len(groups[CLASSES[sample.label]]) < per_class:
+            groups[CLASSES[sample.label]].append(result)
+    return {code: group for code, group in groups.items() if group}
+
+
+def _mean_relevance(samples: Sequence[Sample], results: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+    """Mean relevance of every encoded feature, by diagnosis."""
+    table: dict[str, dict[str, float]] = {}
+    for label, code in enumerate(CLASSES):
+        own = [r.relevance for s, r in zip(samples, results, strict=True) if s.label == label and r.relevance]
+        if own:
+            table[code] = {name: float(np.mean([values[name] for values in own])) for name in own[0]}
+    return table
+
+
+def _relevance_csv(table: dict[str, dict[str, float]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("feature", *table))
+    for feature in next(iter(table.values())):
+        writer.writerow((feature, *(f"{values[feature]:.4f}" for values in table.values())))
+    return out.getvalue()
+
+
+def _mask_of(sample: Sample, folder: Path) -> Path:
+    return folder / MASK_FOLDER / f"{sample.image_id}{MASK_SUFFIX}"
+
+
+def _check_masks(samples: Sequence[Sample], folder: Path) -> None:
+    absent = [sample.image_id for sample in samples if not _mask_of(sample, folder).is_file()]
+    if absent:
+        raise InputRejected(
+            f"{len(absent)} of {len(samples)} lesion masks are not in {folder / MASK_FOLDER}: {', '.join(absent[:5])}."
+            " Put the published masks there, or leave --masks out."
+        )
+
+
+def _judge(
+    classifier: Classifier, samples: Sequence[Sample], results: Sequence[Prediction], folder: Path, seed: int
+) -> list[Judged]:
+    spec = classifier.spec
+    assert spec.image is not None
+    rng = np.random.default_rng(seed)
+    judged = []
+    for sample, result in progress(list(zip(samples, results, strict=True)), "masks", total=len(samples)):
+        assert result.explanation is not None and result.explanation.grid is not None
+        patient = {name: sample.clinical.get(name) for name in spec.clinical.names}
+        column = spec.classes.index(result.label)
+
+        def probability(
+            pictures: np.ndarray[Any, np.dtype[np.uint8]],
+            patient: dict[str, Any] = patient,
+            column: int = column,
+        ) -> np.ndarray[Any, np.dtype[np.float32]]:
+            arrays = spec.clinical.encode([patient] * len(pictures))
+            return classifier.run(pictures, *arrays)["probabilities"][:, column]
+
+        pixels = load_image(sample.path, spec.image.size, spec.image.resample)
+        mask = read_mask(_mask_of(sample, folder), spec.image.size)
+        figures = judge(pixels, result.explanation.grid, mask, probability, rng)
+        judged.append(Judged(sample.label, result.label == CLASSES[sample.label], figures))
+    return judged

@@ -1,0 +1,53 @@
+"""Heat maps of real photographs, by autograd in torch and from a model file, for the comparison of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dermedge.data.ham10000 import Sample
+from dermedge.models.classifier import FusedClassifier, pool
+from dermedge_runtime import Classifier
+from dermedge_runtime.spec import ModelSpec
+
+from .calibration import model_inputs
+from .explain_graph import ExplainedHead, heatmap
+
+_Floats = NDArray[np.float32]
+
+
+def torch_heatmaps(
+    model: FusedClassifier, spec: ModelSpec, samples: Sequence[Sample], targets: NDArray[np.int64]
+) -> _Floats:
+    """Grad-CAM of the trained weights by autograd, one photograph at a time; float32 [N, h, w].
+
+    :param targets: index of the class to explain, for every photograph.
+    """
+    assert model.trunk is not None
+    explained = ExplainedHead(model.head)
+    maps = []
+    for sample, target in zip(samples, targets, strict=True):
+        inputs = {name: torch.from_numpy(array) for name, array in model_inputs([sample], spec).items()}
+        with torch.no_grad():
+            feature_map = model.trunk(inputs["image"].permute(0, 3, 1, 2).float() / 255)
+            clinical = model.encode(inputs.get("numeric"), inputs.get("categorical"))
+        pooled = pool(feature_map).requires_grad_()
+        _, gradient, _ = explained(pooled, clinical, torch.tensor([target], dtype=torch.int32))
+        assert gradient is not None
+        maps.append(heatmap(feature_map, gradient).numpy())
+    return np.concatenate(maps)
+
+
+def runtime_heatmaps(classifier: Classifier, samples: Sequence[Sample], targets: NDArray[np.int64]) -> _Floats:
+    """The same heat maps from a model file, float32 [N, h, w]."""
+    maps = []
+    for sample, target in zip(samples, targets, strict=True):
+        inputs: dict[str, Any] = model_inputs([sample], classifier.spec)
+        numeric = inputs.get("numeric", np.empty((1, 0), dtype=np.float32))
+        categorical = inputs.get("categorical", np.empty((1, 0), dtype=np.int32))
+        maps.append(classifier.run(inputs["image"], numeric, categorical, int(target))["heatmap"])
+    return np.concatenate(maps)

@@ -1,0 +1,131 @@
+"""The explanations of an exported file are the gradients that torch and captum compute."""
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from captum.attr import IntegratedGradients, LayerGradCam
+from export_networks import random_classifier, random_inputs
+from torch import Tensor, nn
+
+from dermedge.data.splits import schema_of
+from dermedge.models.classifier import FusedClassifier, pool
+from dermedge.models.fusion import FUSIONS, fusion_class
+from dermedge_export.explain_graph import STEPS
+from dermedge_export.to_onnx import to_onnx
+
+SIZE = 96  # a map of 3 x 3: larger than one pixel, so that it has a shape
+IMAGE_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_image]
+CLINICAL_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_clinical]
+
+
+class Encoded(nn.Module):
+    """The network as captum wants it: from image and encoded clinical vector to scores."""
+
+    def __init__(self, model: FusedClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, clinical: Tensor | None) -> Tensor:
+        pooled = None if self.model.trunk is None else pool(self.model.trunk(image))
+        return self.model.head(pooled, clinical)
+
+
+@pytest.fixture(scope="module", params=list(FUSIONS))
+def case(request: pytest.FixtureRequest):
+    model = random_classifier(request.param)
+    proto = to_onnx(model, schema_of("grouped"), SIZE)
+    return request.param, model, ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _prepare(model: FusedClassifier, batch: int) -> tuple[dict, Tensor, Tensor | None]:
+    inputs = random_inputs(batch, seed=batch, size=SIZE)
+    image = inputs["image"].permute(0, 3, 1, 2).float() / 255
+    clinical = None if model.encoder is None else model.encoder(inputs["numeric"], inputs["categorical"])
+    return inputs, image, clinical
+
+
+def _run(session, inputs: dict, target: list[int]) -> dict[str, np.ndarray]:
+    feed = {v.name: inputs[v.name].numpy() for v in session.get_inputs() if v.name != "target"}
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, {**feed, "target": np.array(target, dtype=np.int32)}), strict=True))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_integrated_gradients_equal_captum(case, batch: int) -> None:
+    fusion, model, session = case
+    if not fusion_class(fusion).uses_clinical:
+        pytest.skip("reads no clinical field")
+    inputs, image, clinical = _prepare(model, batch)
+    network = Encoded(model)
+    predicted = network(image, clinical).argmax(1)
+    reference = IntegratedGradients(lambda e: network(image.repeat(len(e) // batch, 1, 1, 1), e)).attribute(
+        clinical, baselines=torch.zeros_like(clinical), target=predicted, n_steps=STEPS, method="riemann_right"
+    )
+    expected = reference.detach().numpy()
+    found = _run(session, inputs, [-1] * batch)
+    np.testing.assert_allclose(found["attribution"], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    scaled = np.abs(expected) / np.abs(expected).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found["relevance"], scaled, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_grad_cam_equals_captum(case, batch: int) -> None:
+    fusion, model, session = case
+    if not fusion_class(fusion).uses_image:
+        pytest.skip("reads no image")
+    inputs, image, clinical = _prepare(model, batch)
+    network = Encoded(model)
+    for target in (None, 3):
+        chosen = network(image, clinical).argmax(1) if target is None else torch.full((batch,), target)
+        cam = LayerGradCam(network, model.trunk).attribute(
+            image, target=chosen, additional_forward_args=(clinical,), relu_attributions=True
+        )
+        expected = cam[:, 0].detach().numpy()
+        expected = expected / np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
+        found = _run(session, inputs, [-1 if target is None else target] * batch)["heatmap"]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", CLINICAL_FUSIONS)
+def test_attributions_add_up_to_the_score(fusion: str) -> None:
+    # Completeness holds in the limit of many steps; with 50 the remainder is small beside the score's own movement.
+    model = random_classifier(fusion)
+    session = ort.InferenceSession(to_onnx(model, schema_of("grouped"), SIZE).SerializeToString())
+    inputs, image, clinical = _prepare(model, 8)
+    network = Encoded(model)
+    with torch.no_grad():
+        scores, baseline = network(image, clinical), network(image, torch.zeros_like(clinical))
+    for target in range(7):
+        moved = (scores - baseline)[:, target].numpy()
+        found = _run(session, inputs, [target] * 8)["attribution"].sum(axis=1)
+        np.testing.assert_allclose(found, moved, atol=0.02 * np.abs((scores - baseline).numpy()).max())
+
+
+def test_explanations_change_with_the_input(case) -> None:
+    _, model, session = case
+    first, second = _prepare(model, 5)[0], _prepare(model, 6)[0]
+    second = {name: value[:5] for name, value in second.items()}
+    for name in {value.name for value in session.get_outputs()} - {"probabilities"}:
+        # A class that nothing speaks for has an empty map, so all classes are asked.
+        pairs = [(_run(session, first, [c] * 5)[name], _run(session, second, [c] * 5)[name]) for c in range(7)]
+        assert any(not np.allclose(one, other, atol=1e-3) for one, other in pairs), name
+
+
+def test_explanations_change_with_the_class(case) -> None:
+    _, model, session = case
+    inputs = _prepare(model, 3)[0]
+    one, other = _run(session, inputs, [0] * 3), _run(session, inputs, [4] * 3)
+    np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
+    for name in set(one) - {"probabilities"}:
+        assert not np.allclose(one[name], other[name], atol=1e-3), name
+
+
+def test_rows_of_a_batch_do_not_mix(case) -> None:
+    _, model, session = case
+    inputs = _prepare(model, 4)[0]
+    together = _run(session, inputs, [-1, 2, 0, -1])
+    for row, target in enumerate([-1, 2, 0, -1]):
+        alone = _run(session, {name: value[row : row + 1] for name, value in inputs.items()}, [target])
+        for name, values in together.items():
+            np.testing.assert_allclose(values[row], alone[name][0], atol=2e-5, err_msg=name)

@@ -1,0 +1,97 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from dermedge.data.ham10000 import SITES
+from dermedge.evaluate import labels_of, runtime_probabilities, torch_probabilities, trained_model
+from dermedge.run_folder import RunFolder
+from dermedge.train import start_run
+from dermedge_runtime import Rejection
+from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.errors import DermedgeError, InputRejected
+
+
+def test_the_trained_model_has_the_best_weights_in_evaluation_mode(trained_run):
+    model = trained_model(trained_run)
+    assert not any(module.training for module in model.modules())
+    weights = load_file(trained_run.weights_file)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_torch_probabilities_equal_a_direct_forward_of_each_picture(trained_run, samples):
+    chosen = [samples[i] for i in (5, 0, 17)]
+    probabilities = torch_probabilities(trained_run, chosen)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (3, 7)
+    model = trained_model(trained_run)
+    for row, sample in zip(probabilities, chosen, strict=True):
+        with Image.open(sample.path) as picture:
+            pixels = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR))
+        image = torch.tensor(pixels.transpose(2, 0, 1)[None] / 255, dtype=torch.float32)
+        known = sample.clinical
+        sex = ("female", "male").index(known["sex"]) if "sex" in known else -1
+        site = SITES.index(known["site"]) if "site" in known else -1
+        logits = model(image, torch.tensor([[known.get("age", torch.nan)]]), torch.tensor([[sex, site]]).int())
+        np.testing.assert_allclose(row, torch.softmax(logits, dim=1)[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_labels_keep_the_order_of_the_samples(samples):
+    assert labels_of(samples[::-1]).tolist() == [sample.label for sample in samples[::-1]]
+
+
+def test_a_run_without_weights_is_an_error(trained_run, tmp_path):
+    run = RunFolder(tmp_path / "fresh")
+    start_run(trained_run.config(), trained_run.split(), run)
+    with pytest.raises(DermedgeError, match="has no weights yet"):
+        trained_model(run)
+
+
+class Recorder:
+    """In the place of a runtime Classifier: notes what it is asked, answers with the number of the question."""
+
+    name = "model.onnx"
+
+    def __init__(self, image: object, reject: int | None = None) -> None:
+        clinical = ClinicalSchema(
+            (NumericField("age", "years", 0, 120),), (CategoricalField("sex", ("female", "male")),)
+        )
+        self.spec = SimpleNamespace(clinical=clinical, image=image)
+        self.reject, self.images, self.patients = reject, [], []
+
+    def predict_many(self, images, clinical, batch_size):
+        assert len(images) == len(clinical) <= batch_size
+        for picture, patient in zip(images, clinical, strict=True):
+            number = len(self.images)
+            self.images.append(picture)
+            self.patients.append(patient)
+            rejected = number == self.reject
+            yield (
+                Rejection("x", "no picture")
+                if rejected
+                else SimpleNamespace(probabilities={"a": number / 100, "b": 1 - number / 100})
+            )
+
+
+def test_the_runtime_gets_every_file_in_order_with_the_models_fields_alone(samples):
+    recorder = Recorder(image=object())
+    probabilities = runtime_probabilities(recorder, samples)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities[:, 0], np.arange(len(samples)) / 100, rtol=1e-6)
+    assert recorder.images == [sample.path for sample in samples]
+    assert recorder.patients == [{k: v for k, v in s.clinical.items() if k in ("age", "sex")} for s in samples]
+
+
+def test_a_model_that_reads_no_picture_gets_none(samples):
+    recorder = Recorder(image=None)
+    runtime_probabilities(recorder, samples[:20])
+    assert recorder.images == [None] * 20
+
+
+def test_a_rejected_picture_stops_the_evaluation(samples):
+    with pytest.raises(InputRejected, match="no picture"):
+        runtime_probabilities(Recorder(image=object(), reject=18), samples)

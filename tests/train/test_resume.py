@@ -1,0 +1,169 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dermedge.checkpoint import load_checkpoint
+from dermedge.run_folder import RunFolder
+from dermedge.train import Trainer, train
+
+TIMES = ("seconds", "images_per_second")
+
+
+def quiet(line: str) -> None:
+    """Throw the log away."""
+
+
+def timeless(history: list[dict]) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in history]
+
+
+def history_of(run: RunFolder, config, samples) -> list[dict]:
+    trainer = Trainer(config, samples, run)
+    trainer.restore()
+    return trainer.history
+
+
+def assert_same_end(run: RunFolder, other: RunFolder, config, samples) -> None:
+    """Compare bit by bit: network, optimiser and average (all in the checkpoint), best weights, history."""
+    tensors, expected = load_file(run.checkpoint_file), load_file(other.checkpoint_file)
+    assert tensors.keys() == expected.keys()
+    assert {name.split(".")[0] for name in tensors} == {"model", "optimizer", *(["average"] if config.ema else [])}
+    assert [name for name in tensors if not torch.equal(tensors[name], expected[name])] == []
+    assert run.weights_file.read_bytes() == other.weights_file.read_bytes()
+    assert timeless(history_of(run, config, samples)) == timeless(history_of(other, config, samples))
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "clinical_only"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ema": 0.9},
+        {"schedule": "cosine"},
+        {"schedule": "cosine", "ema": 0.99, "weight_decay": 0.1, "protocol": "paper"},
+        {"precision": "bf16", "hide_clinical": 0.3, "balance": 0.5},
+    ],
+    ids=lambda settings: "-".join(settings) or "defaults",
+)
+def test_resuming_after_any_epoch_ends_as_if_never_interrupted(new_run, samples, settings, fusion):
+    config, whole = new_run(epochs=3, fusion=fusion, **settings)
+    train(config, samples, whole, quiet)
+    for done in (1, 2):
+        _, run = new_run(epochs=3, fusion=fusion, **settings)
+        first = Trainer(config, samples, run)
+        for epoch in range(done):
+            first.run_epoch(epoch)
+        lines: list[str] = []
+        history = train(config, samples, run, lines.append)
+        assert lines[0] == f"resumed after epoch {done}"
+        assert len(lines) == 1 + 3 - done and len(history) == 3
+        assert_same_end(run, whole, config, samples)
+
+
+def test_resuming_twice_is_as_good_as_once(new_run, samples):
+    config, whole = new_run(epochs=3)
+    train(config, samples, whole, quiet)
+    _, run = new_run(epochs=3)
+    for epoch in range(3):
+        trainer = Trainer(config, samples, run)
+        if epoch:
+            trainer.restore()
+        trainer.run_epoch(epoch)
+    assert_same_end(run, whole, config, samples)
+
+
+def test_a_finished_run_is_left_as_it_is(new_run, samples):
+    config, run = new_run()
+    history = train(config, samples, run, quiet)
+    before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    assert train(config, samples, run, quiet) == history
+    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+# A training that ends itself with SIGKILL, which no handler sees, at the given moment of its second epoch.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dermedge import train as module
+from dermedge.data.ham10000 import read_samples
+from dermedge.models import dermiresnet
+from dermedge.run_folder import RunFolder
+
+dermiresnet.STAGE_CHANNELS = {channels}
+run, moment, calls = RunFolder(Path(sys.argv[1])), sys.argv[2], []
+config = run.config()
+
+def die_at(number, function, before=lambda *args: None):
+    def step(*args, **more):
+        calls.append(1)
+        if len(calls) == number:
+            before(*args)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **more)
+    return step
+
+if moment == "between two steps":
+    module.augment = die_at(4, module.augment)
+elif moment == "between weights and checkpoint":
+    module.save_checkpoint = die_at(2, module.save_checkpoint)
+else:
+    write, half = Path.write_bytes, lambda path, content: write(path, content[: len(content) // 2])
+    late = die_at(2, write, half)
+    Path.write_bytes = lambda path, content: (late if "checkpoint" in path.name else write)(path, content)
+module.train(config, read_samples(Path(config.data)), run, lambda line: None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a POSIX signal")
+@pytest.mark.parametrize(
+    "moment", ["between two steps", "between weights and checkpoint", "while the checkpoint is written"]
+)
+def test_a_killed_training_goes_on_to_the_very_same_weights(new_run, samples, moment):
+    settings = {"epochs": 3, "ema": 0.9, "schedule": "cosine"}
+    config, whole = new_run(**settings)
+    train(config, samples, whole, quiet)
+    _, run = new_run(**settings)
+    script = KILLED.format(channels=(8, 8, 16, 16))
+    done = subprocess.run([sys.executable, "-c", script, os.fspath(run.path), moment], capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert len(history_of(run, config, samples)) == 1, "the first epoch is whole, the second never was"
+    lines: list[str] = []
+    train(config, samples, run, lines.append)
+    assert lines[0] == "resumed after epoch 1"
+    assert_same_end(run, whole, config, samples)
+
+
+def test_the_average_is_what_is_kept_and_it_differs_from_the_network(new_run, samples):
+    config, run = new_run(epochs=1, ema=0.9)
+    train(config, samples, run, quiet)
+    tensors, kept = load_file(run.checkpoint_file), load_file(run.weights_file)
+    assert all(torch.equal(kept[name], tensors[f"average.{name}"]) for name in kept)
+    assert not torch.equal(kept["head.classifier.0.weight"], tensors["model.head.classifier.0.weight"])
+
+
+def test_a_young_average_forgets_the_random_start(new_run, samples):
+    config, run = new_run(fusion="clinical_only", epochs=1, ema=0.999, batch_size=28)  # one step
+    trainer = Trainer(config, samples, run)
+    start = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.run_epoch(0)
+    kept = load_file(run.weights_file)
+    for name, tensor in trainer.model.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(kept[name], 0.1 * start[name] + 0.9 * tensor)
+
+
+def test_a_restored_optimiser_has_the_layout_of_its_parameters(new_run, samples):
+    config, run = new_run(epochs=1)
+    train(config, samples, run, quiet)
+    trainer = Trainer(config, samples, run)
+    load_checkpoint(Path(run.checkpoint_file), trainer.model, trainer.optimizer, trainer.average)
+    (group,) = trainer.optimizer.param_groups
+    for parameter in group["params"]:
+        assert trainer.optimizer.state[parameter]["exp_avg"].stride() == parameter.stride()
+        assert trainer.optimizer.state[parameter]["exp_avg_sq"].stride() == parameter.stride()
