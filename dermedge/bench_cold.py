@@ -31,7 +31,7 @@ for value in session.get_inputs():
         feed["image"] = np.asarray(pixels)[None]
     else:
         dtype = np.float32 if value.name == "numeric" else np.int32
-        feed[value.name] = np.zeros((1, value.shape[1]), dtype)
+        feed[value.name] = np.zeros((1, *value.shape[1:]), dtype)
 print(session.run(["probabilities"], feed)[0][0])
 """
 

@@ -90,7 +90,7 @@ def export_model(
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
     proto = build_graph(run, spec, calibration, log)
     with atomic_path(target) as temporary:
-        _write(proto, spec, temporary)
+        write_described(proto, spec, temporary)
         log(f"compare with the trained weights on {len(held_back)} {part} images")
         parity = measure(run, temporary, held_back, part)
         broken = parity.violations(limits)
@@ -99,7 +99,9 @@ def export_model(
                 f"{target.name} was not written: {'; '.join(broken)} ({parity.images} {part} images)."
                 " Export in a higher precision, or allow more with --min-agreement and --max-drop."
             )
-        _write(proto, replace(spec, parity={**parity.to_record(), "limits": _limits_record(limits)}), temporary)
+        write_described(
+            proto, replace(spec, parity={**parity.to_record(), "limits": _limits_record(limits)}), temporary
+        )
     return ExportReport(target, precision, target.stat().st_size, parity)
 
 
@@ -128,7 +130,7 @@ def write_unmeasured(run: RunFolder, target: Path) -> None:
     spec = describe(run, run.split(), "fp32")
     proto = build_graph(run, spec, [])
     with atomic_path(target) as temporary:
-        _write(proto, spec, temporary)
+        write_described(proto, spec, temporary)
 
 
 def measure(run: RunFolder, path: Path, samples: Sequence[Sample], part: str) -> Parity:
@@ -215,7 +217,8 @@ def _limits_record(limits: Limits) -> dict[str, float]:
     return asdict(limits)
 
 
-def _write(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
+def write_described(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
+    """Write a graph with its description; not atomic, so only to a path that nobody else sees."""
     del proto.metadata_props[:]
     proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
     proto.producer_name, proto.producer_version = "dermedge", __version__

@@ -43,9 +43,9 @@ def test_settings_that_differ_on_resume_are_2(cli, models: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train"], ["No data folder", "doi:10.7910/DVN/DBW86T", "dermedge demo"]),
-        (["train", "--data", "missing"], ["missing", "does not exist", "doi:10.7910/DVN/DBW86T"]),
-        (["train", "--data", "."], ["holds no HAM10000_metadata.csv"]),
+        (["train", "--run", "new"], ["No data folder", "doi:10.7910/DVN/DBW86T", "dermedge demo"]),
+        (["train", "--run", "new", "--data", "missing"], ["missing", "does not exist", "doi:10.7910/DVN/DBW86T"]),
+        (["train", "--run", "new", "--data", "."], ["holds no HAM10000_metadata.csv"]),
         (["infer", "missing.jpg"], ["missing.jpg", "no such file"]),
         (["infer"], ["reads an image"]),
         (["infer", "PICTURE", "--age", "200"], ["age", "200", "0 to 120"]),
@@ -60,12 +60,12 @@ def test_rejected_input_is_3(cli, models: Path, picture: Path, arguments: list[s
 
 
 def test_empty_data_folder_is_3(cli, tmp_path: Path) -> None:
-    _rejected(cli("train", "--data", tmp_path), 3, "holds no HAM10000_metadata.csv")
+    _rejected(cli("train", "--run", "new", "--data", tmp_path), 3, "holds no HAM10000_metadata.csv")
 
 
 def test_absent_images_are_counted_and_named(cli, synthetic_data: Path, tmp_path: Path) -> None:
     shutil.copy(synthetic_data / "HAM10000_metadata.csv", tmp_path)
-    done = cli("train", "--data", tmp_path)
+    done = cli("train", "--run", "new", "--data", tmp_path)
     total = len((tmp_path / "HAM10000_metadata.csv").read_text().splitlines()) - 1
     _rejected(done, 3, f"{total} of the {total} images", "SYN_0000000, SYN_0000001", "SYN_0000004", "and others")
     assert "SYN_0000005" not in done.stderr
@@ -75,7 +75,7 @@ def test_unknown_diagnosis_is_3(cli, tmp_path: Path) -> None:
     (tmp_path / "HAM10000_metadata.csv").write_text(
         "lesion_id,image_id,dx,dx_type,age,sex,localization\nL1,I1,wart,histo,50,male,back\n"
     )
-    _rejected(cli("train", "--data", tmp_path), 3, "line 2", "wart", "akiec, bcc")
+    _rejected(cli("train", "--run", "new", "--data", tmp_path), 3, "line 2", "wart", "akiec, bcc")
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "bomb"])
