@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from alternate import medians_ms
 from captum.attr import IntegratedGradients, LayerGradCam
 
+from dermedge.bench import take_turns
 from dermedge.data.ham10000 import read_samples
 from dermedge.evaluate import trained_model
 from dermedge.models.classifier import pool
@@ -47,8 +48,8 @@ def main() -> None:
                 path = Path(folder) / f"{precision}-{'explained' if explain else 'plain'}.onnx"
                 _export(run, precision, explain, path)
                 actions[path.stem] = partial(Classifier(path, "cpu").run, pixels, numeric, categorical)
-        onnx_ms = medians_ms(actions, arguments.rounds)
-    captum_ms = medians_ms({"captum": _captum(run, pixels, numeric, categorical)}, 3, warm_up=1)["captum"]
+        onnx_ms = _medians_ms(take_turns(actions, arguments.rounds))
+    captum_ms = _medians_ms(take_turns({"captum": _captum(run, pixels, numeric, categorical)}, 3, 1))["captum"]
     added = {p: onnx_ms[f"{p}-explained"] - onnx_ms[f"{p}-plain"] for p in ("fp32", "int8")}
     result = {
         "image_size": size,
@@ -58,6 +59,10 @@ def main() -> None:
         "captum_over_fp32_explained": round(captum_ms / onnx_ms["fp32-explained"], 1),
     }
     print(json.dumps(result, indent=2))
+
+
+def _medians_ms(turns: dict[str, list[float]]) -> dict[str, float]:
+    return {name: round(1000 * statistics.median(seconds), 3) for name, seconds in turns.items()}
 
 
 def _export(run: RunFolder, precision: str, explain: bool, path: Path) -> None:

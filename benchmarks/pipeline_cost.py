@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from alternate import medians_ms
 from torch.nn import functional
 
+from dermedge.bench import take_turns
 from dermedge.config import TrainConfig
 from dermedge.data.augment import augment
 from dermedge.data.batches import LesionData, balanced_epoch
@@ -56,7 +57,8 @@ def main() -> None:
         batch = next(batches)
         step(augment(batch.image, config.augmentation), batch)
 
-    timed = medians_ms({"bare": lambda: step(ready_image, ready), "with pipeline": with_pipeline}, arguments.rounds)
+    turns = take_turns({"bare": lambda: step(ready_image, ready), "with pipeline": with_pipeline}, arguments.rounds)
+    timed = {name: round(1000 * statistics.median(seconds), 1) for name, seconds in turns.items()}
     result = {
         "image_size": config.image_size,
         "batch": config.batch_size,

@@ -13,7 +13,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -83,10 +83,10 @@ def benchmark(
         for batch in batches:
             log(f"network only, batch {batch}")
             turns = rounds if batch == 1 else max(5, rounds // 5)
-            timed = _take_turns({c.name: c.network(batch) for c in contenders}, turns)
+            timed = take_turns({c.name: c.network(batch) for c in contenders}, turns)
             rows += [_row(name, "network", batch, seconds) for name, seconds in timed.items()]
         log("end to end from the JPEG file")
-        timed = _take_turns({c.name: c.end_to_end for c in contenders}, rounds)
+        timed = take_turns({c.name: c.end_to_end for c in contenders}, rounds)
         rows += [_row(name, "end to end", 1, seconds) for name, seconds in timed.items()]
         cold_rows = []
         if cold:
@@ -175,9 +175,12 @@ def _torch_contender(run: RunFolder, picture: Path) -> Contender:
     )
 
 
-def _take_turns(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def take_turns(
+    actions: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = _WARM_UP
+) -> dict[str, list[float]]:
+    """Time actions in turn, each once per round; seconds by name."""
     for action in actions.values():
-        for _ in range(_WARM_UP):
+        for _ in range(warm_up):
             action()
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds):
