@@ -27,6 +27,7 @@ from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.devices import usable_cpus
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
 from dermedge_runtime.image import load_image
+from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 
 from .bench_cold import cold_starts
@@ -150,7 +151,7 @@ def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunF
         return None
     if run_path is not None:
         return RunFolder(run_path)
-    hashes = {Classifier(path, "cpu").spec.weights_sha256 for path in models}
+    hashes = {read_model_file(path).spec.weights_sha256 for path in models}
     for folder in sorted(runs.glob("*")):
         run = RunFolder(folder)
         try:
