@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermedge_runtime.model_file import read_model_file
+
 from .run_folder import RunFolder
 
 _ROUNDS = 7
@@ -58,20 +60,11 @@ def cold_starts(
     commands = {"dermedge --help": [sys.executable, "-m", "dermedge", "--help"]}
     for path in models:
         commands[f"bare script, {path.stem} (cpu)"] = [sys.executable, "-c", BARE_SCRIPT, str(path), str(picture)]
+        shown = [str(picture)] if read_model_file(path).spec.image is not None else []
         for device in devices:
             if device not in absent:
-                infer = [
-                    sys.executable,
-                    "-m",
-                    "dermedge",
-                    "infer",
-                    str(picture),
-                    "--model",
-                    str(path),
-                    "--device",
-                    device,
-                ]
-                commands[f"dermedge infer, {path.stem} ({device})"] = infer
+                command = [sys.executable, "-m", "dermedge", "infer", *shown, "--model", str(path), "--device", device]
+                commands[f"dermedge infer, {path.stem} ({device})"] = command
     if torch_run is not None:
         commands["torch eager"] = [sys.executable, "-c", TORCH_SCRIPT, str(torch_run.path), str(picture)]
     seconds: dict[str, list[float]] = {name: [] for name in commands}

@@ -20,6 +20,7 @@ from dermedge_runtime.spec import ModelSpec
 
 from . import __version__
 
+_SHOWN_FROM = 0.005
 _LARGEST = 1200
 """Pixels of the longer side of the pictures in the page."""
 
@@ -33,7 +34,7 @@ img { max-width: 100%; height: auto; border-radius: 4px; } figcaption { color: #
 table { border-collapse: collapse; width: 100%; } td { padding: .15rem .5rem .15rem 0; vertical-align: middle; }
 td.value { text-align: right; font-variant-numeric: tabular-nums; width: 5rem; } td.bar { width: 45%; }
 .bar div { background: #3b6ea8; height: .8rem; border-radius: 2px; } tr.first { font-weight: 600; }
-.details td { border-top: 1px solid #e4e4e7; }
+.details td:first-child { white-space: nowrap; padding-right: 1.5rem; } .details td { border-top: 1px solid #e4e4e7; }
 """
 
 
@@ -43,13 +44,14 @@ def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]
     :param clinical: the patient's values as they were given; what is absent is shown as unknown.
     """
     name = spec.class_names.get(result.label, result.label)
+    use = spec.intended_use.removeprefix("Research use only.")
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(name)} - dermedge</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(name)} <small>({result.probabilities[result.label]:.1%})</small></h1>",
-        f'<p class="notice"><strong>Research use only.</strong> {escape(spec.intended_use)}</p>',
+        f'<p class="notice"><strong>Research use only.</strong>{escape(use)}</p>',
         _pictures(result, spec),
         "<h2>Probabilities</h2>",
         _bars({f"{spec.class_names.get(c, c)} ({c})": v for c, v in result.probabilities.items()}, percent=True),
@@ -58,8 +60,10 @@ def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]
         chosen = spec.class_names.get(result.explanation.target, result.explanation.target)
         parts += [
             f"<h2>What the clinical values contributed to “{escape(chosen)}”</h2>",
-            "<p>Integrated gradients, absolute values scaled to [0, 1]: features, then their sum per field.</p>",
-            _bars({key: value for key, value in result.relevance.items() if value >= 0.005}),
+            "<p>Integrated gradients, absolute values scaled to [0, 1]. A value that was unknown is explained as the one it"
+            " was imputed with.</p>",
+            _bars({key: value for key, value in result.relevance.items() if value >= _SHOWN_FROM}),
+            "<p>Summed over the features of each field:</p>",
             _bars(result.relevance_by_field),
         ]
     parts += ["<h2>Input and model</h2>", _details(result, spec, clinical), "</body></html>"]
