@@ -30,7 +30,7 @@ from dermedge_runtime.image import load_image
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 
-from .bench_cold import cold_starts
+from .bench_cold import cold_starts, model_names
 from .run_folder import RunFolder
 
 _WARM_UP = 3
@@ -101,7 +101,7 @@ def benchmark(
             "absent": absent,
             "results": rows,
             "cold": cold_rows,
-            "files": {path.name: path.stat().st_size for path in models},
+            "files": {name: path.stat().st_size for path, name in model_names(models).items()},
         }
 
 
@@ -110,6 +110,7 @@ def _model_contenders(
 ) -> tuple[list[Contender], dict[str, str]]:
     contenders: list[Contender] = []
     absent: dict[str, str] = {}
+    names = model_names(models)
     for device in devices:
         for path in models:
             try:
@@ -117,7 +118,7 @@ def _model_contenders(
             except DeviceUnavailable as error:
                 absent[device] = str(error)
                 break
-            contenders.append(_contender(f"{path.stem} ({device})", classifier, picture))
+            contenders.append(_contender(f"{names[path]} ({device})", classifier, picture))
     if not contenders:
         raise DeviceUnavailable(" ".join(absent.values()))
     return contenders, absent

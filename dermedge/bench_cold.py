@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.model_file import read_model_file
 
 from .run_folder import RunFolder
@@ -46,6 +47,12 @@ print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {"age"
 """
 
 
+def model_names(models: Sequence[Path]) -> dict[Path, str]:
+    """Short names of model files: the file's, or the whole path where two files have the same."""
+    stems = [path.stem for path in models]
+    return {path: path.stem if stems.count(path.stem) == 1 else str(path.with_suffix("")) for path in models}
+
+
 def cold_starts(
     models: Sequence[Path],
     devices: Sequence[str],
@@ -58,13 +65,13 @@ def cold_starts(
     :return: one row per command: median seconds, and peak memory in MB (None where the system does not tell).
     """
     commands = {"dermedge --help": [sys.executable, "-m", "dermedge", "--help"]}
-    for path in models:
-        commands[f"bare script, {path.stem} (cpu)"] = [sys.executable, "-c", BARE_SCRIPT, str(path), str(picture)]
+    for path, name in model_names(models).items():
+        commands[f"bare script, {name} (cpu)"] = [sys.executable, "-c", BARE_SCRIPT, str(path), str(picture)]
         shown = [str(picture)] if read_model_file(path).spec.image is not None else []
         for device in devices:
             if device not in absent:
                 command = [sys.executable, "-m", "dermedge", "infer", *shown, "--model", str(path), "--device", device]
-                commands[f"dermedge infer, {path.stem} ({device})"] = command
+                commands[f"dermedge infer, {name} ({device})"] = command
     if torch_run is not None:
         commands["torch eager"] = [sys.executable, "-c", TORCH_SCRIPT, str(torch_run.path), str(picture)]
     seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -100,5 +107,5 @@ def _run(command: Sequence[str]) -> tuple[float, float | None]:
         peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     wall = time.perf_counter() - started
     if code:
-        raise RuntimeError(f"{' '.join(command[:5])} failed with {code}: {errors.decode(errors='replace')[-500:]}")
+        raise DermedgeError(f"{' '.join(command[:5])} failed with {code}: {errors.decode(errors='replace')[-500:]}")
     return wall, peak

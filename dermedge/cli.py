@@ -7,6 +7,7 @@ Heavy packages are imported inside the commands, so that `dermedge --help` and `
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -16,25 +17,32 @@ from typing import Any, TypeVar
 
 import click
 
+from dermedge_runtime.devices import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
+from .option_types import ChoiceList, FilePath, FiniteRange, NumberList
 from .require import extras
 from .train_options import train_options
 
-DEVICES = ("auto", "cpu", "openvino", "cuda", "rtx")
+MAX_BATCH = 1024
+"""Largest batch of an exported graph."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def main() -> None:
     """Run the command line and turn every foreseen error into one sentence and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal's encoding lacks must not end in a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(cli(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _log("dermedge: stopped. A training goes on with --resume.")
+        _log("dermedge: stopped.")
         sys.exit(130)
     except DermedgeError as error:
         _log(f"dermedge: {error}")
@@ -67,21 +75,17 @@ def cli() -> None:
 
 def _run_options(command: _Command) -> _Command:
     """Options that name a run and its data."""
-    command = click.option("--data", type=click.Path(path_type=Path), help="Data folder; by default the run's own.")(
+    command = click.option("--data", type=FilePath(), help="Data folder; by default the run's own.")(command)
+    command = click.option("--run", "run_path", type=FilePath(), help="Run folder; by default RUNS/FUSION.")(command)
+    command = click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")(
         command
     )
-    command = click.option(
-        "--run", "run_path", type=click.Path(path_type=Path), help="Run folder; by default RUNS/FUSION."
-    )(command)
-    command = click.option(
-        "--runs", default="runs", type=click.Path(path_type=Path), show_default=True, help="Folder of all runs."
-    )(command)
     return click.option("--fusion", default="cross_attention", show_default=True, help="Fusion of the run.")(command)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 models_option = click.option(
-    "--models", default="models", type=click.Path(path_type=Path), show_default=True, help="Folder of exported models."
+    "--models", default="models", type=FilePath(), show_default=True, help="Folder of exported models."
 )
 
 
@@ -106,7 +110,7 @@ def train(
     with extras():
         from .data.ham10000 import read_samples
         from .data.splits import check_leaks, make_split
-        from .train import settings_from_options, start_run
+        from .train import check_ready, settings_from_options, start_run
         from .train import train as run_training
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
@@ -114,10 +118,12 @@ def train(
     given = {n for n in options if context.get_parameter_source(n) is not click.core.ParameterSource.DEFAULT}
     if resume:
         config = run.config()
-        if changed := settings_from_options({n: options[n] for n in given}, config).differences(config):
+        moved = settings_from_options({n: options[n] for n in given & {"data"}}, config)
+        if changed := settings_from_options({n: options[n] for n in given}, config).differences(moved):
             raise UsageError(
                 f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
             )
+        config = moved  # the data may lie elsewhere by now; the split names its images
     else:
         if run.config_file.exists() and not overwrite:
             raise DermedgeError(
@@ -128,10 +134,15 @@ def train(
     split = run.split() if resume else make_split(samples, config.protocol, config.seed)
     leaks, tested = check_leaks(split), len(split.ids("test"))
     _log(f"{len(samples)} images; leak check: {leaks} of {tested} test images show a lesion that is also in training")
+    check_ready(config, samples, split)
     if not resume:
         run.clear()
         start_run(config, split, run)
-    run_training(config, samples, run, _log)
+    try:
+        run_training(config, samples, run, _log)
+    except KeyboardInterrupt:
+        _log(f"Go on with: dermedge train --run {run.path} --resume")
+        raise
     _log(f"best weights in {run.weights_file}")
 
 
@@ -170,8 +181,9 @@ def evaluate(
 @click.option("--fp16", is_flag=True, help="Image branch in half precision.")
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
-@click.option("--min-agreement", type=click.FloatRange(0, 100), help="Least class agreement, percent.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Largest loss of balanced accuracy, points.")
+@click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
+@click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
+@click.option("--min-heatmap", type=FiniteRange(-1, 1), help="Least median correlation of the heat maps.")
 @json_option
 def export(
     fusion: str,
@@ -184,6 +196,7 @@ def export(
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
+    min_heatmap: float | None,
     as_json: bool,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
@@ -198,7 +211,7 @@ def export(
     run = _open_run(run_path, runs, fusion)
     samples = read_samples(data or Path(run.config().data))
     target = models / f"{run.config().fusion}-{precision}.onnx"
-    limits = limits_from_percent(precision, min_agreement, max_drop)
+    limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
     report = export_model(run, samples, precision, target, explain=not no_explanations, limits=limits, log=_log)
     if as_json:
         _print_json(report.to_record())
@@ -208,15 +221,15 @@ def export(
 
 @cli.command()
 @click.argument("images", nargs=-1, type=click.Path())
-@click.option("--model", type=click.Path(path_type=Path), help="Model file; by default the newest in MODELS.")
+@click.option("--model", type=FilePath(), help="Model file; by default the newest in MODELS.")
 @models_option
 @click.option("--age", type=float, help="Years.")
-@click.option("--sex")
+@click.option("--sex", help="female or male.")
 @click.option("--site", help="Site of the lesion, such as back.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Any other clinical field of the model.")
-@click.option("--explain", is_flag=True, help="Also the clinical relevance, and IMAGE-heatmap.png beside the image.")
+@click.option("--explain", is_flag=True, help="Also the clinical relevance, and IMAGE.heatmap.png beside the image.")
 @click.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write one self-contained HTML page.")
+@click.option("--report", type=FilePath(), help="Write one self-contained HTML page.")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(DEVICES))
 @json_option
 def infer(
@@ -247,6 +260,8 @@ def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:
         name, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")
+        if name in clinical:
+            raise UsageError(f"The field {name} is given twice.")
         clinical[name] = value
     return clinical
 
@@ -272,39 +287,32 @@ def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **opt
 
 
 @cli.command()
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--devices", default="cpu,openvino", show_default=True, help="Comma-separated; absent ones are named.")
-@click.option("--batch", "batches", default="1,32", show_default=True, help="Comma-separated batch sizes.")
+@click.argument("models", nargs=-1, required=True, type=FilePath())
 @click.option(
-    "--image", type=click.Path(path_type=Path), help="Picture to read; by default a generated 600 x 450 JPEG."
+    "--devices", default="cpu,openvino", show_default=True, type=ChoiceList(DEVICES[1:]), help="Comma-separated."
 )
 @click.option(
-    "--run", "run_path", type=click.Path(path_type=Path), help="Run whose weights torch runs; by default found."
+    "--batch", "batches", default="1,32", show_default=True, type=NumberList(1, MAX_BATCH), help="Comma-separated."
 )
-@click.option("--runs", default="runs", type=click.Path(path_type=Path), show_default=True, help="Folder of all runs.")
+@click.option("--image", type=FilePath(), help="Picture to read; by default a generated 600 x 450 JPEG.")
+@click.option("--run", "run_path", type=FilePath(), help="Run whose weights torch runs; by default found.")
+@click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(3), help="Timed turns of every contender.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Also time whole processes and their memory.")
-@click.option(
-    "--out", default="bench.json", type=click.Path(path_type=Path), show_default=True, help="Where the JSON goes."
-)
+@click.option("--out", default="bench.json", type=FilePath(), show_default=True, help="Where the JSON goes.")
 @json_option
-def bench(models: tuple[Path, ...], devices: str, batches: str, out: Path, as_json: bool, **options: Any) -> None:
+def bench(
+    models: tuple[Path, ...], devices: list[str], batches: list[int], out: Path, as_json: bool, **options: Any
+) -> None:
     """Compare model files, and torch where it is installed, in one run: latency, cold start, memory, size."""
     from dermedge_runtime.files import write_json
 
     from .bench import benchmark
     from .bench_report import bench_text
 
-    try:
-        sizes = [int(text) for text in batches.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise UsageError(f"--batch takes whole numbers from 1 on, separated by commas, got '{batches}'.")
-    wanted = devices.split(",")
-    if unknown := [name for name in wanted if name not in DEVICES[1:]]:
-        raise UsageError(f"--devices knows {', '.join(DEVICES[1:])}, got '{', '.join(unknown)}'.")
-    record = benchmark(list(models), wanted, sizes, log=_log, **options)
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file.")
+    record = benchmark(list(models), devices, batches, log=_log, **options)
     write_json(out, record)
     if as_json:
         _print_json(record)
@@ -314,7 +322,7 @@ def bench(models: tuple[Path, ...], devices: str, batches: str, out: Path, as_js
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath())
 @json_option
 def inspect(model: Path, as_json: bool) -> None:
     """Print everything a model file says about itself."""
@@ -330,9 +338,7 @@ def inspect(model: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option(
-    "--folder", default="demo", type=click.Path(path_type=Path), show_default=True, help="Where everything goes."
-)
+@click.option("--folder", default="demo", type=FilePath(), show_default=True, help="Where everything goes.")
 @click.option("--epochs", default=6, show_default=True, type=click.IntRange(1))
 def demo(folder: Path, epochs: int) -> None:
     """Do the whole main job on generated pictures: train, evaluate, export, infer, bench."""

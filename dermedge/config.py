@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .data.augment import Augmentation
@@ -42,6 +43,13 @@ class TrainConfig:
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, default = getattr(self, each.name), _DEFAULTS.get(each.name, "")
+            accepted = (int, float) if isinstance(default, float) else type(default)
+            if not isinstance(value, accepted) or (isinstance(value, float) and not math.isfinite(value)):
+                raise ValueError(f"the setting {each.name} is {value!r}")
+
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
         return asdict(self)
@@ -55,3 +63,9 @@ class TrainConfig:
         """Say which settings differ, such as "epochs 20 -> 30"."""
         mine, theirs = self.to_record(), other.to_record()
         return [f"{key} {theirs[key]} -> {mine[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+_DEFAULTS = {each.name: each.default for each in fields(TrainConfig) if each.name != "augmentation"} | {
+    "data": "",
+    "augmentation": Augmentation(),
+}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dermedge_export.evaluation import evaluate_run
+from dermedge_export.parity import Limits
 from dermedge_export.pipeline import PRECISIONS, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.files import write_json
@@ -22,6 +24,8 @@ from .tables import metrics_text, prediction_text
 from .train import start_run, train
 
 LESIONS_PER_CLASS = 60
+# Validation is a hundred pictures: at the usual limits one of them could stop the demo.
+_LIMITS = Limits(agreement=0.95, balanced_accuracy_drop=0.03, heatmap_correlation=0.9)
 _SETTINGS = {"image_size": 128, "per_class": 120, "batch_size": 32, "schedule": "cosine"}
 
 
@@ -31,6 +35,8 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     :param log: receives progress.
     :param show: receives results.
     """
+    # Decoded pictures too, unless the user has chosen a place for them.
+    os.environ.setdefault("DERMEDGE_CACHE", str(folder / "cache"))
     data, run, models = folder / "data", RunFolder(folder / "runs" / "cross_attention"), folder / "models"
     log(f"1/5 generate pictures in {data}")
     if not (data / "HAM10000_metadata.csv").is_file():
@@ -45,7 +51,7 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     train(config, samples, run, log)
     log("3/5 evaluate and export")
     reports = [
-        export_model(run, samples, precision, models / f"cross_attention-{precision}.onnx", log=log)
+        export_model(run, samples, precision, models / f"cross_attention-{precision}.onnx", limits=_LIMITS, log=log)
         for precision in PRECISIONS
     ]
     for name, scores in evaluate_run(run, models, "test", "cpu", log=log)["results"].items():

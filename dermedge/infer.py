@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from dermedge_runtime.files import atomic_path, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
 
 from .tables import explanation_text, prediction_text
+
+_BATCH = 8
 
 
 def infer(
@@ -27,65 +29,84 @@ def infer(
     show: Callable[[str], None],
     log: Callable[[str], None],
 ) -> int:
-    """Predict, print, and write what was asked for.
+    """Predict, print as the answers come, and write what was asked for.
 
     :param explain: print the relevance too, and write an overlay beside every picture.
+    :param target: code of the class to explain.
     :param report: where to write one self-contained page.
     :return: the exit code: 0, or 3 where a picture of several was rejected.
-    :raises UsageError: an explanation asked of a file without one, or a report of several pictures.
+    :raises UsageError: an explanation asked of a file without one, or a report that cannot be.
     :raises InputRejected: the only picture, or a clinical value, cannot be used.
     """
-    _check(classifier, images, explain=explain or target is not None, report=report)
-    results = _predict(classifier, images, clinical, target)
-    if report is not None and isinstance(results[0], Prediction):
-        from .report import html_report
-
-        write_text(report, html_report(results[0], classifier.spec, clinical))
-        log(f"report written to {report}")
-    written = {r.source: str(_write_overlay(r)) for r in results if explain and _has_heatmap(r)}
-    for source, path in written.items():
-        log(f"heat map of {source} written to {path}")
-    if as_json:
-        records = [result.to_record(explain=explain) for result in results]
-        show(json.dumps(records if len(images) > 1 else records[0], indent=2))
-    for result in results:
+    _check(classifier, images, explain, target, report)
+    results = []
+    for result in _predict(classifier, images, clinical, target):
+        results.append(result)
         if isinstance(result, Rejection):
             log(f"dermedge: {result.reason}")
         elif not as_json:
             show(prediction_text(result, classifier.spec))
             if explain and result.explanation is not None:
                 show(explanation_text(result.explanation))
-    if not as_json:
+    if as_json:
+        records = [result.to_record(explain=explain) for result in results]
+        show(json.dumps(records if len(images) > 1 else records[0], indent=2, allow_nan=False))
+    else:
         show(f"{classifier.name} on {classifier.device} ({classifier.provider}). {classifier.spec.intended_use}")
+    # Only now: a picture or page that cannot be written must not cost the answer.
+    _write(classifier, results, clinical, explain, report, log)
     return InputRejected.exit_code if any(isinstance(result, Rejection) for result in results) else 0
 
 
-def _check(classifier: Classifier, images: Sequence[str], *, explain: bool, report: Path | None) -> None:
-    if (explain or report is not None) and not classifier.spec.explains:
-        raise UsageError(
-            f"{classifier.name} was exported without explanations. Export it again without --no-explanations."
-        )
-    if report is not None and len(images) > 1:
+def _check(
+    classifier: Classifier, images: Sequence[str], explain: bool, target: str | None, report: Path | None
+) -> None:
+    if explain or target is not None or report is not None:
+        classifier.require_explanations()
+    if target is not None and not explain and report is None:
+        raise UsageError("--target chooses the class to explain; ask for --explain or --report too.")
+    if report is None:
+        return
+    if len(images) > 1:
         raise UsageError(f"--report makes the page of one picture, got {len(images)}. Call it once for each.")
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report writes an HTML page; give it a name that ends in .html, got {report}.")
 
 
 def _predict(
     classifier: Classifier, images: Sequence[str], clinical: Mapping[str, Any], target: str | None
-) -> list[Prediction | Rejection]:
+) -> Iterator[Prediction | Rejection]:
     if len(images) <= 1:
-        return [classifier.predict(*images, target=target, **clinical)]
+        yield classifier.predict(*images, target=target, **clinical)
+        return
     classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
-    return classifier.predict_many(images, clinical, target=target)
+    for start in range(0, len(images), _BATCH):
+        yield from classifier.predict_many(images[start : start + _BATCH], clinical, target=target)
 
 
-def _has_heatmap(result: Prediction | Rejection) -> bool:
-    return isinstance(result, Prediction) and result.heatmap is not None
+def _write(
+    classifier: Classifier,
+    results: Sequence[Prediction | Rejection],
+    clinical: Mapping[str, Any],
+    explain: bool,
+    report: Path | None,
+    log: Callable[[str], None],
+) -> None:
+    for result in results:
+        if not isinstance(result, Prediction):
+            continue
+        if explain and result.heatmap is not None:
+            log(f"heat map of {result.source} written to {_write_overlay(result)}")
+        if report is not None:
+            from .report import html_report
+
+            write_text(report, html_report(result, classifier.spec, clinical))
+            log(f"report written to {report}")
 
 
-def _write_overlay(result: Prediction | Rejection) -> Path:
-    assert isinstance(result, Prediction)
+def _write_overlay(result: Prediction) -> Path:
     source = Path(result.source)
-    target = source.with_name(f"{source.stem}-heatmap.png")
+    target = source.with_name(f"{source.name}.heatmap.png")
     with atomic_path(target) as temporary:
         result.overlay().save(temporary, format="PNG")
     return target

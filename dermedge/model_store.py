@@ -23,10 +23,10 @@ def newest_model(folder: Path = MODELS) -> Path:
     return found[-1]
 
 
-def models_of(weights_sha256: str, folder: Path = MODELS, explained: str | None = None) -> list[Path]:
+def models_of(weights_sha256: str, folder: Path = MODELS, precision: str | None = None) -> list[Path]:
     """Give the model files of a folder that were made from these weights; files that cannot be read are passed over.
 
-    :param explained: only files of this precision that carry explanations.
+    :param precision: only files of this precision, and only those that carry explanations.
     """
     found = []
     for path in sorted(folder.glob("*.onnx")):
@@ -34,7 +34,7 @@ def models_of(weights_sha256: str, folder: Path = MODELS, explained: str | None 
             spec = read_model_file(path).spec
         except ModelFileError:
             continue
-        fits = explained is None or (spec.precision == explained and spec.explains)
+        fits = precision is None or (spec.precision == precision and spec.explains)
         if fits and spec.weights_sha256 == weights_sha256:
             found.append(path)
     return found

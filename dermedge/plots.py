@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 
 _DPI = 120
@@ -55,9 +56,12 @@ def roc_plot(
 
 def history_plot(history_csv: Path, title: str, path: Path) -> None:
     """Plot loss and balanced accuracy over the epochs."""
-    with history_csv.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    epochs = [int(row["epoch"]) for row in rows]
+    try:
+        with history_csv.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        epochs = [int(row["epoch"]) for row in rows]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DermedgeError(f"{history_csv} is damaged ({error}). Train the run again.") from error
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     _curve(loss, epochs, rows, "train_loss", "training (balanced, augmented)")

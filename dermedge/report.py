@@ -19,8 +19,8 @@ from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
 from . import __version__
+from .tables import SHOWN_FROM
 
-_SHOWN_FROM = 0.005
 _LARGEST = 1200
 """Pixels of the longer side of the pictures in the page."""
 
@@ -60,9 +60,9 @@ def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]
         chosen = spec.class_names.get(result.explanation.target, result.explanation.target)
         parts += [
             f"<h2>What the clinical values contributed to “{escape(chosen)}”</h2>",
-            "<p>Integrated gradients, absolute values scaled to [0, 1]. A value that was unknown is explained as the one it"
-            " was imputed with.</p>",
-            _bars({key: value for key, value in result.relevance.items() if value >= _SHOWN_FROM}),
+            "<p>Integrated gradients, absolute values scaled to [0, 1]."
+            " A value that was unknown is explained as the one it was imputed with.</p>",
+            _bars({key: value for key, value in result.relevance.items() if value >= SHOWN_FROM}),
             "<p>Summed over the features of each field:</p>",
             _bars(result.relevance_by_field),
         ]
@@ -91,7 +91,7 @@ def _figure(image: Image.Image, caption: str) -> str:
 
 
 def _bars(values: Mapping[str, float], *, percent: bool = False) -> str:
-    largest = 1.0 if percent else max(1.0, *values.values())
+    largest = 1.0 if percent else max([1.0, *values.values()])
     rows = []
     for index, (name, value) in enumerate(sorted(values.items(), key=lambda item: -item[1])):
         text = f"{value:.1%}" if percent else f"{value:.2f}"

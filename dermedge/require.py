@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from dermedge_runtime.errors import DermedgeError
 
@@ -15,6 +16,7 @@ _EXTRA_OF = {
     "tqdm": "train",
     "onnx": "export",
     "onnxscript": "export",
+    "onnxruntime": "cpu",
 }
 
 
@@ -30,6 +32,8 @@ def extras() -> Iterator[None]:
         extra = _EXTRA_OF.get((error.name or "").split(".")[0])
         if extra is None:
             raise
+        # Plain onnxruntime over a GPU wheel would break both, so it is asked for only where there is none.
+        wanted = extra if find_spec("onnxruntime") or extra == "cpu" else f"{extra},cpu"
         raise DermedgeError(
-            f"This command needs {error.name}, which is not installed. Run: pip install 'dermedge[{extra},cpu]'."
+            f"This command needs {error.name}, which is not installed. Run: pip install 'dermedge[{wanted}]'."
         ) from error

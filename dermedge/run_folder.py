@@ -71,7 +71,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run; anything else in the folder stays."""
         own = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file)
-        for path in (*own, self.split_file, *self.plots.glob("*.png")):
+        for path in (*own, self.split_file, *self.plots.glob("*.png"), *(self.path / "explain").glob("*.*")):
             path.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
 _BAR = 20
-_SHOWN_FROM = 0.005
+SHOWN_FROM = 0.005
+"""Smallest relevance that is worth a line."""
 
 
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
@@ -73,7 +74,7 @@ def explanation_text(explanation: Explanation) -> str:
     lines = [f"  clinical relevance for {explanation.target} (sum per field: {summed})"]
     width = max(len(name) for name in explanation.relevance)
     for name, value in sorted(explanation.relevance.items(), key=lambda item: -item[1]):
-        if value >= _SHOWN_FROM:
+        if value >= SHOWN_FROM:
             bar = "#" * round(_BAR * value)
             lines.append(f"  {name:<{width}}  {value:4.2f}  {explanation.attribution[name]:+8.3f}  {bar}")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 Every epoch starts from a seed made of (run seed, epoch), so a run resumed after a kill draws the same photographs,
 augmentations and dropout masks as one never interrupted, and on a CPU ends with the same weights. Not covered: several
-GPUs, mixing of images.
+GPUs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
 
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
@@ -62,6 +62,20 @@ def settings_from_options(options: dict[str, Any], base: TrainConfig | None = No
     if options.get("precision") == "auto":
         record["precision"] = "bf16" if record["device"] == "cuda" else "fp32"
     return TrainConfig.from_record(record)
+
+
+def check_ready(config: TrainConfig, samples: list[Sample], split: Split) -> None:
+    """Find out, before anything is written, whether a training can start: device, pictures, classes.
+
+    :raises DeviceUnavailable: cuda without a usable GPU.
+    :raises InputRejected: pictures that cannot be read, or fewer than two classes.
+    """
+    torch_device(config.device)
+    for part in ("train", "validation"):
+        LesionData.load(split.select(samples, part), schema_of(config.protocol), config)
+    classes = {sample.label for sample in split.select(samples, "train")}
+    if len(classes) < 2:
+        raise InputRejected("The training images are all of one class, or there are none; there is nothing to learn.")
 
 
 def versions() -> dict[str, str]:
@@ -160,7 +174,7 @@ class Trainer:
             "epoch": epoch + 1,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss,
-            "train_accuracy": accuracy,
+            "train_accuracy": accuracy,  # under mixup the share of the hits on the unmixed label
             **self._validate(),
             "seconds": round(time.perf_counter() - started, 2),
             "images_per_second": round(len(order) / trained, 1),

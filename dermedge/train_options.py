@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .option_types import FiniteRange
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -20,34 +22,34 @@ _OPTIONS = (
     click.option("--image-size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Pixels."),
     click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
     click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2)),
-    click.option("--learning-rate", default=0.001, show_default=True, type=click.FloatRange(0, min_open=True)),
-    click.option("--weight-decay", default=0.0, show_default=True, type=click.FloatRange(0)),
+    click.option("--learning-rate", default=0.001, show_default=True, type=FiniteRange(0, min_open=True)),
+    click.option("--weight-decay", default=0.0, show_default=True, type=FiniteRange(0)),
     click.option(
         "--per-class", default=6000, show_default=True, type=click.IntRange(1), help="Draws per class and epoch."
     ),
-    click.option("--dropout", default=0.2, show_default=True, type=click.FloatRange(0, 1, max_open=True)),
+    click.option("--dropout", default=0.2, show_default=True, type=FiniteRange(0, 1, max_open=True)),
     click.option(
         "--balance",
         default=1.0,
         show_default=True,
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         help="1: draw every class alike; 0: as frequent as in the data.",
     ),
     click.option(
         "--hide-clinical",
         default=0.0,
         show_default=True,
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         help="Probability that a known clinical value is hidden.",
     ),
-    click.option("--mixup", default=0.0, show_default=True, type=click.FloatRange(0), help="Beta parameter; 0 is off."),
-    click.option("--colour", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Colour jitter."),
+    click.option("--mixup", default=0.0, show_default=True, type=FiniteRange(0), help="Beta parameter; 0 is off."),
+    click.option("--colour", default=0.0, show_default=True, type=FiniteRange(0, 1), help="Colour jitter."),
     click.option("--schedule", default="constant", show_default=True, type=click.Choice(["constant", "cosine"])),
     click.option(
         "--ema",
         default=0.0,
         show_default=True,
-        type=click.FloatRange(0, 1, max_open=True),
+        type=FiniteRange(0, 1, max_open=True),
         help="Decay per step of averaged weights; 0 is off.",
     ),
     click.option(
@@ -58,16 +60,16 @@ _OPTIONS = (
         help="Autocast; auto: bf16 on CUDA, fp32 on the CPU.",
     ),
     click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(0)),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1)),
     click.option("--flips/--no-flips", default=True, show_default=True, help="Horizontal and vertical flips."),
     click.option(
-        "--rotation", default=180.0, show_default=True, type=click.FloatRange(0, 180), help="Largest angle, degrees."
+        "--rotation", default=180.0, show_default=True, type=FiniteRange(0, 180), help="Largest angle, degrees."
     ),
     click.option(
-        "--scaling", default=0.2, show_default=True, type=click.FloatRange(0, 4), help="Zoom by up to 1 + SCALING."
+        "--scaling", default=0.2, show_default=True, type=FiniteRange(0, 4), help="Zoom by up to 1 + SCALING."
     ),
     click.option(
-        "--noise", default=0.02, show_default=True, type=click.FloatRange(0, 1), help="Pixel noise, share of the range."
+        "--noise", default=0.02, show_default=True, type=FiniteRange(0, 1), help="Pixel noise, share of the range."
     ),
 )
 

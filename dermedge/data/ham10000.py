@@ -71,7 +71,8 @@ def read_samples(folder: Path | None) -> list[Sample]:
     if folder is None:
         raise InputRejected(f"No data folder was given. {WHERE_TO_GET_IT}")
     if not folder.is_dir():
-        raise InputRejected(f"The data folder {folder} does not exist. {WHERE_TO_GET_IT}")
+        found = "is a file" if folder.exists() else "does not exist"
+        raise InputRejected(f"The data folder {folder} {found}. {WHERE_TO_GET_IT}")
     table = next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
     if table is None:
         raise InputRejected(f"The data folder {folder} holds no {' or '.join(METADATA_NAMES)}. {WHERE_TO_GET_IT}")
@@ -85,10 +86,16 @@ def read_samples(folder: Path | None) -> list[Sample]:
 
 
 def _find_images(folder: Path) -> dict[str, Path]:
+    """Paths by image id; of several copies the first in the order of the folders' names."""
     found: dict[str, Path] = {}
-    for root, folders, files in os.walk(folder):
+    visited: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(root) in visited:  # a link that leads back
+            folders[:] = []
+            continue
+        visited.add(os.path.realpath(root))
         folders[:] = sorted(name for name in folders if "segmentation" not in name.lower() and not name.startswith("."))
-        for name in files:
+        for name in sorted(files):
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in IMAGE_SUFFIXES:
                 found.setdefault(stem, Path(root, name))

@@ -33,6 +33,8 @@ def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.u
     :return: read-only uint8 [N, size, size, 3], memory-mapped, in the order of `paths`.
     :raises InputRejected: pictures that cannot be read; all are tried, the first five are named.
     """
+    if not paths:
+        return np.empty((0, size, size, 3), dtype=np.uint8)
     folder = cache_folder() / "pixels"
     key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
     for digest in _content_hashes(paths, folder):
@@ -40,16 +42,13 @@ def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.u
     target = folder / f"{size}-{resample}-{key.hexdigest()[:32]}.u8"
     shape = (len(paths), size, size, 3)
     if not target.is_file() or target.stat().st_size != int(np.prod(shape)):
-        _decode(paths, size, resample, target, shape)
+        _decode(paths, size, resample, target)
     return np.memmap(target, dtype=np.uint8, mode="r", shape=shape)
 
 
 def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:
     remembered_in = folder / "content-hashes.json"
-    try:
-        remembered: dict[str, list[str | int]] = json.loads(remembered_in.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        remembered = {}
+    remembered = _read_index(remembered_in)
     names = [os.path.abspath(path) for path in paths]
     stats = [_stat(name) for name in names]
     _reject([f"{name} cannot be opened." for name, stat in zip(names, stats, strict=True) if stat is None], len(names))
@@ -61,6 +60,17 @@ def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:
                 remembered[name] = [*(stat or ()), fresh[name]]
         write_text(remembered_in, json.dumps(remembered))
     return [str(remembered[name][2]) for name in names]
+
+
+def _read_index(path: Path) -> dict[str, list[str | int]]:
+    """Read what is remembered; a missing or damaged index is an empty one, and every picture is hashed again."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(index, dict):
+        return {}
+    return {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 3}
 
 
 def _stat(name: str) -> list[int | str] | None:
@@ -83,7 +93,7 @@ def _hash_file(name: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _decode(paths: Sequence[Path], size: int, resample: str, target: Path, shape: tuple[int, ...]) -> None:
+def _decode(paths: Sequence[Path], size: int, resample: str, target: Path) -> None:
     def read(path: Path) -> NDArray[np.uint8] | str:
         try:
             return load_image(path, size, resample)
@@ -91,16 +101,15 @@ def _decode(paths: Sequence[Path], size: int, resample: str, target: Path, shape
             return str(error)
 
     rejected: list[str] = []
-    with atomic_path(target) as temporary:
-        pixels = np.memmap(temporary, dtype=np.uint8, mode="w+", shape=shape)
-        for index, result in enumerate(_in_threads(read, paths, f"decode images at {size} px")):
+    # Written as a stream, not through a memory map: a full disk is then an error and not a signal that kills.
+    with atomic_path(target) as temporary, temporary.open("wb") as stream:
+        for result in _in_threads(read, paths, f"decode images at {size} px"):
             if isinstance(result, str):
                 rejected.append(result)
             else:
-                pixels[index] = result
+                stream.write(result.tobytes())
+        stream.close()  # Windows cannot rename an open file
         _reject(rejected, len(paths))
-        pixels.flush()
-        del pixels  # Windows cannot rename a file that is still mapped
 
 
 def _in_threads(function: Callable[[_In], _Out], items: Sequence[_In], label: str) -> Iterator[_Out]:

@@ -16,11 +16,11 @@ CALIBRATION_IMAGES = 128
 _BATCH = 8
 
 
-def choose(training: Sequence[Sample], count: int, seed: int) -> list[Sample]:
-    """Draw up to `count` of the training photographs, the classes in turn, so that rare ones set the ranges too."""
+def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
+    """Draw up to `count` photographs, the classes in turn, so that rare ones count too."""
     rng = np.random.default_rng(seed)
     by_class: dict[int, list[Sample]] = {}
-    for sample in training:
+    for sample in samples:
         by_class.setdefault(sample.label, []).append(sample)
     queues = [list(rng.permutation(np.array(own, dtype=object))) for _, own in sorted(by_class.items())]
     chosen: list[Sample] = []

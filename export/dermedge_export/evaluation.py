@@ -44,15 +44,21 @@ def evaluate_run(
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
     labels = labels_of(samples)
+    with model_files(run, models, log) as paths:
+        classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
     log(f"{len(samples)} {part} images; trained weights in torch")
     outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples)}
-    with model_files(run, models, log) as paths:
-        for path in paths:
-            classifier = Classifier(path, device)
-            log(f"{path.name} in the runtime on {classifier.device}")
-            outputs[f"{path.stem} ({classifier.device})"] = runtime_probabilities(classifier, samples)
+    for stem, classifier in classifiers.items():
+        log(f"{classifier.name} in the runtime on {classifier.device}")
+        outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples)
     results = {name: score(labels, probabilities, CLASSES) for name, probabilities in outputs.items()}
-    record = {"split": part, "protocol": config.protocol, "split_sha256": split.sha256, "results": results}
+    record = {
+        "split": part,
+        "protocol": config.protocol,
+        "split_sha256": split.sha256,
+        "weights_sha256": run.weights_sha256(),
+        "results": results,
+    }
     write_json(run.metrics_file, record)
     shown = next(reversed(results))
     title = f"{config.fusion}, {part} split, {shown}"

@@ -34,13 +34,15 @@ DEFAULT_LIMITS = {
 }
 
 
-def limits_from_percent(precision: str, agreement: float | None, drop: float | None) -> Limits:
-    """Limits of a precision, with those that were given in percent and points instead of the defaults."""
+def limits_from_percent(
+    precision: str, agreement: float | None, drop: float | None, heatmap: float | None = None
+) -> Limits:
+    """Limits of a precision, with those that were given (percent, points, correlation) instead of the defaults."""
     limits = DEFAULT_LIMITS[precision]
     return Limits(
         limits.agreement if agreement is None else agreement / 100,
         limits.balanced_accuracy_drop if drop is None else drop / 100,
-        limits.heatmap_correlation,
+        limits.heatmap_correlation if heatmap is None else heatmap,
     )
 
 
@@ -136,11 +138,16 @@ def _recall(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: Se
 def median_correlation(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float | None:
     """Median over the photographs of Pearson's r between two stacks of heat maps, float32 [N, h, w].
 
-    A map without any contrast has no correlation and is left out; None where all are.
+    Two maps without contrast agree and are left out; one without against one with counts as 0. None where all are left
+    out.
     """
     pairs = zip(reference.reshape(len(reference), -1), candidate.reshape(len(candidate), -1), strict=True)
-    found = [float(np.corrcoef(one, other)[0, 1]) for one, other in pairs if one.std() > 0 and other.std() > 0]
+    found = [_correlation(one, other) for one, other in pairs if one.std() > 0 or other.std() > 0]
     return float(np.median(found)) if found else None
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
 
 
 class ParityError(DermedgeError):

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
@@ -25,6 +26,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
@@ -97,11 +99,9 @@ def export_model(
         if broken:
             raise ParityError(
                 f"{target.name} was not written: {'; '.join(broken)} ({parity.images} {part} images)."
-                " Export in a higher precision, or allow more with --min-agreement and --max-drop."
+                " Export in a higher precision, or allow more with --min-agreement, --max-drop or --min-heatmap."
             )
-        write_described(
-            proto, replace(spec, parity={**parity.to_record(), "limits": _limits_record(limits)}), temporary
-        )
+        write_described(proto, replace(spec, parity={**parity.to_record(), "limits": asdict(limits)}), temporary)
     return ExportReport(target, precision, target.stat().st_size, parity)
 
 
@@ -147,11 +147,12 @@ def measure(run: RunFolder, path: Path, samples: Sequence[Sample], part: str) ->
     )
     if "heatmap" not in classifier.spec.outputs:
         return parity
-    some = slice(0, _HEATMAPS)
-    targets = reference[some].argmax(axis=1)
+    predicted = {s.image_id: int(label) for s, label in zip(samples, reference.argmax(axis=1), strict=True)}
+    some = choose(samples, _HEATMAPS, run.config().seed)
+    targets = np.array([predicted[sample.image_id] for sample in some], dtype=np.int64)
     correlation = median_correlation(
-        torch_heatmaps(trained_model(run), classifier.spec, samples[some], targets),
-        runtime_heatmaps(classifier, samples[some], targets),
+        torch_heatmaps(trained_model(run), classifier.spec, some, targets),
+        runtime_heatmaps(classifier, some, targets),
     )
     return replace(parity, heatmap_correlation=correlation)
 
@@ -161,7 +162,8 @@ def _photographs(
 ) -> tuple[list[Sample], list[Sample], str]:
     """Choose calibration and comparison photographs; never from the test split."""
     training, validation = split.select(samples, "train"), split.select(samples, "validation")
-    calibration = choose(training, CALIBRATION_IMAGES, seed) if precision == "int8" else []
+    count = CALIBRATION_IMAGES if validation else min(CALIBRATION_IMAGES, len(training) // 2)
+    calibration = choose(training, count, seed) if precision == "int8" else []
     if validation:
         return calibration, validation, "validation"
     # The paper's protocol has no validation set: training photographs that calibrated nothing stand in.
@@ -181,7 +183,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
         fusion=config.fusion,
         precision=precision,
         outputs=output_names(kind, explain=explain),
-        target="cpu" if precision == "int8" else "any",
+        flavour="cpu" if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
         clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256(),
@@ -209,12 +211,13 @@ def _metrics(run: RunFolder) -> dict[str, Any]:
     """Figures of the trained weights, where the run was evaluated before the export."""
     if not run.metrics_file.is_file():
         return {}
-    record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
-    return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
-
-
-def _limits_record(limits: Limits) -> dict[str, float]:
-    return asdict(limits)
+    try:
+        record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
+        if record["weights_sha256"] != run.weights_sha256():
+            return {}  # of earlier weights of this run
+        return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DermedgeError(f"{run.metrics_file} is damaged ({error}). Run `dermedge evaluate` again.") from error
 
 
 def write_described(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:

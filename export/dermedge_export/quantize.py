@@ -7,17 +7,14 @@ float16. Not covered: the flavour for TensorRT, mixed precision by sensitivity.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from .half import store_matrices_in_half
+from .quiet import quiet
 
 _TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Add")
 
@@ -30,7 +27,7 @@ def quantize_for_cpu(proto: onnx.ModelProto, reader: CalibrationDataReader) -> o
     """
     trunk = _trunk_nodes(proto)
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
-    with tempfile.TemporaryDirectory() as folder, _quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, quiet():
         target = Path(folder) / "int8.onnx"
         quantize_static(
             proto,
@@ -76,14 +73,3 @@ def _drop_unused_domains(proto: onnx.ModelProto) -> None:
     kept = [entry for entry in proto.opset_import if entry.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it recommends preprocessing that `fold` has already done
-    try:
-        yield
-    finally:
-        root.setLevel(level)

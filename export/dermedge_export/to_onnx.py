@@ -6,12 +6,6 @@ precision of the image branch. Not covered: INT8 (`quantize`) and the descriptio
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-
 import onnx
 import torch
 from torch import Tensor, nn
@@ -23,6 +17,7 @@ from dermedge_runtime.errors import DermedgeError
 
 from .explain_graph import TracedHead, heatmap, relevance
 from .fold import fold
+from .quiet import quiet
 
 OPSET = 20
 MAX_BATCH = 1024
@@ -116,9 +111,7 @@ def to_onnx(
     inputs = example_inputs(model, schema, image_size, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
-        # The exporter prints its progress; standard output belongs to results.
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript"):
-            warnings.simplefilter("ignore")
+        with quiet():
             program = torch.onnx.export(
                 module,
                 (),
@@ -136,19 +129,6 @@ def to_onnx(
     proto = program.model_proto
     _strip(proto)
     return proto
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _strip(proto: onnx.ModelProto) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from .clinical import ClinicalValue
 from .devices import open_session
 from .errors import InputRejected, UsageError
 from .explanation import Explanation
-from .image import ImageSource, describe, squash, upright_rgb
+from .image import ImageSource, describe, read_whole, squash, upright_rgb
 from .model_file import read_model_file
 from .prediction import Prediction, Rejection
 from .signature import check_signature
@@ -24,6 +24,21 @@ PREDICTED = -1
 """Value of the `target` input that asks for an explanation of the predicted class."""
 
 Outputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """One picture that was read; everything but the name is None for a model that reads none."""
+
+    name: str
+    source: ImageSource | None
+    size: tuple[int, int] | None
+    pixels: NDArray[np.uint8] | None
+
+
+def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
+    pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
+    return np.stack(pixels) if pixels else None
 
 
 class Classifier:
@@ -56,12 +71,10 @@ class Classifier:
         :raises InputRejected: a picture or a value that cannot be used.
         :raises UsageError: an unknown class, or an explanation asked of a file without one.
         """
-        image = _reread(image)
-        picture = self._open(image)
-        numeric, categorical = self.spec.clinical.encode([clinical])
         chosen = self._target(target)
-        outputs = self.run(self._pixels([picture]), numeric, categorical, chosen)
-        return self._result(outputs, 0, image, None if picture is None else picture.size, chosen)
+        picture = self._read(image)
+        numeric, categorical = self.spec.clinical.encode([clinical])
+        return self._result(self.run(_stack([picture]), numeric, categorical, chosen), 0, picture, chosen)
 
     def predict_many(
         self,
@@ -104,26 +117,21 @@ class Classifier:
         self, sources: Sequence[ImageSource | None], patients: Sequence[Mapping[str, ClinicalValue]], chosen: int
     ) -> list[Prediction | Rejection]:
         results: list[Prediction | Rejection | None] = []
-        read: list[ImageSource | None] = []
-        pictures: list[Image.Image | None] = []
+        pictures: list[_Picture] = []
         rows = []
         for source, patient in zip(sources, patients, strict=True):
             try:
-                image = _reread(source)
-                picture = self._open(image)
-                row = self.spec.clinical.encode([patient])
+                picture, row = self._read(source), self.spec.clinical.encode([patient])
             except InputRejected as error:
                 results.append(Rejection(describe(source), str(error)))
                 continue
             results.append(None)
-            read.append(image)
             pictures.append(picture)
             rows.append(row)
         if rows:
             numeric, categorical = (np.concatenate(column) for column in zip(*rows, strict=True))
-            outputs = self.run(self._pixels(pictures), numeric, categorical, chosen)
-            sizes = [None if picture is None else picture.size for picture in pictures]
-            answers = iter([self._result(outputs, i, read[i], sizes[i], chosen) for i in range(len(rows))])
+            outputs = self.run(_stack(pictures), numeric, categorical, chosen)
+            answers = iter([self._result(outputs, i, picture, chosen) for i, picture in enumerate(pictures)])
             results = [next(answers) if result is None else result for result in results]
         return [result for result in results if result is not None]
 
@@ -148,35 +156,37 @@ class Classifier:
             feed["target"] = np.full(len(numeric), target, dtype=np.int32)
         return dict(zip(self.spec.outputs, self._session.run(list(self.spec.outputs), feed), strict=True))
 
-    def _open(self, image: ImageSource | None) -> Image.Image | None:
-        if self.spec.image is None:
-            if image is not None:
-                raise InputRejected(f"{self.name} reads clinical values alone; leave the image {describe(image)} out.")
-            return None
-        if image is None:
-            raise InputRejected(f"{self.name} reads an image; give one.")
-        return upright_rgb(image)
+    def require_explanations(self) -> None:
+        """Make sure that the file explains.
 
-    def _pixels(self, pictures: Sequence[Image.Image | None]) -> NDArray[np.uint8] | None:
-        spec = self.spec.image
-        if spec is None:
-            return None
-        return np.stack([squash(picture, spec.size, spec.resample) for picture in pictures if picture is not None])
-
-    def _target(self, target: str | None) -> int:
-        if target is None:
-            return PREDICTED
+        :raises UsageError: it was exported without.
+        """
         if not self.spec.explains:
             raise UsageError(
                 f"{self.name} was exported without explanations. Export it again without --no-explanations."
             )
+
+    def _read(self, image: ImageSource | None) -> _Picture:
+        name, spec = describe(image), self.spec.image
+        if spec is None:
+            if image is not None:
+                raise InputRejected(f"{self.name} reads clinical values alone; leave the image {name} out.")
+            return _Picture(name, None, None, None)
+        if image is None:
+            raise InputRejected(f"{self.name} reads an image; give one.")
+        source = read_whole(image, name)
+        upright = upright_rgb(source)
+        return _Picture(name, source, upright.size, squash(upright, spec.size, spec.resample))
+
+    def _target(self, target: str | None) -> int:
+        if target is None:
+            return PREDICTED
+        self.require_explanations()
         if target not in self.spec.classes:
             raise UsageError(f"There is no class '{target}' to explain; known are {', '.join(self.spec.classes)}.")
         return self.spec.classes.index(target)
 
-    def _result(
-        self, outputs: Outputs, row: int, image: ImageSource | None, size: tuple[int, int] | None, chosen: int
-    ) -> Prediction:
+    def _result(self, outputs: Outputs, row: int, picture: _Picture, chosen: int) -> Prediction:
         values = (float(value) for value in outputs["probabilities"][row])
         by_class = dict(zip(self.spec.classes, values, strict=True))
         label = max(by_class, key=lambda code: by_class[code])
@@ -184,13 +194,13 @@ class Classifier:
         return Prediction(
             label,
             by_class,
-            describe(image),
+            picture.name,
             self.name,
             self.device,
             self.provider,
             self._explanation(outputs, row, target) if self.spec.explains else None,
-            image,
-            size,
+            picture.source,
+            picture.size,
         )
 
     def _explanation(self, outputs: Outputs, row: int, target: str) -> Explanation:
@@ -201,9 +211,3 @@ class Classifier:
 
         grid = outputs["heatmap"][row] if "heatmap" in outputs else None
         return Explanation(target, grid, named("relevance"), named("attribution"))
-
-
-def _reread(image: ImageSource | None) -> ImageSource | None:
-    """Read an open file to its end, because its picture may be wanted again for the overlay."""
-    read = getattr(image, "read", None)
-    return read() if callable(read) else image

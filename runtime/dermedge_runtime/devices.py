@@ -112,7 +112,7 @@ def _open(content: bytes, source: str, provider: Provider, threads: int | None) 
         raise DeviceUnavailable(
             f"{provider.device} was requested, but ONNX Runtime started with"
             f" {', '.join(session.get_providers())} instead."
-            " Check the driver and its libraries, or pass --device cpu."
+            f" {_MEND}"
         )
     return session
 

@@ -69,9 +69,9 @@ def enlarge(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.fl
 
 def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Colour values in [0, 1]; float32 [...] to uint8 [..., 3]."""
-    points = np.linspace(0, 1, len(_INFERNO))
-    channels = [np.interp(values, points, _INFERNO[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    steps, points = np.linspace(0, 1, 256), np.linspace(0, 1, len(_INFERNO))
+    table = np.stack([np.interp(steps, points, _INFERNO[:, channel]) for channel in range(3)], axis=-1)
+    return table.round().astype(np.uint8)[(values * 255).round().astype(np.uint8)]
 
 
 def overlay(picture: Image.Image, grid: NDArray[np.float32]) -> Image.Image:

@@ -73,9 +73,28 @@ def upright_rgb(source: ImageSource) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     name = describe(source)
-    with _open(source, name) as image:
+    with _open(read_whole(source, name), name) as image:
         _check_pixels(image.size, name)
         return _to_rgb(image, name)
+
+
+def read_whole(source: ImageSource, name: str) -> str | os.PathLike[str] | bytes | Image.Image:
+    """Read an open file from its beginning, so that its picture can be had again; anything else is given back.
+
+    :raises InputRejected: the file is open as text, or cannot be read.
+    """
+    read = getattr(source, "read", None)
+    if not callable(read) or isinstance(source, Image.Image):
+        return source  # type: ignore[return-value]
+    try:
+        if getattr(source, "seekable", lambda: False)():
+            source.seek(0)  # type: ignore[union-attr]
+        content = read()
+    except (OSError, ValueError) as error:
+        raise InputRejected(f"Cannot read the image {name}: {_reason(error)}. Open it in binary mode.") from error
+    if not isinstance(content, bytes):
+        raise InputRejected(f"Cannot read the image {name}: the file is open as text. Open it in binary mode.")
+    return content
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -90,29 +109,35 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 @contextmanager
-def _open(source: str | os.PathLike[str] | bytes | IO[bytes] | Image.Image, name: str) -> Iterator[Image.Image]:
+def _open(source: str | os.PathLike[str] | bytes | Image.Image, name: str) -> Iterator[Image.Image]:
     """Open an encoded picture; every way in which Pillow can fail, then or later, becomes one `InputRejected`."""
     try:
         if isinstance(source, Image.Image):
             yield source
             return
+        if not isinstance(source, str | os.PathLike | bytes):
+            raise InputRejected(
+                "An image must be a path, bytes, a binary file, a Pillow image or a uint8 array,"
+                f" got {type(source).__name__}."
+            )
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
         if isinstance(stream, str | os.PathLike) and not Path(stream).is_file():
             found = "it is a folder" if Path(stream).is_dir() else "there is no such file"
             raise InputRejected(f"Cannot read the image {name}: {found}.")
         with warnings.catch_warnings():
-            # Pillow warns from 89 megapixels on; the cap of this module decides instead.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(stream, formats=FORMATS)
-        with opened:
-            yield opened
+            # Pillow warns of many pixels and of odd EXIF data; what matters is refused below, the rest is noise.
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=FORMATS) as opened:
+                yield opened
     except Image.DecompressionBombError as error:
         raise _too_large(name, None) from error
     except UnidentifiedImageError as error:
         raise InputRejected(
             f"Cannot read {name}: its content is no picture of a known format ({', '.join(FORMATS)})."
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError, AssertionError) as error:
+    except InputRejected:
+        raise
+    except Exception as error:  # damaged files make Pillow raise nearly anything, struct.error among it
         raise InputRejected(f"Cannot read the image {name}: {_reason(error)}. Is the file complete?") from error
 
 

@@ -50,7 +50,7 @@ class ModelSpec:
     """Empty: the model reads no clinical field."""
     outputs: tuple[str, ...] = ("probabilities",)
     """Names of the graph's outputs: of heatmap, relevance and attribution those that the model can give."""
-    target: str = "any"
+    flavour: str = "any"
     """any, cpu or rtx: the devices for which an INT8 file was quantised."""
     weights_sha256: str = ""
     """Hash of the trained weights the file was made from."""
@@ -134,7 +134,7 @@ class ModelSpec:
                 ),
             ),
             outputs=tuple(str(name) for name in record["outputs"]),
-            target=str(record["target"]),
+            flavour=str(record["flavour"]),
             weights_sha256=str(record["weights_sha256"]),
             training=dict(record["training"]),
             metrics=dict(record["metrics"]),

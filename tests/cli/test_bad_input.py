@@ -29,10 +29,19 @@ def _rejected(done, code: int, *words: str) -> None:
         (["bench", "x.onnx", "--batch", "1,x"], ["--batch"]),
         (["bench", "x.onnx", "--devices", "gpu"], ["gpu", "openvino"]),
         (["bench"], ["MODELS"]),
+        (["bench", "x.onnx", "--batch", "100000"], ["1 to 1024"]),
+        (["bench", "x.onnx", "--out", "."], ["--out"]),
+        (["infer", "--report", ""], ["--report", "empty"]),
+        (["infer", "x.jpg", "--target", "mel"], ["--explain"]),
+        (["infer", "--age", "30", "--field", "age=40"], ["age is given twice"]),
+        (["train", "--learning-rate", "inf"], ["inf", "finite"]),
+        (["train", "--noise", "nan"], ["nan"]),
+        (["train", "--seed", "5000000000"], ["--seed"]),
+        (["export", "--min-agreement", "nan"], ["nan"]),
     ],
     ids=" ".join,
 )
-def test_usage_errors_are_2(cli, arguments: list[str], words: list[str]) -> None:
+def test_usage_errors_are_2(cli, models: Path, arguments: list[str], words: list[str]) -> None:
     _rejected(cli(*arguments), 2, *words)
 
 
@@ -115,6 +124,26 @@ def test_export_and_evaluate_before_training_are_1(cli, tmp_path: Path) -> None:
     for command in ("export", "evaluate"):
         _rejected(cli(command, cwd=tmp_path), 1, "no training run", "dermedge train")
     assert not (tmp_path / "models").exists()
+
+
+def test_a_training_that_cannot_start_leaves_the_earlier_run(cli, models: Path, synthetic_data: Path) -> None:
+    run = models.parent / "runs" / "cross_attention"
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    done = cli("train", "--data", synthetic_data, "--image-size", 32, "--overwrite", "--device", "cuda")
+    if done.returncode == 0:
+        pytest.skip("this machine has a working GPU")
+    _rejected(done, 5, "cuda was requested")
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_damaged_metrics_are_1(cli, models: Path) -> None:
+    metrics = models.parent / "runs" / "cross_attention" / "metrics.json"
+    before = metrics.read_bytes() if metrics.exists() else None
+    metrics.write_text("{bad")
+    try:
+        _rejected(cli("export"), 1, "metrics.json is damaged", "dermedge evaluate")
+    finally:
+        metrics.unlink() if before is None else metrics.write_bytes(before)
 
 
 def test_an_earlier_run_is_never_overwritten_unasked(cli, models: Path, synthetic_data: Path) -> None:

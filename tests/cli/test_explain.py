@@ -28,7 +28,7 @@ def test_explain_prints_relevance_and_writes_the_overlay(cli, models: Path, phot
     assert done.returncode == 0, done.stderr
     assert re.search(r"clinical relevance for \w+ \(sum per field: ", done.stdout)
     assert "site=back" in done.stdout
-    overlay = photo.with_name("photo-heatmap.png")
+    overlay = photo.with_name("photo.jpg.heatmap.png")
     assert str(overlay) in done.stderr
     with Image.open(overlay) as image:
         assert image.height == 480  # upright and at the photograph's own size
@@ -55,7 +55,7 @@ def test_any_class_can_be_explained(cli, models: Path, photo: Path) -> None:
     assert [answers[code]["explanation"]["target"] for code in answers] == ["mel", "nv"]
     assert answers["mel"]["probabilities"] == answers["nv"]["probabilities"]
     assert answers["mel"]["explanation"]["attribution"] != answers["nv"]["explanation"]["attribution"]
-    unknown = cli("infer", photo, "--target", "wart")
+    unknown = cli("infer", photo, "--explain", "--target", "wart")
     assert unknown.returncode == 2
     assert "akiec, bcc" in unknown.stderr
 
@@ -100,6 +100,23 @@ def test_report_that_cannot_be_written_is_1(cli, models: Path, photo: Path, tmp_
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "file" in done.stderr
+
+
+def test_report_never_replaces_the_photograph(cli, models: Path, photo: Path) -> None:
+    before = photo.read_bytes()
+    done = cli("infer", photo, "--report", photo)
+    assert done.returncode == 2
+    assert "ends in .html" in done.stderr
+    assert photo.read_bytes() == before
+
+
+def test_an_overlay_that_cannot_be_written_does_not_cost_the_answer(cli, models: Path, photo: Path) -> None:
+    (photo.parent / "photo.jpg.heatmap.png").mkdir()
+    done = cli("infer", photo, "--explain", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["label"]
+    assert "photo.jpg.heatmap.png" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_report_of_several_pictures_is_2(cli, models: Path, photo: Path, tmp_path: Path) -> None:

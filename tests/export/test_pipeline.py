@@ -22,7 +22,7 @@ def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
     for precision, report in exported.items():
         spec = read_model_file(report.path).spec
         assert (spec.precision, spec.fusion, spec.classes) == (precision, "cross_attention", CLASSES)
-        assert spec.target == ("cpu" if precision == "int8" else "any")
+        assert spec.flavour == ("cpu" if precision == "int8" else "any")
         assert spec.weights_sha256 == trained_run.weights_sha256()
         assert spec.training["split_sha256"] == trained_run.split().sha256
         assert spec.parity["split"] == "validation"

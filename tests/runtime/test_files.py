@@ -15,7 +15,7 @@ def test_new_file_appears_in_new_folders_and_alone(tmp_path: Path) -> None:
     with atomic_path(target) as temporary:
         temporary.write_bytes(b"new")
         assert not target.exists()
-        assert (temporary.parent, temporary.suffix) == (target.parent, ".onnx")
+        assert (temporary.parent, temporary.suffix) == (target.parent, ".tmp")
     assert target.read_bytes() == b"new"
     assert list(target.parent.iterdir()) == [target]
 

@@ -15,7 +15,7 @@ from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SPEC = replace(
     tiny_spec(),
-    target="cpu",
+    flavour="cpu",
     weights_sha256="ab" * 32,
     training={"protocol": "lesion-disjoint", "seed": 3, "nested": {"list": [1, 2.5, None, "ü"]}},
     metrics={"accuracy": 0.75},

@@ -16,12 +16,17 @@ DISTRIBUTION = {"sklearn": "scikit-learn"}
     [("torch", "train"), ("torch.nn.functional", "train"), ("sklearn.metrics", "train"), ("matplotlib", "train"),
      ("safetensors.torch", "train"), ("tqdm", "train"), ("onnx", "export"), ("onnxscript.ir", "export")],
 )  # fmt: skip
-def test_a_missing_package_of_an_extra_becomes_one_sentence_with_the_command(module, extra):
+@pytest.mark.parametrize("has_onnxruntime", [True, False])
+def test_a_missing_package_of_an_extra_becomes_one_sentence_with_the_command(
+    module, extra, has_onnxruntime, monkeypatch
+):
+    monkeypatch.setattr(require, "find_spec", lambda name: has_onnxruntime or None)
+    wanted = extra if has_onnxruntime else f"{extra},cpu"
     missing = ModuleNotFoundError(f"No module named '{module}'", name=module)
     with pytest.raises(DermedgeError) as caught, extras():
         raise missing
     assert str(caught.value) == (
-        f"This command needs {module}, which is not installed. Run: pip install 'dermedge[{extra},cpu]'."
+        f"This command needs {module}, which is not installed. Run: pip install 'dermedge[{wanted}]'."
     )
     assert caught.value.__cause__ is missing
     assert caught.value.exit_code == 1
