@@ -34,8 +34,9 @@ from .bench_cold import cold_starts, model_names
 from .run_folder import RunFolder
 
 _WARM_UP = 3
-_PAUSE_S = 0.005
-"""Between turns: ONNX Runtime's threads spin for a moment after a run and would slow the next contender."""
+_PAUSE_S = 0.05
+"""Between turns: a contender's idle threads go on spinning after its run. After 5 ms they still do, and the next one
+takes two to three times as long; after 50 ms every contender is as fast as alone."""
 PATIENT: dict[str, Any] = {"age": 55.0, "sex": "male", "site": "back"}
 _PACKAGES = ("dermedge", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch")
 

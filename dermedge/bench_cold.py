@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,25 @@ from pathlib import Path
 from dermedge.bench_torch import EagerModel
 from dermedge.run_folder import RunFolder
 print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {"age": 55.0, "sex": "male", "site": "back"}))
+"""
+
+
+# A small process that starts the command and measures it: on Linux a child's peak memory is at least that of the
+# process it was started from, and the benchmark itself is large.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+if hasattr(os, "wait4"):
+    _, status, usage = os.wait4(process.pid, 0)
+    code = process.returncode = os.waitstatus_to_exitcode(status)
+    peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+else:
+    code, peak = process.wait(), None
+wall = time.perf_counter() - started
+if code:
+    sys.exit(1)
+print(json.dumps([wall, peak]))
 """
 
 
@@ -93,19 +111,10 @@ def cold_starts(
 
 
 def _run(command: Sequence[str]) -> tuple[float, float | None]:
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    if not hasattr(os, "wait4"):
-        _, errors = process.communicate()
-        peak, code = None, process.returncode
-    else:
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        code = process.returncode = os.waitstatus_to_exitcode(status)
-        process.stderr.close()
-        peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    wall = time.perf_counter() - started
-    if code:
-        raise DermedgeError(f"{' '.join(command[:5])} failed with {code}: {errors.decode(errors='replace')[-500:]}")
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCHER, *command], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DermedgeError(f"{' '.join(command[:5])} failed: {done.stderr[-500:]}")
+    wall, peak = json.loads(done.stdout)
     return wall, peak

@@ -57,11 +57,17 @@ class ExplainedHead(nn.Module):
 
     def _integrate(self, x: Tensor | None, clinical: Tensor, chosen: Tensor) -> Tensor:
         fractions = torch.arange(1, STEPS + 1, dtype=torch.float32, device=clinical.device) / STEPS
-        path = (fractions[None, :, None] * clinical.detach()[:, None, :]).requires_grad_()  # [B, S, F]
+        batch, features = clinical.shape
+        steps = fractions[None, :, None] * clinical.detach()[:, None, :]  # [B, S, F]
+        # Layers run on [B * S, ...]: on three dimensions each of them would be wrapped in reshapes, forth and back.
+        path = steps.reshape(-1, features).requires_grad_()
+        y = self.head.clinical_features(path)
+        assert y is not None
         fixed = None if x is None else x.detach()[:, None, :]  # [B, 1, 512] broadcasts over the steps
-        logits = self.head.classify(fixed, self.head.clinical_features(path))
-        (gradients,) = torch.autograd.grad((logits * chosen[:, None, :]).sum(), path)
-        return clinical * gradients.mean(dim=1)
+        fused = self.head.fusion(fixed, y.reshape(batch, STEPS, -1))
+        scores = self.head.classifier(fused.reshape(batch * STEPS, -1)).reshape(batch, STEPS, -1)
+        (gradients,) = torch.autograd.grad((scores * chosen[:, None, :]).sum(), path)
+        return clinical * gradients.reshape(batch, STEPS, features).mean(dim=1)
 
 
 def _one_hot(logits: Tensor, target: Tensor) -> Tensor:
