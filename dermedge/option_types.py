@@ -17,8 +17,8 @@ class FilePath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse the empty path, which would mean the current folder."""
-        if str(value) in ("", "."):
-            self.fail("a path must not be empty, nor the current folder.", param, ctx)
+        if value == "":
+            self.fail("a path must not be empty.", param, ctx)
         return super().convert(value, param, ctx)
 
 

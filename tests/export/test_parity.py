@@ -62,8 +62,14 @@ def test_heat_maps_are_correlated_one_by_one() -> None:
     ramp = np.arange(4, dtype=np.float32).reshape(2, 2)
     flat = np.ones((2, 2), dtype=np.float32)
     assert median_correlation(np.stack([ramp] * 3), np.stack([ramp, 2 * ramp + 1, -ramp])) == pytest.approx(1)
-    assert median_correlation(np.stack([ramp, flat]), np.stack([-ramp, ramp])) == pytest.approx(-1)
-    assert median_correlation(flat[None], ramp[None]) is None
+    assert median_correlation(np.stack([ramp, flat]), np.stack([-ramp, flat])) == pytest.approx(-1)
+    assert median_correlation(flat[None], flat[None]) is None
+
+
+def test_a_blank_heat_map_where_there_was_one_counts_as_none() -> None:
+    ramp = np.arange(4, dtype=np.float32).reshape(2, 2)
+    blank = np.zeros((2, 2), dtype=np.float32)
+    assert median_correlation(np.stack([ramp] * 3), np.stack([ramp, blank, blank])) == 0
 
 
 def test_heat_maps_that_point_elsewhere_are_a_violation() -> None:
