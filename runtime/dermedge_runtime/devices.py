@@ -43,7 +43,7 @@ PROVIDERS = {
     )
 }
 DEVICES = ("auto", *PROVIDERS)
-# OpenVINO is left out: compiling for it takes longer than a hundred predictions save (benchmarks/LOG.md).
+# OpenVINO is left out until it is measured on hardware that it offers itself for; it is used when it is asked for.
 _AUTO = ("rtx", "cuda", "cpu")
 _registered: set[str] = set()
 _MEND = "Check the driver and its libraries, or pass --device cpu."

@@ -7,29 +7,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from device_refusal import CONTENT, MEND, unavailable
 from fake_onnxruntime import FakePlugins, FakeSession
 from make_tiny_model import SIZE, TINY
 
 from dermedge_runtime import Classifier, DeviceUnavailable
 from dermedge_runtime.devices import PROVIDERS, open_session
-
-CONTENT = TINY.read_bytes()
-MEND = "ass --device cpu"  # pass or Pass
-
-
-def unavailable(device: str) -> str:
-    with pytest.raises(DeviceUnavailable) as caught:
-        open_session(CONTENT, "tiny.onnx", device)
-    assert caught.value.exit_code == 5
-    return str(caught.value)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
-    monkeypatch.setattr(FakeSession, "claims", FakeSession.claims)
-    monkeypatch.setattr(FakeSession, "opened", ())
-    return FakeSession
 
 
 def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,30 +6,14 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from device_refusal import CONTENT, MEND, unavailable
 from fake_onnxruntime import FakeSession
-from make_tiny_model import TINY, build
+from make_tiny_model import build
 
-from dermedge_runtime import DermedgeError, DeviceUnavailable, ModelFileError
+from dermedge_runtime import DermedgeError, ModelFileError
 from dermedge_runtime.devices import DEVICES, PROVIDERS, import_onnxruntime, open_session, usable_cpus
 
-CONTENT = TINY.read_bytes()
 CUDA = PROVIDERS["cuda"].name
-MEND = "ass --device cpu"  # pass or Pass
-
-
-def unavailable(device: str) -> str:
-    with pytest.raises(DeviceUnavailable) as caught:
-        open_session(CONTENT, "tiny.onnx", device)
-    assert caught.value.exit_code == 5
-    return str(caught.value)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeSession]:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
-    monkeypatch.setattr(FakeSession, "claims", FakeSession.claims)
-    monkeypatch.setattr(FakeSession, "opened", ())
-    return FakeSession
 
 
 @pytest.fixture
