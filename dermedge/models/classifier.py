@@ -13,7 +13,7 @@ from dermedge_runtime.clinical import ClinicalSchema
 
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .dermiresnet import DermiResNet, ImageHead
-from .fusion import fusion_class
+from .fusion import GivenImage, fusion_class
 
 _HIDDEN = 256
 
@@ -33,20 +33,26 @@ class Head(nn.Module):
 
     def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map float [B, 512] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
-        return self.classify(self.image_features(pooled), self.clinical_features(clinical))
-
-    def image_features(self, pooled: Tensor | None) -> Tensor | None:
-        """Map float [..., 512] to the image vector x, float [..., 512]; None where it is not read."""
-        return None if self.image is None else self.image(pooled)
-
-    def clinical_features(self, clinical: Tensor | None) -> Tensor | None:
-        """Map encoded values float [..., F] to the clinical vector y, float [..., 256]; None where it is not read."""
-        return None if self.clinical is None else self.clinical(clinical)
-
-    def classify(self, x: Tensor | None, y: Tensor | None) -> Tensor:
-        """Fuse and classify; leading dimensions broadcast, float [..., 512] and [..., 256] to [..., classes]."""
+        x = None if self.image is None else self.image(pooled)
+        y = None if self.clinical is None else self.clinical(clinical)
         logits: Tensor = self.classifier(self.fusion(x, y))
         return logits
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """Map the classifier's hidden layer before its activation, float [B, 256], to logits float [B, classes]."""
+        logits: Tensor = self.classifier[1:](hidden)
+        return logits
+
+    def given_image(self, pooled: Tensor | None) -> GivenImage:
+        """Hold the images fixed: give the function from clinical vectors to the classifier's hidden layer.
+
+        :param pooled: float [B, 512]; None where no image is read.
+        :return: function of y float [B, S, 256] to float [B, S, 256], before the activation.
+        """
+        x = None if self.image is None else self.image(pooled)
+        project = self.classifier[0]
+        assert isinstance(project, nn.Linear)
+        return self.fusion.given_image(x, project)
 
 
 class FusedClassifier(nn.Module):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dermedge_runtime.errors import UsageError
 
@@ -21,17 +23,34 @@ from .dermiresnet import IMAGE_FEATURES
 _TOKEN = 32
 
 
-class Fusion(nn.Module):
-    """Base of all fusions; `forward(x, y)` maps float [..., 512] and float [..., 256] to float [..., features].
+GivenImage: TypeAlias = Callable[[Tensor], Tensor]
+"""Clinical vectors y float [B, S, 256] of B images, S of each, to float [B, S, out]."""
 
-    The leading dimensions broadcast: an explanation fuses one x with many y, and what depends on x alone must then be
-    computed once.
-    """
+
+class Fusion(nn.Module):
+    """Base of all fusions; `forward(x, y)` maps float [B, 512] and float [B, 256] to z, float [B, features]."""
 
     uses_image: ClassVar[bool] = True
     uses_clinical: ClassVar[bool] = True
     features: ClassVar[int]
     """Length of z."""
+
+    def given_image(self, x: Tensor, project: nn.Linear) -> GivenImage:
+        """Hold the images fixed: give y -> project(z), with what depends on the image alone computed once.
+
+        An explanation fuses one image with 50 clinical vectors. This is the plain way, for every fusion; a fusion that
+        can contract its image side overrides it.
+
+        :param x: float [B, 512].
+        :param project: the layer that reads z.
+        """
+
+        def projected(y: Tensor) -> Tensor:
+            batch, steps, features = y.shape
+            repeated = x[:, None, :].expand(-1, steps, -1).reshape(batch * steps, x.shape[1])
+            return project(self(repeated, y.reshape(batch * steps, features))).reshape(batch, steps, -1)
+
+        return projected
 
 
 class ImageOnly(Fusion):
@@ -55,6 +74,10 @@ class ClinicalOnly(Fusion):
         """Give y."""
         return y
 
+    def given_image(self, x: Tensor | None, project: nn.Linear) -> GivenImage:
+        """There is no image to hold; see the base class."""
+        return lambda y: project(y.flatten(0, 1)).reshape(y.shape[0], y.shape[1], -1)
+
 
 class CrossAttention(Fusion):
     """Z = X + softmax(Q_x K_y^T / sqrt(d)) V_y over tokens of x and y (equation 13).
@@ -73,12 +96,38 @@ class CrossAttention(Fusion):
         self.value = nn.Linear(_TOKEN, _TOKEN, bias=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Map float [..., 512] and float [..., 256] to float [..., 512]."""
-        image = x.reshape(*x.shape[:-1], IMAGE_FEATURES // _TOKEN, _TOKEN)
-        clinical = y.reshape(*y.shape[:-1], CLINICAL_FEATURES // _TOKEN, _TOKEN)
-        scores = self.query(image) @ self.key(clinical).transpose(-1, -2) / math.sqrt(_TOKEN)
-        fused: Tensor = (image + torch.softmax(scores, dim=-1) @ self.value(clinical)).flatten(-2)
-        return fused
+        """Map float [B, 512] and float [B, 256] to float [B, 512]."""
+        return x + self._attended(self._queries(x), y[:, None, :])
+
+    def given_image(self, x: Tensor, project: nn.Linear) -> GivenImage:
+        """Contract the queries and the residual once; see the base class."""
+        queries, residual = self._queries(x), project(x)[:, None, :]
+
+        def projected(y: Tensor) -> Tensor:
+            attended = functional.linear(self._attended(queries, y), project.weight)
+            return attended.reshape(y.shape[0], y.shape[1], -1) + residual
+
+        return projected
+
+    def _queries(self, x: Tensor) -> Tensor:
+        """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
+        tokens = x.reshape(-1, _TOKEN)
+        queries = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
+        return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
+
+    def _attended(self, queries: Tensor, y: Tensor) -> Tensor:
+        """Attend to the clinical tokens of float [B, S, 256]; float [B * S, 512].
+
+        Products of three dimensions and a softmax over the last one: anything else becomes a transposition of single
+        numbers in the exported graph, dearer than the product itself.
+        """
+        batch, steps, length = y.shape
+        n_image, n_clinical = queries.shape[1], length // _TOKEN
+        keys = y.reshape(batch, steps * n_clinical, _TOKEN)
+        scores = torch.bmm(queries, keys.transpose(1, 2)).reshape(batch, n_image, steps, n_clinical)
+        weights = torch.softmax(scores, dim=-1).transpose(1, 2).reshape(batch * steps, n_image, n_clinical)
+        values = self.value(y.reshape(-1, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
+        return torch.bmm(weights, values).reshape(batch * steps, n_image * _TOKEN)
 
 
 FUSIONS: dict[str, type[Fusion]] = {

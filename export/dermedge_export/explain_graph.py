@@ -22,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from dermedge.models.classifier import Head
 from dermedge.models.dermiresnet import STAGE_CHANNELS
+from dermedge.models.fusion import GivenImage
 
 STEPS = 50
 _SMALLEST_SCALE = 1e-12
@@ -46,27 +47,32 @@ class ExplainedHead(nn.Module):
         :return: logits float32 [B, classes]; d score / d pooled float32 [B, 512]; signed integrated gradients float32
             [B, F]. A modality that is not read gives None.
         """
-        x = None if pooled is None else self.head.image_features(pooled)
-        y = None if clinical is None else self.head.clinical_features(clinical)
-        logits = self.head.classify(x, y)
+        if clinical is None:
+            logits = self.head(pooled, None)
+            chosen = _one_hot(logits, target)
+            return logits, torch.autograd.grad(logits, pooled, chosen)[0], None
+        given = self.head.given_image(pooled)
+        assert self.head.clinical is not None
+        logits = self.head.scores(given(self.head.clinical(clinical)[:, None, :])[:, 0])
         chosen = _one_hot(logits, target)
         gradient = None
         if pooled is not None:
-            (gradient,) = torch.autograd.grad((logits * chosen).sum(), pooled, retain_graph=True)
-        return logits, gradient, None if clinical is None else self._integrate(x, clinical, chosen)
+            (gradient,) = torch.autograd.grad(logits, pooled, chosen, retain_graph=True)
+        return logits, gradient, self._integrate(given, clinical, chosen)
 
-    def _integrate(self, x: Tensor | None, clinical: Tensor, chosen: Tensor) -> Tensor:
+    def _integrate(self, given: GivenImage, clinical: Tensor, chosen: Tensor) -> Tensor:
+        assert self.head.clinical is not None
         fractions = torch.arange(1, STEPS + 1, dtype=torch.float32, device=clinical.device) / STEPS
         batch, features = clinical.shape
         steps = fractions[None, :, None] * clinical.detach()[:, None, :]  # [B, S, F]
         # Layers run on [B * S, ...]: on three dimensions each of them would be wrapped in reshapes, forth and back.
         path = steps.reshape(-1, features).requires_grad_()
-        y = self.head.clinical_features(path)
-        assert y is not None
-        fixed = None if x is None else x.detach()[:, None, :]  # [B, 1, 512] broadcasts over the steps
-        fused = self.head.fusion(fixed, y.reshape(batch, STEPS, -1))
-        scores = self.head.classifier(fused.reshape(batch * STEPS, -1)).reshape(batch, STEPS, -1)
-        (gradients,) = torch.autograd.grad((scores * chosen[:, None, :]).sum(), path)
+        activation, last = self.head.classifier[1], self.head.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        active = activation(given(self.head.clinical(path).reshape(batch, STEPS, -1)))
+        # The last layer is linear: the score's gradient before it is the chosen class's row, the same in all steps.
+        row = (chosen @ last.weight)[:, None, :].expand_as(active)
+        (gradients,) = torch.autograd.grad(active, path, row)
         return clinical * gradients.reshape(batch, STEPS, features).mean(dim=1)
 
 
@@ -122,8 +128,10 @@ class TracedHead(nn.Module):
 
 def heatmap(feature_map: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM: ReLU of the weighted sum of the channels, scaled to [0, 1]; float32 [B, C, h, w] to [B, h, w]."""
-    weights = gradient / (feature_map.shape[2] * feature_map.shape[3])
-    return _scale(torch.relu((feature_map * weights[:, :, None, None]).sum(dim=1)), (1, 2))
+    height, width = feature_map.shape[2:]
+    weights = gradient / (height * width)
+    weighted = torch.bmm(weights[:, None, :], feature_map.flatten(2))
+    return _scale(torch.relu(weighted).reshape(-1, height, width), (1, 2))
 
 
 def relevance(attribution: Tensor) -> Tensor:

@@ -71,13 +71,22 @@ def test_a_patient_does_not_depend_on_the_others_of_the_batch(name):
 
 
 @each_fusion
-@torch.no_grad()
-def test_one_image_fused_with_many_patients_equals_fusing_pair_by_pair(name):
-    fusion, (x, y) = made(name), (torch.randn(2, 1, IMAGE_FEATURES), torch.randn(2, 5, CLINICAL_FEATURES))
-    together = fusion(x, y).expand(2, 5, FUSIONS[name].features)
+@pytest.mark.parametrize("steps", [1, 5])
+def test_an_image_held_fixed_equals_fusing_pair_by_pair(name, steps):
+    if not FUSIONS[name].uses_clinical:
+        pytest.skip("there is nothing to vary")
+    fusion, project = made(name), nn.Linear(FUSIONS[name].features, 11)
+    x, y = torch.randn(2, IMAGE_FEATURES), torch.randn(2, steps, CLINICAL_FEATURES, requires_grad=True)
+    held = fusion.given_image(x, project)(y)
+    (gradient,) = torch.autograd.grad(held.square().sum(), y)
+    assert held.shape == (2, steps, 11)
     for row in range(2):
-        for column in range(5):
-            torch.testing.assert_close(together[row, column], fusion(x[row], y[row, column : column + 1])[0])
+        for step in range(steps):
+            one = y[row, step : step + 1].detach().requires_grad_()
+            pair = project(fusion(x[row : row + 1], one))
+            torch.testing.assert_close(held[row, step], pair[0], rtol=1e-4, atol=1e-5)
+            (expected,) = torch.autograd.grad(pair.square().sum(), one)
+            torch.testing.assert_close(gradient[row, step], expected[0], rtol=1e-4, atol=1e-5)
 
 
 @each_fusion
