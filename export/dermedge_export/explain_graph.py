@@ -53,7 +53,7 @@ class ExplainedHead(nn.Module):
             return logits, torch.autograd.grad(logits, pooled, chosen)[0], None
         given = self.head.given_image(pooled)
         assert self.head.clinical is not None
-        logits = self.head.scores(given(self.head.clinical(clinical)[:, None, :])[:, 0])
+        logits = self.head.scores(given(self.head.clinical(clinical)[:, None, :]).flatten(0, 1))
         chosen = _one_hot(logits, target)
         gradient = None
         if pooled is not None:
