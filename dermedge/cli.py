@@ -180,6 +180,7 @@ def evaluate(
 @models_option
 @click.option("--fp16", is_flag=True, help="Image branch in half precision.")
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
+@click.option("--target", type=click.Choice(["cpu", "rtx"]), help="Where the INT8 file runs fast; by default the CPU.")
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
@@ -193,6 +194,7 @@ def export(
     models: Path,
     fp16: bool,
     int8: bool,
+    target: str | None,
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
@@ -202,7 +204,9 @@ def export(
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
-    precision = "fp16" if fp16 else "int8" if int8 else "fp32"
+    if target and not int8:
+        raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    precision, flavour = "fp16" if fp16 else "int8" if int8 else "fp32", target or "cpu"
     with extras():
         from dermedge_export.parity import limits_from_percent
         from dermedge_export.pipeline import export_model
@@ -210,9 +214,10 @@ def export(
         from .data.ham10000 import read_samples
     run = _open_run(run_path, runs, fusion)
     samples = read_samples(data or Path(run.config().data))
-    target = models / f"{run.config().fusion}-{precision}.onnx"
+    path = models / f"{run.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx"
     limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
-    report = export_model(run, samples, precision, target, explain=not no_explanations, limits=limits, log=_log)
+    settings: dict[str, Any] = {"explain": not no_explanations, "flavour": flavour, "limits": limits}
+    report = export_model(run, samples, precision, path, **settings, log=_log)
     if as_json:
         _print_json(report.to_record())
     else:
