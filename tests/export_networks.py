@@ -1,5 +1,6 @@
 """Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +87,17 @@ class RandomReader(CalibrationDataReader):
         return next(self._pending, None)
 
 
+@cache
+def _traced(fusion: str, *, half: bool) -> bytes:
+    """Tracing takes seconds, and FP32 and INT8 files start from the same graph."""
+    content: bytes = to_onnx(random_classifier(fusion), schema_of("grouped"), SIZE, half=half).SerializeToString()
+    return content
+
+
 def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = "cpu") -> ModelFile:
     """Write and read a described model file of a random network at 64 px."""
     kind, schema = fusion_class(fusion), schema_of("grouped")
-    proto = to_onnx(random_classifier(fusion), schema, SIZE, half=precision == "fp16")
+    proto = onnx.load_from_string(_traced(fusion, half=precision == "fp16"))
     if precision == "fp16":
         store_matrices_in_half(proto)
     elif precision == "int8":
