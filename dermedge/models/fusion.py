@@ -13,7 +13,6 @@ from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dermedge_runtime.errors import UsageError
 
@@ -100,12 +99,13 @@ class CrossAttention(Fusion):
         return x + self._attended(self._queries(x), y[:, None, :])
 
     def given_image(self, x: Tensor, project: nn.Linear) -> GivenImage:
-        """Contract the queries and the residual once; see the base class."""
-        queries, residual = self._queries(x), project(x)[:, None, :]
+        """Contract the queries once; see the base class."""
+        queries = self._queries(x)
 
         def projected(y: Tensor) -> Tensor:
-            attended = functional.linear(self._attended(queries, y), project.weight)
-            return attended.reshape(y.shape[0], y.shape[1], -1) + residual
+            batch, steps, _ = y.shape
+            fused = x[:, None, :] + self._attended(queries, y).reshape(batch, steps, -1)
+            return project(fused.flatten(0, 1)).reshape(batch, steps, -1)
 
         return projected
 
