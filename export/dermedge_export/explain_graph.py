@@ -76,8 +76,8 @@ class ExplainedHead(nn.Module):
     def _slope(self, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Give d score / d hidden, float32 [B, S, 256].
 
-        After the hidden layer come a ReLU and a linear layer: the chosen class's row where the ReLU is open. Written as a
-        product, because the select that its traced gradient would be is several times dearer on a CPU.
+        After the hidden layer come a ReLU and a linear layer: the chosen class's row where the ReLU is open. Written
+        as a product, because the select that its traced gradient would be is several times dearer on a CPU.
         """
         last = self.head.classifier[-1]
         assert isinstance(last, nn.Linear)

@@ -96,10 +96,12 @@ def test_attributions_add_up_to_the_score(fusion: str) -> None:
     with torch.no_grad():
         moved = (network(image, clinical) - network(image, torch.zeros_like(clinical))).numpy()
     found = np.stack([_run(session, inputs, [c] * 16)["attribution"].sum(axis=1) for c in range(7)], axis=1)
-    # A score that hardly moves has a large relative remainder of nothing: those below a tenth of the largest are left out.
-    counts = np.abs(moved) > 0.1 * np.abs(moved).max()
+    remainder, largest = np.abs(found - moved), np.abs(moved).max()
+    assert remainder.max() < 0.02 * largest
+    # A score that hardly moves has a large relative remainder of nothing.
+    counts = np.abs(moved) > 0.1 * largest
     assert counts.mean() > 0.5
-    np.testing.assert_allclose(found[counts], moved[counts], rtol=0.02)
+    assert np.median(remainder[counts] / np.abs(moved[counts])) < 0.01
 
 
 def test_explanations_change_with_the_input(case) -> None:
