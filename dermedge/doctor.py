@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dermedge_runtime.devices import is_installed, usable_cpus
@@ -28,6 +30,7 @@ from . import __version__
 
 _LIMIT_S = 180
 """For one probe: a first start on a slow machine compiles and loads a gigabyte of libraries."""
+_LOADER = re.compile(r"Failed to load library .* with error: (.+)")
 
 
 def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Probe] | None = None) -> dict[str, Any]:
@@ -88,7 +91,10 @@ def ask_apart(device: str, command: Sequence[str] = (sys.executable, "-m", "derm
     except subprocess.TimeoutExpired:
         return failed(f"it did not answer within {_LIMIT_S} seconds")
     try:
-        return Probe(**json.loads(done.stdout.splitlines()[-1]))
+        answer = Probe(**json.loads(done.stdout.splitlines()[-1]))
+        # ONNX Runtime tells only its log why a provider was left out.
+        told = None if answer.runs else _LOADER.search(done.stderr)
+        return answer if told is None else replace(answer, cause=f"{answer.cause} ({told[1].strip()})")
     except (IndexError, ValueError, TypeError):
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         return failed(f"its process ended with code {done.returncode} before it answered: {last[0]}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
 from .hardware import cpu_name
-from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, not_installed, refusal
+from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
 from .session import DeviceSession
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DEVICES", "PROVIDERS", "Provider", "import_onnxruntime", "is_installed", "open_session", "usable_cpus"]
 _registered: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be opened, and how."""
+
+    content: bytes
+    source: str
+    threads: int | None
+    cuda_graphs: bool
+    keep_kernels: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,54 +113,54 @@ def open_session(
     if cuda_graphs and (device == "auto" or PROVIDERS[device].graph_option is None):
         having = ", ".join(provider.device for provider in PROVIDERS.values() if provider.graph_option)
         raise UsageError(f"CUDA graphs are for a device that you name and that has them: {having}; got {device}.")
+    job = _Job(content, source, threads, cuda_graphs, keep_kernels)
     if device != "auto":
-        return _open(content, source, PROVIDERS[device], threads, cuda_graphs, keep_kernels)
+        return _open(job, PROVIDERS[device])
     for name in AUTO[:-1]:
+        if not _is_candidate(PROVIDERS[name]):
+            continue
         try:
-            return _open(content, source, PROVIDERS[name], threads, False, keep_kernels)
+            return _open(job, PROVIDERS[name])
         except DeviceUnavailable as error:
-            if error.installed:
-                import_module("logging").getLogger(__name__).info("auto passes over %s: %s", name, error.cause)
-    return _open(content, source, PROVIDERS["cpu"], threads, False, keep_kernels)
+            import logging
+
+            logging.getLogger(__name__).info("auto passes over %s: %s", name, error.cause)
+    return _open(job, PROVIDERS["cpu"])
 
 
-def _open(
-    content: bytes, source: str, provider: Provider, threads: int | None, cuda_graphs: bool, keep_kernels: bool
-) -> DeviceSession:
+def _is_candidate(provider: Provider) -> bool:
+    """Say whether auto should try: what is not installed, and OpenVINO on another CPU than Intel's, is no news."""
+    if not is_installed(provider):
+        return False
+    if provider.device != "openvino":
+        return True
+    from .preflight import foreign_cpu
+
+    return foreign_cpu(import_onnxruntime()) is None
+
+
+def _open(job: _Job, provider: Provider) -> DeviceSession:
     ort = import_onnxruntime()
     target = _target(ort, provider)
-
-    def start(cache: KernelCache | None) -> Any:
-        return _start(ort, content, source, provider, target, threads, cuda_graphs, cache)
-
     cache = None
-    if provider.cache is not None and keep_kernels:
+    if provider.cache is None or not job.keep_kernels:
+        session = _start(ort, job, provider, target, None)
+    else:
         from .kernel_cache import open_cache, start_with
 
         made_for = {"version": target.version, "driver": target.driver, "hardware": target.hardware}
-        cache = open_cache(provider.device, content, source, made_for)
-        session = start_with(cache, start)
-    else:
-        session = start(None)
-    return DeviceSession(session, provider, target.version, target.hardware, cuda_graphs, cache)
+        cache = open_cache(provider.device, job.content, job.source, made_for)
+        session = start_with(cache, lambda cache: _start(ort, job, provider, target, cache))
+    return DeviceSession(session, provider, target.version, target.hardware, job.cuda_graphs, cache)
 
 
-def _start(
-    ort: ModuleType,
-    content: bytes,
-    source: str,
-    provider: Provider,
-    target: _Target,
-    threads: int | None,
-    cuda_graphs: bool,
-    cache: KernelCache | None,
-) -> Any:
+def _start(ort: ModuleType, job: _Job, provider: Provider, target: _Target, cache: KernelCache | None) -> Any:
     options = ort.SessionOptions()
-    # With CUDA graphs a provider that goes on without them says so in a warning of its own.
-    options.log_severity_level = 2 if cuda_graphs else 3
-    options.intra_op_num_threads = threads or usable_cpus()
+    # A provider that goes on without CUDA graphs says so in a warning of its own.
+    options.log_severity_level = 2 if job.cuda_graphs else 3
+    options.intra_op_num_threads = job.threads or usable_cpus()
     settings = {} if cache is None or provider.cache is None else provider.cache(cache.folder)
-    if cuda_graphs and provider.graph_option is not None:
+    if job.cuda_graphs and provider.graph_option is not None:
         settings[provider.graph_option] = "1"
         if provider.plugin is not None:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -161,11 +172,11 @@ def _start(
     else:
         options.add_provider_for_devices(target.devices, settings)
     try:
-        session = ort.InferenceSession(content, sess_options=options, **arguments)
+        session = ort.InferenceSession(job.content, sess_options=options, **arguments)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         if provider.device == "cpu":
-            raise ModelFileError(f"ONNX Runtime cannot load {source}: {_first_line(error)}") from error
-        mend = "Leave CUDA graphs out" if cuda_graphs else DRIVER_MEND
+            raise ModelFileError(f"ONNX Runtime cannot load {job.source}: {_first_line(error)}") from error
+        mend = "Leave CUDA graphs out" if job.cuda_graphs else DRIVER_MEND
         raise refusal(provider, f"did not start: {_first_line(error)}", mend) from error
     if provider.name not in session.get_providers()[:1]:
         found = ", ".join(session.get_providers())
@@ -182,11 +193,7 @@ def _target(ort: ModuleType, provider: Provider) -> _Target:
     if provider.plugin is not None:
         return _plugin_target(ort, provider, version)
     if not is_installed(provider):
-        from .installed import wheel_conflict
-
-        if provider.nvidia and (conflict := wheel_conflict(provider.extra)):
-            raise refusal(provider, *conflict)
-        raise not_installed(provider, f"the installed onnxruntime {ort.__version__} has no {provider.name}")
+        raise _not_installed(provider, f"the installed onnxruntime {ort.__version__} has no {provider.name}")
     if not provider.nvidia:
         return _Target(cpu_name(), version)
     from .preflight import require_card, require_library
@@ -200,7 +207,7 @@ def _plugin_target(ort: ModuleType, provider: Provider, version: str) -> _Target
     assert provider.plugin is not None
     package = provider.plugin.replace("_", "-")
     if not is_installed(provider):
-        raise not_installed(provider, f"the package {package} is not installed")
+        raise _not_installed(provider, f"the package {package} is not installed")
     from .preflight import require_card, require_intel
 
     driver = card = None
@@ -218,6 +225,15 @@ def _plugin_target(ort: ModuleType, provider: Provider, version: str) -> _Target
     )
 
 
+def _not_installed(provider: Provider, cause: str) -> DeviceUnavailable:
+    from .installed import install_command, wheel_conflict
+
+    if provider.plugin is None and (conflict := wheel_conflict(provider.extra)):
+        return refusal(provider, *conflict)
+    wheel = "onnxruntime-gpu" if provider.plugin is None and provider.nvidia else "onnxruntime"
+    return refusal(provider, cause, install_command(provider.extra, wheel), installed=False)
+
+
 def _plugin_device(ort: ModuleType, provider: Provider) -> Any:
     """Register the plugin once and give the first device that it offers itself for."""
     if provider.name not in _registered:
@@ -225,8 +241,11 @@ def _plugin_device(ort: ModuleType, provider: Provider) -> Any:
             path = import_module(str(provider.plugin)).get_library_path()
             ort.register_execution_provider_library(provider.name, path)
         except Exception as error:  # as above
-            mend = f"Run: pip install --force-reinstall 'dermedge[{provider.extra}]'"
-            raise refusal(provider, f"its plugin did not load: {_first_line(error)}", mend) from error
+            text = _first_line(error)
+            # libcuda and libnvidia-ml come with the driver, everything else with the package.
+            part = provider.nvidia and ("libcuda." in text or "libnvidia-" in text)
+            mend = DRIVER_MEND if part else f"Run: pip install --force-reinstall 'dermedge[{provider.extra}]'"
+            raise refusal(provider, f"its plugin did not load: {text}", mend) from error
         _registered.add(provider.name)
     devices = [device for device in ort.get_ep_devices() if device.ep_name == provider.name]
     if provider.device == "openvino":

@@ -26,6 +26,16 @@ def versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
     return found
 
 
+def install_command(extra: str, wheel: str) -> str:
+    """Give the command that installs an extra; another wheel of ONNX Runtime goes first, for the two would clash.
+
+    :param wheel: the wheel that the extra needs.
+    """
+    others = [name for name in versions(WHEELS) if name != wheel]
+    first = f"pip uninstall -y {' '.join(others)} && " if others else ""
+    return f"Run: {first}pip install 'dermedge[{extra}]'"
+
+
 def wheel_conflict(extra: str = "cpu") -> tuple[str, str] | None:
     """Find several wheels of ONNX Runtime in one environment.
 

@@ -42,6 +42,9 @@ class Driver:
     trouble: str = ""
     """Why it does not start; empty where it does."""
 
+    def __str__(self) -> str:
+        return f"NVIDIA driver {self.version}".rstrip()
+
 
 def find_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver | None:
     """Ask the driver.

@@ -30,12 +30,14 @@ def require_card(provider: Provider, ort: ModuleType) -> tuple[Driver, Card]:
     driver = find_driver()
     if driver is None:
         raise refusal(
-            provider, f"there is no NVIDIA driver here ({LIBRARY} does not load)", "Install the driver of your card"
+            provider,
+            f"there is no NVIDIA driver here ({LIBRARY} does not load)",
+            "Install NVIDIA's driver for your card",
         )
     if driver.trouble:
         raise refusal(
             provider,
-            f"the NVIDIA driver {driver.version} does not start: {driver.trouble}",
+            f"the {driver} does not start: {driver.trouble}",
             "Restart the machine, or install the driver again",
         )
     if not driver.cards:
@@ -43,7 +45,7 @@ def require_card(provider: Provider, ort: ModuleType) -> tuple[Driver, Card]:
         if hidden is not None:
             cause, mend = f"CUDA_VISIBLE_DEVICES='{hidden}' hides every card", "Unset it"
         else:
-            cause, mend = f"the NVIDIA driver {driver.version} finds no card", DRIVER_MEND
+            cause, mend = f"the {driver} finds no card", DRIVER_MEND
         raise refusal(provider, cause, mend)
     _require_cuda(provider, ort, driver)
     _require_capability(provider, driver.cards[0])
@@ -55,7 +57,7 @@ def _require_cuda(provider: Provider, ort: ModuleType, driver: Driver) -> None:
     if provider.library and needed.isdigit() and int(needed) > driver.cuda[0]:
         raise refusal(
             provider,
-            f"the NVIDIA driver {driver.version} serves CUDA {driver.cuda[0]}.{driver.cuda[1]}"
+            f"the {driver} serves CUDA {driver.cuda[0]}.{driver.cuda[1]}"
             f" and the installed onnxruntime {ort.__version__} needs CUDA {needed}",
             "Update the driver",
         )
@@ -93,7 +95,7 @@ def require_library(provider: Provider, ort: ModuleType) -> None:
         raise refusal(
             provider,
             f"a library of it is missing: {missing}",
-            f"Run: pip install --force-reinstall 'dermedge[{provider.extra}]'",
+            f"Run: pip install 'dermedge[{provider.extra}]'",
         )
 
 
@@ -107,16 +109,20 @@ def missing_library(path: Path) -> str | None:
     return None
 
 
+def foreign_cpu(ort: ModuleType) -> str | None:
+    """Give the maker of this machine's CPU where ONNX Runtime knows it and it is not Intel, else None."""
+    makers = {device.device.vendor_id: device.device.vendor for device in ort.get_ep_devices()}
+    return None if not makers or 0 in makers or _INTEL in makers else ", ".join(makers.values())
+
+
 def require_intel(provider: Provider, ort: ModuleType) -> None:
     """Refuse OpenVINO on another maker's CPU without loading its plugin, which takes a quarter of a second.
 
     :raises DeviceUnavailable: ONNX Runtime knows the maker of the CPU, and it is not Intel.
     """
-    makers = {device.device.vendor_id: device.device.vendor for device in ort.get_ep_devices()}
-    if makers and 0 not in makers and _INTEL not in makers:
+    if maker := foreign_cpu(ort):
         raise refusal(
             provider,
-            f"its plugin finds no device it can drive here: it drives {provider.drives},"
-            f" and this CPU is from {', '.join(makers.values())}",
+            f"its plugin finds no device it can drive here: it drives {provider.drives}, and this CPU is from {maker}",
             "Use a machine with an Intel CPU",
         )

@@ -133,9 +133,3 @@ def refusal(provider: Provider, cause: str, mend: str, *, installed: bool = True
     """
     text = f"{provider.device} was requested, but {cause}. {mend}, or pass --device cpu."
     return DeviceUnavailable(text, cause=cause, mend=mend, installed=installed)
-
-
-def not_installed(provider: Provider, cause: str) -> DeviceUnavailable:
-    """Make the error for a provider that is not installed, with the command that installs it."""
-    other = "pip uninstall -y onnxruntime && " if provider.plugin is None and provider.nvidia else ""
-    return refusal(provider, cause, f"Run: {other}pip install 'dermedge[{provider.extra}]'", installed=False)
