@@ -52,7 +52,8 @@ def infer(
         records = [result.to_record(explain=explain) for result in results]
         show(json.dumps(records if len(images) > 1 else records[0], indent=2, allow_nan=False))
     else:
-        show(f"{classifier.name} on {classifier.device} ({classifier.provider}). {classifier.spec.intended_use}")
+        where = f"{classifier.provider}, {classifier.provider_version}; {classifier.hardware}"
+        show(f"{classifier.name} on {classifier.device} ({where}). {classifier.spec.intended_use}")
     # Only now: a picture or page that cannot be written must not cost the answer.
     _write(classifier, results, clinical, explain, report, log)
     return InputRejected.exit_code if any(isinstance(result, Rejection) for result in results) else 0

@@ -44,20 +44,30 @@ def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
 class Classifier:
     """A model file, open on one device."""
 
-    def __init__(self, path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        cuda_graphs: bool = False,
+    ) -> None:
         """Open a model file.
 
-        :param device: cpu, openvino, cuda, rtx, or auto.
+        :param device: cpu, openvino, cuda, tensorrt, rtx, or auto.
         :param threads: CPU threads of one prediction; by default the CPUs this process may use.
+        :param cuda_graphs: replay one captured CUDA graph per batch size; on rtx, cuda and tensorrt, named as device.
         :raises ModelFileError: a file that is missing, broken, unsafe or not ours.
-        :raises DeviceUnavailable: a device that cannot be had.
+        :raises DeviceUnavailable: a device that cannot be had, or cannot run this model as a CUDA graph.
+        :raises UsageError: CUDA graphs asked of a device without.
         """
         file = read_model_file(path)
         self.spec: ModelSpec = file.spec
         self.name = file.path.name
-        self._session, provider = open_session(file.content, self.name, device, threads)
-        self.device, self.provider = provider.device, provider.name
-        check_signature(self._session, self.spec, self.name)
+        self._opened = open_session(file.content, self.name, device, threads, cuda_graphs=cuda_graphs)
+        self.device, self.provider = self._opened.provider.device, self._opened.provider.name
+        self.provider_version, self.hardware = self._opened.version, self._opened.hardware
+        check_signature(self._opened.session, self.spec, self.name)
 
     def predict(
         self, image: ImageSource | None = None, *, target: str | None = None, **clinical: ClinicalValue
@@ -154,7 +164,7 @@ class Classifier:
         feed = {name: feed[name] for name in self.spec.array_inputs}
         if self.spec.explains:
             feed["target"] = np.full(len(numeric), target, dtype=np.int32)
-        return dict(zip(self.spec.outputs, self._session.run(list(self.spec.outputs), feed), strict=True))
+        return dict(zip(self.spec.outputs, self._opened.run(list(self.spec.outputs), feed), strict=True))
 
     def require_explanations(self) -> None:
         """Make sure that the file explains.
@@ -198,6 +208,8 @@ class Classifier:
             self.name,
             self.device,
             self.provider,
+            self.provider_version,
+            self.hardware,
             self._explanation(outputs, row, target) if self.spec.explains else None,
             picture.source,
             picture.size,
