@@ -47,7 +47,8 @@ class Fusion(nn.Module):
         def projected(y: Tensor) -> Tensor:
             batch, steps, features = y.shape
             repeated = x[:, None, :].expand(-1, steps, -1).reshape(batch * steps, x.shape[1])
-            return project(self(repeated, y.reshape(batch * steps, features))).reshape(batch, steps, -1)
+            hidden: Tensor = project(self(repeated, y.reshape(batch * steps, features)))
+            return hidden.reshape(batch, steps, -1)
 
         return projected
 
@@ -75,7 +76,12 @@ class ClinicalOnly(Fusion):
 
     def given_image(self, x: Tensor | None, project: nn.Linear) -> GivenImage:
         """There is no image to hold; see the base class."""
-        return lambda y: project(y.flatten(0, 1)).reshape(y.shape[0], y.shape[1], -1)
+
+        def projected(y: Tensor) -> Tensor:
+            hidden: Tensor = project(y.flatten(0, 1))
+            return hidden.reshape(y.shape[0], y.shape[1], -1)
+
+        return projected
 
 
 class CrossAttention(Fusion):
@@ -105,7 +111,8 @@ class CrossAttention(Fusion):
         def projected(y: Tensor) -> Tensor:
             batch, steps, _ = y.shape
             fused = x[:, None, :] + self._attended(queries, y).reshape(batch, steps, -1)
-            return project(fused.flatten(0, 1)).reshape(batch, steps, -1)
+            hidden: Tensor = project(fused.flatten(0, 1))
+            return hidden.reshape(batch, steps, -1)
 
         return projected
 
