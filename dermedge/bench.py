@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.devices import usable_cpus
+from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
 from dermedge_runtime.image import load_image
 from dermedge_runtime.model_file import read_model_file

@@ -6,7 +6,6 @@ A device that was asked for and cannot be had is an error with its mend, never a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from .cpus import usable_cpus
 from .errors import DermedgeError, DeviceUnavailable, ModelFileError
 
 
@@ -148,10 +148,3 @@ def _missing(provider: Provider, cause: str) -> str:
 
 def _first_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
