@@ -96,7 +96,7 @@ def benchmark(
             cold_rows = cold_starts(models, devices, absent, picture, torch_run)
         return {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-            "machine": _machine(),
+            "machine": machine_record(),
             "versions": _versions(),
             "settings": {"rounds": rounds, "warm_up": _WARM_UP, "threads": usable_cpus(), "image": _image_name(image)},
             "absent": absent,
@@ -236,7 +236,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine() -> dict[str, Any]:
+def machine_record() -> dict[str, Any]:
+    """Name the system and the CPU, and how many CPUs may be used of how many."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
