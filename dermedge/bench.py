@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.devices import PROVIDERS, usable_cpus
+from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices import PROVIDERS
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
 from dermedge_runtime.hardware import cpu_name
 from dermedge_runtime.image import load_image
@@ -101,7 +102,7 @@ def benchmark(
             cold_rows = cold_starts(models, devices, absent, picture, torch_run)
         return {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-            "machine": _machine(),
+            "machine": machine_record(),
             "versions": _versions(),
             "settings": {"rounds": rounds, "warm_up": _WARM_UP, "threads": usable_cpus(), "image": _image_name(image)},
             "absent": absent,
@@ -251,7 +252,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions(("dermedge", *PACKAGES))}
 
 
-def _machine() -> dict[str, Any]:
+def machine_record() -> dict[str, Any]:
+    """Name the system and the CPU, and how many CPUs may be used of how many."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),

@@ -250,7 +250,7 @@ def infer(
     device: str,
     **options: Any,
 ) -> None:
-    """Classify one or more images of one patient; whatever is left out is unknown."""
+    """Classify images of one patient, or all in a folder; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
 
     from .infer import infer as run_infer

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dermedge_runtime.devices import is_installed, usable_cpus
+from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices import is_installed
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 from dermedge_runtime.files import cache_folder
 from dermedge_runtime.hardware import cpu_name, int8_instructions

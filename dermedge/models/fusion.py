@@ -119,7 +119,7 @@ class CrossAttention(Fusion):
     def _queries(self, x: Tensor) -> Tensor:
         """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
         tokens = x.reshape(-1, _TOKEN)
-        queries = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
+        queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
         return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
 
     def _attended(self, queries: Tensor, y: Tensor) -> Tensor:

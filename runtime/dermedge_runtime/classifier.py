@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .clinical import ClinicalValue
+from .cpus import usable_cpus
 from .devices import open_session
 from .errors import InputRejected, UsageError
 from .explanation import Explanation
-from .image import ImageSource, describe, read_whole, squash, upright_rgb
+from .image import ImageSource, describe, load_sized, read_whole
+from .look_ahead import look_ahead
 from .model_file import read_model_file
 from .prediction import Prediction, Rejection
 from .signature import check_signature
@@ -39,6 +43,11 @@ class _Picture:
 def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
     pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
     return np.stack(pixels) if pixels else None
+
+
+def _is_shared(source: ImageSource | None) -> bool:
+    """Tell open files and lazily read Pillow images, of which two can have one position in one file."""
+    return not isinstance(source, str | os.PathLike | bytes | np.ndarray)
 
 
 class Classifier:
@@ -103,6 +112,20 @@ class Classifier:
         :raises InputRejected: not as many clinical mappings as pictures.
         :raises UsageError: a single picture instead of several, or a batch size below 1.
         """
+        return list(self.predict_each(images, clinical, target=target, batch_size=batch_size))
+
+    def predict_each(
+        self,
+        images: Iterable[ImageSource | None],
+        clinical: Sequence[Mapping[str, ClinicalValue]] | Mapping[str, ClinicalValue] | None = None,
+        *,
+        target: str | None = None,
+        batch_size: int = 8,
+    ) -> Iterator[Prediction | Rejection]:
+        """As `predict_many`, but give each answer as soon as its batch is ready.
+
+        The next pictures are read by threads while the network runs, up to four batches of them ahead.
+        """
         if isinstance(images, str | bytes | os.PathLike):
             raise UsageError("predict_many takes a list of pictures; give one picture to predict.")
         if batch_size < 1:
@@ -116,24 +139,35 @@ class Classifier:
             raise InputRejected(
                 f"{len(sources)} images came with {len(patients)} sets of clinical values; give one for each."
             )
-        chosen = self._target(target)
-        results: list[Prediction | Rejection] = []
-        for start in range(0, len(sources), batch_size):
-            part = slice(start, start + batch_size)
-            results += self._predict_batch(sources[part], patients[part], chosen)
-        return results
+        return self._batches(sources, patients, self._target(target), batch_size)
+
+    def _batches(
+        self,
+        sources: Sequence[ImageSource | None],
+        patients: Sequence[Mapping[str, ClinicalValue]],
+        chosen: int,
+        batch_size: int,
+    ) -> Iterator[Prediction | Rejection]:
+        readings = look_ahead(self._try_to_read, sources, workers=usable_cpus(), ahead=4 * batch_size, alone=_is_shared)
+        with closing(readings):
+            pairs = zip(readings, patients, strict=True)
+            while batch := list(islice(pairs, batch_size)):
+                yield from self._predict_batch(batch, chosen)
 
     def _predict_batch(
-        self, sources: Sequence[ImageSource | None], patients: Sequence[Mapping[str, ClinicalValue]], chosen: int
+        self, batch: Sequence[tuple[_Picture | Rejection, Mapping[str, ClinicalValue]]], chosen: int
     ) -> list[Prediction | Rejection]:
         results: list[Prediction | Rejection | None] = []
         pictures: list[_Picture] = []
         rows = []
-        for source, patient in zip(sources, patients, strict=True):
+        for picture, patient in batch:
+            if isinstance(picture, Rejection):
+                results.append(picture)
+                continue
             try:
-                picture, row = self._read(source), self.spec.clinical.encode([patient])
+                row = self.spec.clinical.encode([patient])
             except InputRejected as error:
-                results.append(Rejection(describe(source), str(error)))
+                results.append(Rejection(picture.name, str(error)))
                 continue
             results.append(None)
             pictures.append(picture)
@@ -176,6 +210,12 @@ class Classifier:
                 f"{self.name} was exported without explanations. Export it again without --no-explanations."
             )
 
+    def _try_to_read(self, image: ImageSource | None) -> _Picture | Rejection:
+        try:
+            return self._read(image)
+        except InputRejected as error:
+            return Rejection(describe(image), str(error))
+
     def _read(self, image: ImageSource | None) -> _Picture:
         name, spec = describe(image), self.spec.image
         if spec is None:
@@ -185,8 +225,8 @@ class Classifier:
         if image is None:
             raise InputRejected(f"{self.name} reads an image; give one.")
         source = read_whole(image, name)
-        upright = upright_rgb(source)
-        return _Picture(name, source, upright.size, squash(upright, spec.size, spec.resample))
+        pixels, size = load_sized(source, spec.size, spec.resample)
+        return _Picture(name, source, size, pixels)
 
     def _target(self, target: str | None) -> int:
         if target is None:

@@ -6,7 +6,6 @@ wheel). A device that was asked for and cannot be had is an error with its cause
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .cpus import usable_cpus
 from .errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
 from .hardware import cpu_name
 from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
@@ -22,7 +22,7 @@ from .session import DeviceSession
 if TYPE_CHECKING:
     from .kernel_cache import KernelCache
 
-__all__ = ["DEVICES", "PROVIDERS", "Provider", "import_onnxruntime", "is_installed", "open_session", "usable_cpus"]
+__all__ = ["DEVICES", "PROVIDERS", "Provider", "import_onnxruntime", "is_installed", "open_session"]
 _registered: set[str] = set()
 
 
@@ -258,10 +258,3 @@ def _plugin_device(ort: ModuleType, provider: Provider) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1

@@ -1,6 +1,5 @@
 """The device that was asked for is the one that runs; if it cannot be had, the error says how to get it."""
 
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ from fake_onnxruntime import DRIVER, FakeSession
 from make_tiny_model import TINY, build
 
 from dermedge_runtime import Classifier, DermedgeError, DeviceUnavailable, ModelFileError, UsageError
-from dermedge_runtime.devices import DEVICES, PROVIDERS, import_onnxruntime, open_session, usable_cpus
+from dermedge_runtime.devices import DEVICES, PROVIDERS, import_onnxruntime, open_session
 from dermedge_runtime.hardware import cpu_name
 
 CUDA = PROVIDERS["cuda"].name
@@ -113,20 +112,6 @@ def test_threads_are_those_asked_for_or_the_usable_cpus(
     monkeypatch.setattr("dermedge_runtime.devices.usable_cpus", lambda: 3)
     open_session(CONTENT, "tiny.onnx", "cpu", threads)
     assert fake.opened[0]["sess_options"].intra_op_num_threads == expected
-
-
-@pytest.mark.parametrize(
-    ("affinity", "count", "expected"), [({0, 4, 7}, 64, 3), (set(), 64, 1), (None, 7, 7), (None, None, 1)]
-)
-def test_usable_cpus(
-    monkeypatch: pytest.MonkeyPatch, affinity: set[int] | None, count: int | None, expected: int
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: count)
-    if affinity is None:
-        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    else:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda process: affinity, raising=False)
-    assert usable_cpus() == expected
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "openvino"])
