@@ -21,6 +21,7 @@ from dermedge_runtime.devices import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
+from .engine_options import engine_options
 from .option_types import ChoiceList, FilePath, FiniteRange, NumberList
 from .require import extras
 from .train_options import train_options
@@ -187,6 +188,8 @@ def evaluate(
 @models_option
 @click.option("--fp16", is_flag=True, help="Image branch in half precision.")
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
+@click.option("--target", type=click.Choice(["cpu", "rtx"]), help="What INT8 is quantised for; by default the CPU.")
+@engine_options
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
@@ -200,30 +203,44 @@ def export(
     models: Path,
     fp16: bool,
     int8: bool,
+    target: str | None,
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
     min_heatmap: float | None,
     as_json: bool,
+    **engine_settings: Any,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
-    precision = "fp16" if fp16 else "int8" if int8 else "fp32"
+    if target and not int8:
+        raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    precision, flavour = "fp16" if fp16 else "int8" if int8 else "fp32", target or "cpu"
+    from dermedge_export.engine_target import engine_target
+
+    wanted = engine_target(precision, flavour, **engine_settings)
     with extras():
+        from dermedge_export.engine import write_engine
         from dermedge_export.parity import limits_from_percent
         from dermedge_export.pipeline import export_model
+        from dermedge_export.tensorrt_library import load_tensorrt
 
         from .data.ham10000 import read_samples
+    tensorrt = load_tensorrt(wanted) if wanted else None
     run = _open_run(run_path, runs, fusion)
     samples = read_samples(data or Path(run.config().data))
-    target = models / f"{run.config().fusion}-{precision}.onnx"
+    path = models / f"{run.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx"
     limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
-    report = export_model(run, samples, precision, target, explain=not no_explanations, limits=limits, log=_log)
+    settings: dict[str, Any] = {"explain": not no_explanations, "flavour": flavour, "limits": limits}
+    report = export_model(run, samples, precision, path, **settings, log=_log)
+    built = write_engine(path, wanted, tensorrt, _log) if wanted and tensorrt else None
     if as_json:
-        _print_json(report.to_record())
-    else:
-        click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+        _print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
+        return
+    click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    if built:
+        click.echo(built.summary())
 
 
 @cli.command()
@@ -335,12 +352,19 @@ def bench(
 @click.argument("model", type=FilePath())
 @json_option
 def inspect(model: Path, as_json: bool) -> None:
-    """Print everything a model file says about itself."""
+    """Print everything a model file, or an engine's description, says about itself."""
     from dermedge_runtime.model_file import read_model_file
 
     from .inspection import inspection_record, inspection_text
 
-    record = inspection_record(read_model_file(model))
+    if model.suffix == ".engine":
+        from dermedge_export.engine_file import inspect_engine
+
+        record, findings = inspect_engine(model)
+        for finding in findings:
+            _log(finding)
+    else:
+        record = inspection_record(read_model_file(model))
     if as_json:
         _print_json(record)
     else:

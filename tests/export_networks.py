@@ -1,11 +1,25 @@
-"""Networks of every fusion with non-trivial weights, as after a training, and inputs for them."""
+"""Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import torch
+from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
+from dermedge.data.ham10000 import CLASS_NAMES, CLASSES
 from dermedge.data.splits import schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
+from dermedge.models.fusion import fusion_class
+from dermedge_export.half import store_matrices_in_half
+from dermedge_export.pipeline import write_described
+from dermedge_export.quantize import quantize
+from dermedge_export.to_onnx import output_names, to_onnx
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.model_file import ModelFile, read_model_file
+from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SIZE = 64
 
@@ -51,3 +65,45 @@ def torch_probabilities_of(model: FusedClassifier, inputs: dict[str, torch.Tenso
     """What the unfolded network in torch says."""
     scaled = inputs["image"].permute(0, 3, 1, 2).float() / 255
     return torch.softmax(model(scaled, inputs["numeric"], inputs["categorical"]), dim=1)
+
+
+class RandomReader(CalibrationDataReader):
+    """Two calibration batches of random inputs, those that a graph reads."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        names = {value.name for value in proto.graph.input}
+        batches = [{**random_inputs(4, seed), "target": torch.full((4,), -1, dtype=torch.int32)} for seed in (0, 1)]
+        self._batches = [{name: batch[name].numpy() for name in names} for batch in batches]
+        self._pending = iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._pending = iter(self._batches[start_index:end_index])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._pending, None)
+
+
+def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = "cpu") -> ModelFile:
+    """Write and read a described model file of a random network at 64 px."""
+    kind, schema = fusion_class(fusion), schema_of("grouped")
+    proto = to_onnx(random_classifier(fusion), schema, SIZE, half=precision == "fp16")
+    if precision == "fp16":
+        store_matrices_in_half(proto)
+    elif precision == "int8":
+        proto = quantize(proto, RandomReader(proto), flavour)
+    spec = ModelSpec(
+        classes=CLASSES,
+        class_names=CLASS_NAMES,
+        fusion=fusion,
+        precision=precision,
+        outputs=output_names(kind, explain=True),
+        flavour=flavour if precision == "int8" else "any",
+        image=ImageSpec(SIZE, "bilinear") if kind.uses_image else None,
+        clinical=schema if kind.uses_clinical else ClinicalSchema(),
+    )
+    path = folder / f"{fusion}-{precision}.onnx"
+    write_described(proto, spec, path)
+    return read_model_file(path)

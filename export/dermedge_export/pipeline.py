@@ -34,7 +34,7 @@ from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
 from .half import store_matrices_in_half
 from .heatmaps import runtime_heatmaps, torch_heatmaps
 from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
-from .quantize import quantize_for_cpu
+from .quantize import quantize
 from .to_onnx import output_names, to_onnx
 
 _STAND_INS = 1000
@@ -74,6 +74,7 @@ def export_model(
     target: Path,
     *,
     explain: bool = True,
+    flavour: str = "cpu",
     limits: Limits | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> ExportReport:
@@ -82,13 +83,14 @@ def export_model(
     :param samples: the data set the run was trained on.
     :param precision: one of `PRECISIONS`.
     :param explain: with the explanation outputs.
+    :param flavour: one of `quantize.FLAVOURS`; used for INT8 alone.
     :param limits: by default `DEFAULT_LIMITS` of the precision.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
     :raises DermedgeError: no run, no weights, or the exporter fails.
     """
     limits = limits or DEFAULT_LIMITS[precision]
     split = run.split()
-    spec = describe(run, split, precision, explain=explain)
+    spec = describe(run, split, precision, explain=explain, flavour=flavour)
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
     proto = build_graph(run, spec, calibration, log)
     with atomic_path(target) as temporary:
@@ -121,7 +123,7 @@ def build_graph(
         store_matrices_in_half(proto)
     elif spec.precision == "int8":
         log(f"calibrate on {len(calibration)} training images")
-        proto = quantize_for_cpu(proto, CalibrationReader(calibration, spec))
+        proto = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
     return proto
 
 
@@ -172,7 +174,7 @@ def _photographs(
     return calibration, choose(rest, _STAND_INS, seed), "training"
 
 
-def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True) -> ModelSpec:
+def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
     """Make the description of a run's model file, without parity."""
     record, config = run.record(), run.config()
     kind = fusion_class(config.fusion)
@@ -183,7 +185,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
         fusion=config.fusion,
         precision=precision,
         outputs=output_names(kind, explain=explain),
-        flavour="cpu" if precision == "int8" else "any",
+        flavour=flavour if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
         clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256(),

@@ -23,6 +23,8 @@ def _rejected(done, code: int, *words: str) -> None:
         (["infer", "--field", "age"], ["NAME=VALUE"]),
         (["nonsense"], ["nonsense"]),
         (["export", "--fp16", "--int8"], ["--fp16 and --int8 exclude each other"]),
+        (["export", "--fp16", "--target", "rtx"], ["--target", "add --int8"]),
+        (["export", "--int8", "--target", "gpu"], ["gpu", "cpu", "rtx"]),
         (["train", "--epochs", "0"], ["epochs"]),
         (["train", "--resume", "--overwrite"], ["exclude each other"]),
         (["train", "--fusion", "cross_atention"], ["cross_atention", "image_only", "Did you mean cross_attention?"]),

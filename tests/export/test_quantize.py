@@ -10,19 +10,28 @@ from onnx import TensorProto, numpy_helper
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge_export.calibration import CalibrationReader, choose
 from dermedge_export.pipeline import build_graph, describe
+from dermedge_export.quantize import FLAVOURS
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def int8(trained_run, synthetic_data: Path) -> onnx.ModelProto:
+def int8(flavour: str, trained_run, synthetic_data: Path) -> onnx.ModelProto:
     split = trained_run.split()
     calibration = split.select(read_samples(synthetic_data), "train")[:8]
-    return build_graph(trained_run, describe(trained_run, split, "int8"), calibration)
+    return build_graph(trained_run, describe(trained_run, split, "int8", flavour=flavour), calibration)
 
 
-def test_weights_are_int8_per_output_channel_and_activations_uint8(int8: onnx.ModelProto) -> None:
+def test_weights_are_int8_per_output_channel_and_activations_of_the_flavour(
+    int8: onnx.ModelProto, flavour: str
+) -> None:
     initializers = {tensor.name: tensor for tensor in int8.graph.initializer}
     producer = {output: node for node in int8.graph.node for output in node.output}
     convolutions = [node for node in int8.graph.node if node.op_type == "Conv"]
+    kind = {"cpu": TensorProto.UINT8, "rtx": TensorProto.INT8}[flavour]
     assert len(convolutions) == 17
     for node in convolutions:
         weight, activation = producer[node.input[1]], producer[node.input[0]]
@@ -31,7 +40,16 @@ def test_weights_are_int8_per_output_channel_and_activations_uint8(int8: onnx.Mo
         assert stored.data_type == TensorProto.INT8
         assert list(initializers[weight.input[1]].dims) == [stored.dims[0]]
         assert not numpy_helper.to_array(initializers[weight.input[2]]).any()  # symmetric
-        assert initializers[activation.input[2]].data_type == TensorProto.UINT8
+        assert initializers[activation.input[2]].data_type == kind
+
+
+def test_biases_and_zero_points_of_the_flavour(int8: onnx.ModelProto, flavour: str) -> None:
+    initializers = {tensor.name: tensor for tensor in int8.graph.initializer}
+    quantized = [node for node in int8.graph.node if node.op_type == "DequantizeLinear"]
+    zero_points = [numpy_helper.to_array(initializers[node.input[2]]) for node in quantized]
+    biases = [node.input[2] in initializers for node in int8.graph.node if node.op_type == "Conv"]
+    assert all(biases) == any(biases) == (flavour == "rtx")  # in float32, or dequantized from int32
+    assert any(zero_point.any() for zero_point in zero_points) == (flavour == "cpu")
 
 
 def test_everything_after_the_pooling_computes_in_float32(int8: onnx.ModelProto) -> None:
