@@ -2,8 +2,9 @@
 
     python benchmarks/explain_cost.py --run runs/cross_attention [--rounds 60]
 
-Answers: the share that explanations add to a prediction at batch 1 on the CPU provider, FP32 and INT8, and how many
-times dearer the same two explanations are by captum.
+Answers: the share that explanations add to a prediction at batch 1 on the CPU provider, FP32 and INT8; where the time
+inside the graph goes (ONNX Runtime's profiler, whose own overhead of some microseconds per node is in the phases); and
+how many times dearer the same two explanations are by captum.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam
 
@@ -27,7 +31,9 @@ from dermedge.run_folder import RunFolder
 from dermedge_export.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime import Classifier
-from dermedge_runtime.devices import usable_cpus
+from dermedge_runtime.cpus import usable_cpus
+
+_PROFILED = 40
 
 
 def main() -> None:
@@ -37,28 +43,42 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cpus())
     run = RunFolder(arguments.run)
-    rng = np.random.default_rng(0)
-    size = run.config().image_size
-    pixels = rng.integers(0, 256, (1, size, size, 3), dtype=np.uint8)
-    numeric, categorical = np.array([[55]], np.float32), np.array([[1, 2]], np.int32)
-    with tempfile.TemporaryDirectory() as folder:
-        actions = {}
+    arrays = _arrays(run)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        actions, phases = {}, {}
         for precision in ("fp32", "int8"):
             for explain in (False, True):
-                path = Path(folder) / f"{precision}-{'explained' if explain else 'plain'}.onnx"
+                path = folder / f"{precision}-{'explained' if explain else 'plain'}.onnx"
                 _export(run, precision, explain, path)
-                actions[path.stem] = partial(Classifier(path, "cpu").run, pixels, numeric, categorical)
+                actions[path.stem] = partial(Classifier(path, "cpu").run, *arrays)
         onnx_ms = _medians_ms(take_turns(actions, arguments.rounds))
-    captum_ms = _medians_ms(take_turns({"captum": _captum(run, pixels, numeric, categorical)}, 3, 1))["captum"]
+        for path in sorted(folder.glob("*.onnx")):
+            phases[path.stem] = _phases_ms(path, arrays, folder)
+    captum_ms = _medians_ms(take_turns({"captum": _captum(run, *arrays)}, 3, 1))["captum"]
     added = {p: onnx_ms[f"{p}-explained"] - onnx_ms[f"{p}-plain"] for p in ("fp32", "int8")}
     result = {
-        "image_size": size,
+        "image_size": run.config().image_size,
+        "fusion": run.config().fusion,
         "threads": usable_cpus(),
         "median_ms": {**onnx_ms, "captum, both explanations": captum_ms},
         "added_share": {p: round(added[p] / onnx_ms[f"{p}-plain"], 4) for p in added},
         "captum_over_fp32_explained": round(captum_ms / onnx_ms["fp32-explained"], 1),
+        "phases_ms": phases,
     }
     print(json.dumps(result, indent=2))
+
+
+def _arrays(run: RunFolder) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """One noisy picture and one patient; the network's time does not depend on them."""
+    spec = describe(run, run.split(), "fp32")
+    pixels = None
+    if spec.image is not None:
+        pixels = np.random.default_rng(0).integers(0, 256, (1, spec.image.size, spec.image.size, 3), dtype=np.uint8)
+    return (
+        pixels,
+        *spec.clinical.encode([{"age": 55, "sex": "male", "site": "back"}] if spec.clinical.names else [{}]),
+    )
 
 
 def _medians_ms(turns: dict[str, list[float]]) -> dict[str, float]:
@@ -73,9 +93,57 @@ def _export(run: RunFolder, precision: str, explain: bool, path: Path) -> None:
     write_described(graph, spec, path)
 
 
-def _captum(run: RunFolder, pixels: np.ndarray, numeric: np.ndarray, categorical: np.ndarray) -> partial:
+def _phases_ms(path: Path, arrays: tuple[np.ndarray | None, np.ndarray, np.ndarray], folder: Path) -> dict[str, float]:
+    """Split the nodes' time by what the outputs need: image branch, prediction, heat map, clinical relevance."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = usable_cpus(), 3
+    options.enable_profiling, options.profile_file_prefix = True, str(folder / path.stem)
+    # The graph as ONNX Runtime really runs it: only there do the profiled names exist.
+    options.optimized_model_filepath = str(folder / f"{path.stem}.optimized")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    feed = dict(zip(("image", "numeric", "categorical"), arrays, strict=True))
+    feed["target"] = np.array([-1], np.int32)
+    wanted = {value.name for value in session.get_inputs()}
+    feed = {name: value for name, value in feed.items() if name in wanted}
+    for _ in range(2 * _PROFILED):
+        session.run(None, feed)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    spent = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
+    spent = spent[len(spent) // 2 :]
+    phase_of = _phase_by_node(onnx.load(options.optimized_model_filepath, load_external_data=False).graph)
+    totals: dict[str, float] = {}
+    for event in spent:
+        phase = phase_of.get(event["name"].removesuffix("_kernel_time"), "other")
+        totals[phase] = totals.get(phase, 0.0) + event["dur"] / 1000 / _PROFILED
+    return {name: round(total, 3) for name, total in sorted(totals.items())}
+
+
+def _phase_by_node(graph: onnx.GraphProto) -> dict[str, str]:
+    """Give every node the first output that needs it; what the probabilities need up to the pooling is the branch."""
+    producer = {output: node for node in graph.node for output in node.output}
+    pooling = [node for node in graph.node if node.op_type == "ReduceMean"][:1]
+    phases: dict[str, str] = {}
+    starts = [("image branch", list(pooling[0].output) if _has_convolution(graph) else [])]
+    starts += [(f"for {value.name}", [value.name]) for value in graph.output]
+    for phase, pending in starts:
+        while pending:
+            node = producer.get(pending.pop())
+            if node is not None and node.name not in phases:
+                phases[node.name] = phase
+                pending.extend(node.input)
+    return phases
+
+
+def _has_convolution(graph: onnx.GraphProto) -> bool:
+    return any("Conv" in node.op_type for node in graph.node)
+
+
+def _captum(
+    run: RunFolder, pixels: np.ndarray | None, numeric: np.ndarray, categorical: np.ndarray
+) -> Callable[[], None]:
+    """The same explanations of the same weights, those that the fusion has, by captum."""
     model = trained_model(run)
-    image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    image = None if pixels is None else torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     clinical = model.encode(torch.from_numpy(numeric), torch.from_numpy(categorical))
 
     class Network(torch.nn.Module):
@@ -83,19 +151,25 @@ def _captum(run: RunFolder, pixels: np.ndarray, numeric: np.ndarray, categorical
             super().__init__()
             self.model = model
 
-        def forward(self, image: torch.Tensor, clinical: torch.Tensor) -> torch.Tensor:
-            return self.model.head(pool(self.model.trunk(image)), clinical)
+        def forward(self, image: torch.Tensor | None, clinical: torch.Tensor | None) -> torch.Tensor:
+            return self.model.head(None if image is None else pool(self.model.trunk(image)), clinical)
 
     network = Network()
-    gradients = IntegratedGradients(lambda e: network(image.expand(len(e), -1, -1, -1), e))
-    cam = LayerGradCam(network, model.trunk)
 
     def explain() -> None:
         target = network(image, clinical).argmax(1)
-        cam.attribute(image, target=target, additional_forward_args=(clinical,), relu_attributions=True)
-        gradients.attribute(clinical, baselines=torch.zeros_like(clinical), target=target, n_steps=50)
+        if image is not None:
+            LayerGradCam(network, model.trunk).attribute(
+                image, target=target, additional_forward_args=(clinical,), relu_attributions=True
+            )
+        if clinical is not None:
+            IntegratedGradients(
+                lambda e: network(None if image is None else image.expand(len(e), -1, -1, -1), e)
+            ).attribute(
+                clinical, baselines=torch.zeros_like(clinical), target=target, n_steps=50, method="riemann_middle"
+            )
 
-    return partial(explain)
+    return explain
 
 
 if __name__ == "__main__":

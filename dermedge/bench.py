@@ -24,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.devices import usable_cpus
+from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices import PROVIDERS
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
+from dermedge_runtime.hardware import cpu_name
 from dermedge_runtime.image import load_image
+from dermedge_runtime.installed import PACKAGES, versions
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 
@@ -38,7 +41,6 @@ _PAUSE_S = 0.05
 """Between turns: a contender's idle threads go on spinning after its run. After 5 ms they still do, and the next one
 takes two to three times as long; after 50 ms every contender is as fast as alone."""
 PATIENT: dict[str, Any] = {"age": 55.0, "sex": "male", "site": "back"}
-_PACKAGES = ("dermedge", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Contender:
     """Prepare arrays for a batch of this size and give the action that runs them."""
     end_to_end: Callable[[], Any]
     """Run one picture from its file."""
+    runs_on: Mapping[str, str]
+    """Device, provider, its version and the hardware, as in a `Prediction`."""
 
 
 def benchmark(
@@ -61,19 +65,21 @@ def benchmark(
     run_path: Path | None = None,
     runs: Path = Path("runs"),
     rounds: int = 30,
+    cuda_graphs: bool = False,
     cold: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure every model on every device, and torch where it is installed and a run with the same weights is found.
 
     :param image: picture for the end-to-end figures; by default a generated JPEG of 600 x 450.
+    :param cuda_graphs: a second contender with CUDA graphs for every device that has them.
     :param rounds: turns of every contender; batches of more than one get a fifth, at least 5.
     :return: a JSON-ready record with the machine, the versions, the settings and one row per measurement.
     :raises ModelFileError: a model file that cannot be used.
     :raises DeviceUnavailable: none of the devices can be had.
     """
     with _picture(image) as picture:
-        contenders, absent = _model_contenders(models, devices, picture)
+        contenders, absent = _model_contenders(models, devices, picture, cuda_graphs)
         for reason in absent.values():
             log(f"left out: {reason}")
         torch_run = _find_run(models, run_path, runs)
@@ -96,10 +102,11 @@ def benchmark(
             cold_rows = cold_starts(models, devices, absent, picture, torch_run)
         return {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-            "machine": _machine(),
+            "machine": machine_record(),
             "versions": _versions(),
             "settings": {"rounds": rounds, "warm_up": _WARM_UP, "threads": usable_cpus(), "image": _image_name(image)},
             "absent": absent,
+            "contenders": {c.name: c.runs_on for c in contenders},
             "results": rows,
             "cold": cold_rows,
             "files": {name: path.stat().st_size for path, name in model_names(models).items()},
@@ -107,7 +114,7 @@ def benchmark(
 
 
 def _model_contenders(
-    models: Sequence[Path], devices: Sequence[str], picture: Path
+    models: Sequence[Path], devices: Sequence[str], picture: Path, cuda_graphs: bool
 ) -> tuple[list[Contender], dict[str, str]]:
     contenders: list[Contender] = []
     absent: dict[str, str] = {}
@@ -120,6 +127,9 @@ def _model_contenders(
                 absent[device] = str(error)
                 break
             contenders.append(_contender(f"{names[path]} ({device})", classifier, picture))
+            if cuda_graphs and PROVIDERS[device].graph_option:
+                classifier = Classifier(path, device, cuda_graphs=True)
+                contenders.append(_contender(f"{names[path]} ({device}, CUDA graphs)", classifier, picture))
     if not contenders:
         raise DeviceUnavailable(" ".join(absent.values()))
     return contenders, absent
@@ -132,6 +142,12 @@ def _contender(name: str, classifier: Classifier, picture: Path) -> Contender:
         name,
         network=lambda batch: partial(classifier.run, *_arrays(spec, picture, batch)),
         end_to_end=partial(classifier.predict, source, **_patient(spec)),
+        runs_on={
+            "device": classifier.device,
+            "provider": classifier.provider,
+            "provider_version": classifier.provider_version,
+            "hardware": classifier.hardware,
+        },
     )
 
 
@@ -175,6 +191,12 @@ def _torch_contender(run: RunFolder, picture: Path) -> Contender:
         "torch eager",
         network=lambda batch: partial(model.run, *_arrays(model.spec, picture, batch)),
         end_to_end=partial(model.predict, picture, _patient(model.spec)),
+        runs_on={
+            "device": "cpu",
+            "provider": "torch",
+            "provider_version": f"torch {torch.__version__}",
+            "hardware": cpu_name(),
+        },
     )
 
 
@@ -227,28 +249,14 @@ def _image_name(image: Path | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **versions(("dermedge", *PACKAGES))}
 
 
-def _machine() -> dict[str, Any]:
+def machine_record() -> dict[str, Any]:
+    """Name the system and the CPU, and how many CPUs may be used of how many."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cpus": usable_cpus(),
         "of": os.cpu_count(),
     }
-
-
-def _cpu_name() -> str:
-    table = Path("/proc/cpuinfo")
-    if table.is_file():
-        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"

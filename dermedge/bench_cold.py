@@ -96,7 +96,7 @@ def cold_starts(
     memory: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(_ROUNDS + 1):
         for name, command in commands.items():
-            wall, peak = _run(command)
+            wall, peak = run_measured(command)
             if turn:  # the first turn fills the disk cache
                 seconds[name].append(wall)
                 memory[name] += [] if peak is None else [peak]
@@ -110,7 +110,11 @@ def cold_starts(
     ]
 
 
-def _run(command: Sequence[str]) -> tuple[float, float | None]:
+def run_measured(command: Sequence[str]) -> tuple[float, float | None]:
+    """Run a whole process; wall seconds and peak memory in MB (None where the system does not tell).
+
+    :raises DermedgeError: it failed.
+    """
     done = subprocess.run(
         [sys.executable, "-S", "-c", _LAUNCHER, *command], capture_output=True, text=True, check=False
     )

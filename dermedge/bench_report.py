@@ -15,6 +15,11 @@ def bench_text(record: Mapping[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cpus']} of {machine['of']} CPUs, {machine['system']}\n"
         + ", ".join(f"{name} {number}" for name, number in versions.items())
     ]
+    places = {
+        f"{on['device']}: {on['provider']}, {on['provider_version']}; {on['hardware']}"
+        for on in record["contenders"].values()
+    }
+    parts.append("\n".join(sorted(places)))
     groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for row in record["results"]:
         groups.setdefault((row["kind"], row["batch"]), []).append(row)

@@ -84,6 +84,12 @@ def _run_options(command: _Command) -> _Command:
     return click.option("--fusion", default="cross_attention", show_default=True, help="Fusion of the run.")(command)
 
 
+def _show_runtime_log() -> None:
+    from .runtime_log import show_runtime_log
+
+    show_runtime_log(_log)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 models_option = click.option(
     "--models", default="models", type=FilePath(), show_default=True, help="Folder of exported models."
@@ -168,6 +174,7 @@ def evaluate(
         from dermedge_export.evaluation import evaluate_run
 
         from .tables import metrics_text
+    _show_runtime_log()
     record = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, log=_log)
     if as_json:
         _print_json(record)
@@ -260,12 +267,13 @@ def infer(
     device: str,
     **options: Any,
 ) -> None:
-    """Classify one or more images of one patient; whatever is left out is unknown."""
+    """Classify images of one patient, or all in a folder; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
 
     from .infer import infer as run_infer
     from .model_store import newest_model
 
+    _show_runtime_log()
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
     classifier = Classifier(model or newest_model(models), device)
     sys.exit(run_infer(classifier, images, clinical, show=click.echo, log=_log, **options))
@@ -315,6 +323,7 @@ def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **opt
 @click.option("--run", "run_path", type=FilePath(), help="Run whose weights torch runs; by default found.")
 @click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(3), help="Timed turns of every contender.")
+@click.option("--cuda-graphs", is_flag=True, help="Also with CUDA graphs, on devices that have them.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Also time whole processes and their memory.")
 @click.option("--out", default="bench.json", type=FilePath(), show_default=True, help="Where the JSON goes.")
 @json_option
@@ -329,6 +338,7 @@ def bench(
 
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
+    _show_runtime_log()
     record = benchmark(list(models), devices, batches, log=_log, **options)
     write_json(out, record)
     if as_json:
@@ -359,6 +369,21 @@ def inspect(model: Path, as_json: bool) -> None:
         _print_json(record)
     else:
         click.echo(inspection_text(record))
+
+
+@cli.command()
+@click.option("--device", type=click.Choice(DEVICES[1:]), help="Check this one only.")
+@json_option
+def doctor(device: str | None, as_json: bool) -> None:
+    """Tell what is installed, which devices really run, what is wrong, and how to mend it."""
+    from .doctor import doctor_text, examine, exit_code
+
+    record = examine([device] if device else None)
+    if as_json:
+        _print_json(record)
+    else:
+        click.echo(doctor_text(record))
+    sys.exit(exit_code(record, device))
 
 
 @cli.command()

@@ -32,6 +32,15 @@ class TrainConfig:
     """Probability that a known clinical value is hidden in training; not in the paper."""
     mixup: float = 0.0
     """Parameter of the Beta distribution that mixes pairs of photographs and patients; 0 is off; not in the paper."""
+    cutmix: float = 0.0
+    """As `mixup`, but a rectangle of the partner's picture is pasted in; with both, they take turns at random."""
+    class_weights: float = 0.0
+    """Weight of a class in the loss: its draws to the power of minus this; not in the paper, like the three below."""
+    focal: float = 0.0
+    """Gamma of the focal loss; 0 is cross-entropy."""
+    label_smoothing: float = 0.0
+    logit_adjustment: float = 0.0
+    """Tau of the logit-adjusted loss, for a sampler that does not balance; 0 is off."""
     dropout: float = 0.2
     schedule: str = "constant"
     """constant, or cosine: from `learning_rate` to 0 over all epochs, after one warm-up epoch."""

@@ -12,9 +12,8 @@ from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import atomic_path, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
 
+from .picture_files import OVERLAY_SUFFIX, picture_files
 from .tables import explanation_text, prediction_text
-
-_BATCH = 8
 
 
 def infer(
@@ -31,6 +30,7 @@ def infer(
 ) -> int:
     """Predict, print as the answers come, and write what was asked for.
 
+    :param images: picture files, and folders of them.
     :param explain: print the relevance too, and write an overlay beside every picture.
     :param target: code of the class to explain.
     :param report: where to write one self-contained page.
@@ -38,9 +38,11 @@ def infer(
     :raises UsageError: an explanation asked of a file without one, or a report that cannot be.
     :raises InputRejected: the only picture, or a clinical value, cannot be used.
     """
+    as_list = len(images) > 1 or any(Path(image).is_dir() for image in images)
+    images = picture_files(images)
     _check(classifier, images, explain, target, report)
     results = []
-    for result in _predict(classifier, images, clinical, target):
+    for result in _predict(classifier, images, clinical, target, as_list):
         results.append(result)
         if isinstance(result, Rejection):
             log(f"dermedge: {result.reason}")
@@ -50,9 +52,10 @@ def infer(
                 show(explanation_text(result.explanation))
     if as_json:
         records = [result.to_record(explain=explain) for result in results]
-        show(json.dumps(records if len(images) > 1 else records[0], indent=2, allow_nan=False))
+        show(json.dumps(records if as_list else records[0], indent=2, allow_nan=False))
     else:
-        show(f"{classifier.name} on {classifier.device} ({classifier.provider}). {classifier.spec.intended_use}")
+        where = f"{classifier.provider}, {classifier.provider_version}; {classifier.hardware}"
+        show(f"{classifier.name} on {classifier.device} ({where}). {classifier.spec.intended_use}")
     # Only now: a picture or page that cannot be written must not cost the answer.
     _write(classifier, results, clinical, explain, report, log)
     return InputRejected.exit_code if any(isinstance(result, Rejection) for result in results) else 0
@@ -74,14 +77,13 @@ def _check(
 
 
 def _predict(
-    classifier: Classifier, images: Sequence[str], clinical: Mapping[str, Any], target: str | None
+    classifier: Classifier, images: Sequence[str], clinical: Mapping[str, Any], target: str | None, many: bool
 ) -> Iterator[Prediction | Rejection]:
-    if len(images) <= 1:
+    if not many:
         yield classifier.predict(*images, target=target, **clinical)
         return
     classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
-    for start in range(0, len(images), _BATCH):
-        yield from classifier.predict_many(images[start : start + _BATCH], clinical, target=target)
+    yield from classifier.predict_each(images, clinical, target=target)
 
 
 def _write(
@@ -106,7 +108,7 @@ def _write(
 
 def _write_overlay(result: Prediction) -> Path:
     source = Path(result.source)
-    target = source.with_name(f"{source.name}.heatmap.png")
+    target = source.with_name(f"{source.name}{OVERLAY_SUFFIX}")
     with atomic_path(target) as temporary:
         result.overlay().save(temporary, format="PNG")
     return target

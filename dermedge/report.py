@@ -119,7 +119,7 @@ def _details(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]) -
         "Model": f"{result.model}, {spec.fusion}, {spec.precision}",
         "Weights": spec.weights_sha256[:16],
         "Trained on": f"{spec.training.get('data', '')}, protocol {spec.training.get('protocol', '')}",
-        "Device": f"{result.device} ({result.provider})",
+        "Device": f"{result.device} ({result.provider}, {result.provider_version}), {result.hardware}",
         "dermedge": __version__,
         "Date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Licence": spec.licence,

@@ -22,10 +22,12 @@ from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejec
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
-from .data.augment import augment, hide_clinical, mix_pairs
+from .data.augment import augment, hide_clinical
 from .data.batches import LesionData, balanced_epoch
 from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
+from .data.mixing import mix
 from .data.splits import Split, schema_of
+from .losses import ClassificationLoss
 from .metrics import balanced_accuracy
 from .models.classifier import FusedClassifier
 from .progress import progress
@@ -147,12 +149,24 @@ class Trainer:
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        self.loss = self._loss().to(self.device)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
         self.history: list[dict[str, Any]] = []
+
+    def _loss(self) -> ClassificationLoss:
+        config = self.config
+        draws = balanced_epoch(self.data.labels, config.per_class, np.random.default_rng(0), config.balance)
+        return ClassificationLoss(
+            np.bincount(self.data.labels[draws], minlength=len(CLASSES)),
+            class_weights=config.class_weights,
+            focal=config.focal,
+            label_smoothing=config.label_smoothing,
+            logit_adjustment=config.logit_adjustment,
+        )
 
     def restore(self) -> None:
         """Go back to the state after the last whole epoch."""
@@ -199,16 +213,14 @@ class Trainer:
             self._set_learning_rate(epoch + step / steps)
             image = None if batch.image is None else augment(batch.image, self.config.augmentation)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
-            partner, share = None, 1.0
-            if self.config.mixup:
-                image, clinical, partner, share = mix_pairs(image, clinical, self.config.mixup)
+            mixed = mix(image, clinical, self.config.mixup, self.config.cutmix)
             with self._autocast():
-                logits = self.model.score(image, clinical)
-                loss = share * functional.cross_entropy(logits, batch.label)
-                if partner is not None:
-                    loss = loss + (1 - share) * functional.cross_entropy(logits, batch.label[partner])
+                logits = self.model.score(mixed.image, mixed.clinical)
+                loss = mixed.share * self.loss(logits, batch.label)
+                if mixed.partner is not None:
+                    loss = loss + (1 - mixed.share) * self.loss(logits, batch.label[mixed.partner])
             self.optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
             if self.average is not None:

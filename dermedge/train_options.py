@@ -43,6 +43,25 @@ _OPTIONS = (
         help="Probability that a known clinical value is hidden.",
     ),
     click.option("--mixup", default=0.0, show_default=True, type=FiniteRange(0), help="Beta parameter; 0 is off."),
+    click.option(
+        "--cutmix", default=0.0, show_default=True, type=FiniteRange(0), help="Paste a part of another; Beta parameter."
+    ),
+    click.option(
+        "--class-weights",
+        default=0.0,
+        show_default=True,
+        type=FiniteRange(0, 2),
+        help="Weigh a class by its draws to the power of minus this.",
+    ),
+    click.option("--focal", default=0.0, show_default=True, type=FiniteRange(0, 10), help="Gamma of the focal loss."),
+    click.option("--label-smoothing", default=0.0, show_default=True, type=FiniteRange(0, 1, max_open=True)),
+    click.option(
+        "--logit-adjustment",
+        default=0.0,
+        show_default=True,
+        type=FiniteRange(0, 5),
+        help="Tau of the logit-adjusted loss, for --balance below 1.",
+    ),
     click.option("--colour", default=0.0, show_default=True, type=FiniteRange(0, 1), help="Colour jitter."),
     click.option("--schedule", default="constant", show_default=True, type=click.Choice(["constant", "cosine"])),
     click.option(

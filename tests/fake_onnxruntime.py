@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from dermedge_runtime.nvidia import Card, Driver
+
+DRIVER = Driver("580.95", (13, 0), (Card("RTX 4090", (8, 9)),))
+
 
 class FakeSession:
     """Stands in for ONNX Runtime's session: remembers how it was opened, claims the providers it is told to."""
@@ -22,16 +26,32 @@ class FakeSession:
 
 
 class FakePlugins:
-    """Stands in for ONNX Runtime and a plugin of it, with devices of several providers."""
+    """Stands in for ONNX Runtime and a plugin of it, with devices of several providers, on an Intel machine."""
+
+    __version__ = "1.99.0"
+    package_name = "onnxruntime"
 
     def __init__(self, *devices: tuple[str, dict[str, str]]) -> None:
-        self.devices = [SimpleNamespace(ep_name=name, ep_metadata=metadata) for name, metadata in devices]
+        self.devices = [
+            SimpleNamespace(
+                ep_name=name,
+                ep_metadata=metadata,
+                device=SimpleNamespace(vendor="Intel", vendor_id=0x8086, metadata={}),
+            )
+            for name, metadata in devices
+        ]
         self.registered: list[tuple[str, str]] = []
         self.added: list[Any] = []
-        self.InferenceSession = FakeSession
+        self.settings: list[dict[str, str]] = []
+        self.entries: dict[str, str] = {}
+        self.InferenceSession: Any = FakeSession
 
     def SessionOptions(self) -> SimpleNamespace:  # noqa: N802 (ONNX Runtime's name)
-        return SimpleNamespace(add_provider_for_devices=lambda devices, options: self.added.extend(devices))
+        def add(devices: list[Any], settings: dict[str, str]) -> None:
+            self.added.extend(devices)
+            self.settings.append(settings)
+
+        return SimpleNamespace(add_provider_for_devices=add, add_session_config_entry=self.entries.__setitem__)
 
     def register_execution_provider_library(self, name: str, path: str) -> None:
         self.registered.append((name, path))
@@ -39,12 +59,16 @@ class FakePlugins:
     def get_ep_devices(self) -> list[SimpleNamespace]:
         return self.devices
 
+    def get_available_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plugin = SimpleNamespace(get_library_path=lambda: "plugin.so")
         for name, value in {
-            "find_spec": lambda name: plugin,
-            "import_module": lambda name: plugin,
-            "import_onnxruntime": lambda: self,
-            "_registered": set(),
+            "devices.find_spec": lambda name: plugin,
+            "devices.import_module": lambda name: plugin,
+            "devices.import_onnxruntime": lambda: self,
+            "devices._registered": set(),
+            "preflight.find_driver": lambda: DRIVER,
         }.items():
-            monkeypatch.setattr(f"dermedge_runtime.devices.{name}", value)
+            monkeypatch.setattr(f"dermedge_runtime.{name}", value)

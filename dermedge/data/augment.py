@@ -47,27 +47,6 @@ def augment(images: Tensor, settings: Augmentation) -> Tensor:
     return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def mix_pairs(
-    images: Tensor | None, clinical: Tensor | None, concentration: float
-) -> tuple[Tensor | None, Tensor | None, Tensor, float]:
-    """Mix every photograph and encoded patient with another of the batch (mixup, Zhang et al., ICLR 2018).
-
-    :param images: float [B, 3, H, W]; None where no picture is read.
-    :param clinical: encoded values float [B, F]; None where none are read.
-    :param concentration: parameter of the symmetric Beta distribution that the share is drawn from, once per batch.
-    :return: mixed images, mixed clinical values, int64 [B] the partners, and the share of the original.
-    """
-    some = images if images is not None else clinical
-    assert some is not None
-    share = float(torch.distributions.Beta(concentration, concentration).sample())
-    partner = torch.randperm(some.shape[0], device=some.device)
-
-    def mix(values: Tensor | None) -> Tensor | None:
-        return None if values is None else torch.lerp(values[partner], values, share)
-
-    return mix(images), mix(clinical), partner, share
-
-
 def _jitter_colour(images: Tensor, strength: float) -> Tensor:
     batch, device = images.shape[0], images.device
     draw = 1 + strength * (2 * torch.rand(5, batch, 1, 1, 1, device=device) - 1)

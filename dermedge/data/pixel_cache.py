@@ -22,7 +22,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import atomic_path, cache_folder, write_text
 from dermedge_runtime.image import load_image
 
-_FORMAT = "1"
+_FORMAT = "2"  # 2: large JPEG files are scaled while they are decoded
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 

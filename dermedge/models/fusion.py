@@ -13,7 +13,6 @@ from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dermedge_runtime.errors import UsageError
 
@@ -48,7 +47,8 @@ class Fusion(nn.Module):
         def projected(y: Tensor) -> Tensor:
             batch, steps, features = y.shape
             repeated = x[:, None, :].expand(-1, steps, -1).reshape(batch * steps, x.shape[1])
-            return project(self(repeated, y.reshape(batch * steps, features))).reshape(batch, steps, -1)
+            hidden: Tensor = project(self(repeated, y.reshape(batch * steps, features)))
+            return hidden.reshape(batch, steps, -1)
 
         return projected
 
@@ -76,7 +76,12 @@ class ClinicalOnly(Fusion):
 
     def given_image(self, x: Tensor | None, project: nn.Linear) -> GivenImage:
         """There is no image to hold; see the base class."""
-        return lambda y: project(y.flatten(0, 1)).reshape(y.shape[0], y.shape[1], -1)
+
+        def projected(y: Tensor) -> Tensor:
+            hidden: Tensor = project(y.flatten(0, 1))
+            return hidden.reshape(y.shape[0], y.shape[1], -1)
+
+        return projected
 
 
 class CrossAttention(Fusion):
@@ -100,19 +105,21 @@ class CrossAttention(Fusion):
         return x + self._attended(self._queries(x), y[:, None, :])
 
     def given_image(self, x: Tensor, project: nn.Linear) -> GivenImage:
-        """Contract the queries and the residual once; see the base class."""
-        queries, residual = self._queries(x), project(x)[:, None, :]
+        """Contract the queries once; see the base class."""
+        queries = self._queries(x)
 
         def projected(y: Tensor) -> Tensor:
-            attended = functional.linear(self._attended(queries, y), project.weight)
-            return attended.reshape(y.shape[0], y.shape[1], -1) + residual
+            batch, steps, _ = y.shape
+            fused = x[:, None, :] + self._attended(queries, y).reshape(batch, steps, -1)
+            hidden: Tensor = project(fused.flatten(0, 1))
+            return hidden.reshape(batch, steps, -1)
 
         return projected
 
     def _queries(self, x: Tensor) -> Tensor:
         """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
         tokens = x.reshape(-1, _TOKEN)
-        queries = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
+        queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
         return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
 
     def _attended(self, queries: Tensor, y: Tensor) -> Tensor:

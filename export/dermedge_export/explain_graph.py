@@ -5,8 +5,10 @@ of the pooled map p and the encoded clinical vector e. That function is written 
 traced once with symbolic shapes, its parameters as arguments; what comes out is an ordinary graph that exports.
 
 - Grad-CAM (section 4.5.1): with p = mean(A), dy/dA_ij = (dy/dp) / Z at every pixel, so alpha_k = (dy/dp_k) / Z.
-- Integrated gradients (equation 15): 50 steps from the zero baseline, the image features held fixed. All steps run as
-  one batch, and what depends on the image alone is computed once.
+- Integrated gradients (equation 14): 50 steps from the zero baseline, the image features held fixed. All steps run as
+  one batch, and what depends on the image alone is computed once. The gradients are taken in the middle of every step,
+  not at its end as in equation 15: same cost, and on trained weights the attributions miss the movement of the
+  predicted class's score by 0.3 % (median) instead of 1.5 %.
 
 The class is selected by a product with a one-hot vector: the gradient of a gather is a scatter, which TensorRT rejects.
 """
@@ -48,6 +50,7 @@ class ExplainedHead(nn.Module):
             [B, F]. A modality that is not read gives None.
         """
         if clinical is None:
+            assert pooled is not None
             logits = self.head(pooled, None)
             chosen = _one_hot(logits, target)
             return logits, torch.autograd.grad(logits, pooled, chosen)[0], None
@@ -62,18 +65,24 @@ class ExplainedHead(nn.Module):
 
     def _integrate(self, given: GivenImage, clinical: Tensor, chosen: Tensor) -> Tensor:
         assert self.head.clinical is not None
-        fractions = torch.arange(1, STEPS + 1, dtype=torch.float32, device=clinical.device) / STEPS
+        fractions = (torch.arange(STEPS, dtype=torch.float32, device=clinical.device) + 0.5) / STEPS
         batch, features = clinical.shape
         steps = fractions[None, :, None] * clinical.detach()[:, None, :]  # [B, S, F]
         # Layers run on [B * S, ...]: on three dimensions each of them would be wrapped in reshapes, forth and back.
         path = steps.reshape(-1, features).requires_grad_()
-        activation, last = self.head.classifier[1], self.head.classifier[-1]
-        assert isinstance(last, nn.Linear)
-        active = activation(given(self.head.clinical(path).reshape(batch, STEPS, -1)))
-        # The last layer is linear: the score's gradient before it is the chosen class's row, the same in all steps.
-        row = (chosen @ last.weight)[:, None, :].expand_as(active)
-        (gradients,) = torch.autograd.grad(active, path, row)
+        hidden = given(self.head.clinical(path).reshape(batch, STEPS, -1))
+        (gradients,) = torch.autograd.grad(hidden, path, self._slope(hidden, chosen))
         return clinical * gradients.reshape(batch, STEPS, features).mean(dim=1)
+
+    def _slope(self, hidden: Tensor, chosen: Tensor) -> Tensor:
+        """Give d score / d hidden, float32 [B, S, 256].
+
+        After the hidden layer come a ReLU and a linear layer: the chosen class's row where the ReLU is open. Written
+        as a product, because the select that its traced gradient would be is several times dearer on a CPU.
+        """
+        last = self.head.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        return (hidden > 0).to(torch.float32) * (chosen @ last.weight)[:, None, :]
 
 
 def _one_hot(logits: Tensor, target: Tensor) -> Tensor:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .clinical import ClinicalValue
+from .cpus import usable_cpus
 from .devices import open_session
 from .errors import InputRejected, UsageError
 from .explanation import Explanation
-from .image import ImageSource, describe, read_whole, squash, upright_rgb
+from .image import ImageSource, describe, load_sized, read_whole
+from .look_ahead import look_ahead
 from .model_file import read_model_file
 from .prediction import Prediction, Rejection
 from .signature import check_signature
@@ -41,23 +45,38 @@ def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
     return np.stack(pixels) if pixels else None
 
 
+def _is_shared(source: ImageSource | None) -> bool:
+    """Tell open files and lazily read Pillow images, of which two can have one position in one file."""
+    return not isinstance(source, str | os.PathLike | bytes | np.ndarray)
+
+
 class Classifier:
     """A model file, open on one device."""
 
-    def __init__(self, path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        cuda_graphs: bool = False,
+    ) -> None:
         """Open a model file.
 
-        :param device: cpu, openvino, cuda, rtx, or auto.
+        :param device: cpu, openvino, cuda, tensorrt, rtx, or auto.
         :param threads: CPU threads of one prediction; by default the CPUs this process may use.
+        :param cuda_graphs: replay one captured CUDA graph per batch size; on rtx, cuda and tensorrt, named as device.
         :raises ModelFileError: a file that is missing, broken, unsafe or not ours.
-        :raises DeviceUnavailable: a device that cannot be had.
+        :raises DeviceUnavailable: a device that cannot be had, or cannot run this model as a CUDA graph.
+        :raises UsageError: CUDA graphs asked of a device without.
         """
         file = read_model_file(path)
         self.spec: ModelSpec = file.spec
         self.name = file.path.name
-        self._session, provider = open_session(file.content, self.name, device, threads)
-        self.device, self.provider = provider.device, provider.name
-        check_signature(self._session, self.spec, self.name)
+        self._opened = open_session(file.content, self.name, device, threads, cuda_graphs=cuda_graphs)
+        self.device, self.provider = self._opened.provider.device, self._opened.provider.name
+        self.provider_version, self.hardware = self._opened.version, self._opened.hardware
+        check_signature(self._opened.session, self.spec, self.name)
 
     def predict(
         self, image: ImageSource | None = None, *, target: str | None = None, **clinical: ClinicalValue
@@ -93,6 +112,20 @@ class Classifier:
         :raises InputRejected: not as many clinical mappings as pictures.
         :raises UsageError: a single picture instead of several, or a batch size below 1.
         """
+        return list(self.predict_each(images, clinical, target=target, batch_size=batch_size))
+
+    def predict_each(
+        self,
+        images: Iterable[ImageSource | None],
+        clinical: Sequence[Mapping[str, ClinicalValue]] | Mapping[str, ClinicalValue] | None = None,
+        *,
+        target: str | None = None,
+        batch_size: int = 8,
+    ) -> Iterator[Prediction | Rejection]:
+        """As `predict_many`, but give each answer as soon as its batch is ready.
+
+        The next pictures are read by threads while the network runs, up to four batches of them ahead.
+        """
         if isinstance(images, str | bytes | os.PathLike):
             raise UsageError("predict_many takes a list of pictures; give one picture to predict.")
         if batch_size < 1:
@@ -106,24 +139,35 @@ class Classifier:
             raise InputRejected(
                 f"{len(sources)} images came with {len(patients)} sets of clinical values; give one for each."
             )
-        chosen = self._target(target)
-        results: list[Prediction | Rejection] = []
-        for start in range(0, len(sources), batch_size):
-            part = slice(start, start + batch_size)
-            results += self._predict_batch(sources[part], patients[part], chosen)
-        return results
+        return self._batches(sources, patients, self._target(target), batch_size)
+
+    def _batches(
+        self,
+        sources: Sequence[ImageSource | None],
+        patients: Sequence[Mapping[str, ClinicalValue]],
+        chosen: int,
+        batch_size: int,
+    ) -> Iterator[Prediction | Rejection]:
+        readings = look_ahead(self._try_to_read, sources, workers=usable_cpus(), ahead=4 * batch_size, alone=_is_shared)
+        with closing(readings):
+            pairs = zip(readings, patients, strict=True)
+            while batch := list(islice(pairs, batch_size)):
+                yield from self._predict_batch(batch, chosen)
 
     def _predict_batch(
-        self, sources: Sequence[ImageSource | None], patients: Sequence[Mapping[str, ClinicalValue]], chosen: int
+        self, batch: Sequence[tuple[_Picture | Rejection, Mapping[str, ClinicalValue]]], chosen: int
     ) -> list[Prediction | Rejection]:
         results: list[Prediction | Rejection | None] = []
         pictures: list[_Picture] = []
         rows = []
-        for source, patient in zip(sources, patients, strict=True):
+        for picture, patient in batch:
+            if isinstance(picture, Rejection):
+                results.append(picture)
+                continue
             try:
-                picture, row = self._read(source), self.spec.clinical.encode([patient])
+                row = self.spec.clinical.encode([patient])
             except InputRejected as error:
-                results.append(Rejection(describe(source), str(error)))
+                results.append(Rejection(picture.name, str(error)))
                 continue
             results.append(None)
             pictures.append(picture)
@@ -154,7 +198,7 @@ class Classifier:
         feed = {name: feed[name] for name in self.spec.array_inputs}
         if self.spec.explains:
             feed["target"] = np.full(len(numeric), target, dtype=np.int32)
-        return dict(zip(self.spec.outputs, self._session.run(list(self.spec.outputs), feed), strict=True))
+        return dict(zip(self.spec.outputs, self._opened.run(list(self.spec.outputs), feed), strict=True))
 
     def require_explanations(self) -> None:
         """Make sure that the file explains.
@@ -166,6 +210,12 @@ class Classifier:
                 f"{self.name} was exported without explanations. Export it again without --no-explanations."
             )
 
+    def _try_to_read(self, image: ImageSource | None) -> _Picture | Rejection:
+        try:
+            return self._read(image)
+        except InputRejected as error:
+            return Rejection(describe(image), str(error))
+
     def _read(self, image: ImageSource | None) -> _Picture:
         name, spec = describe(image), self.spec.image
         if spec is None:
@@ -175,8 +225,8 @@ class Classifier:
         if image is None:
             raise InputRejected(f"{self.name} reads an image; give one.")
         source = read_whole(image, name)
-        upright = upright_rgb(source)
-        return _Picture(name, source, upright.size, squash(upright, spec.size, spec.resample))
+        pixels, size = load_sized(source, spec.size, spec.resample)
+        return _Picture(name, source, size, pixels)
 
     def _target(self, target: str | None) -> int:
         if target is None:
@@ -198,6 +248,8 @@ class Classifier:
             self.name,
             self.device,
             self.provider,
+            self.provider_version,
+            self.hardware,
             self._explanation(outputs, row, target) if self.spec.explains else None,
             picture.source,
             picture.size,

@@ -31,6 +31,13 @@ class ModelFileError(DermedgeError):
 
 
 class DeviceUnavailable(DermedgeError):
-    """A requested device that cannot be had; never replaced by another one silently."""
+    """A requested device that cannot be had; never replaced by another one silently.
+
+    `cause` and `mend` are its two halves, for programs; `installed` is False where nothing of the device is installed.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, cause: str = "", mend: str = "", installed: bool = True) -> None:
+        super().__init__(message)
+        self.cause, self.mend, self.installed = cause or message, mend, installed

@@ -28,9 +28,13 @@ class Prediction:
     model: str
     """Name of the model file."""
     device: str
-    """Device that really ran: cpu, openvino, cuda or rtx."""
+    """Device that really ran: cpu, openvino, cuda, tensorrt or rtx."""
     provider: str
     """ONNX Runtime's name of it."""
+    provider_version: str
+    """ONNX Runtime's wheel and version, and the plugin's where one ran."""
+    hardware: str
+    """Name of the card or CPU."""
     explanation: Explanation | None = field(default=None, repr=False, compare=False)
     """None for a file that was exported without explanations."""
     picture: ImageSource | None = field(default=None, repr=False, compare=False)
@@ -73,6 +77,8 @@ class Prediction:
             "model": self.model,
             "device": self.device,
             "provider": self.provider,
+            "provider_version": self.provider_version,
+            "hardware": self.hardware,
         }
         if explain and self.explanation is not None:
             record["explanation"] = self.explanation.to_record()

@@ -37,7 +37,7 @@ def _run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], int, list[s
 def test_help_imports_nothing_heavy_at_all() -> None:
     done, code, modules = _run("--help")
     assert (code, modules) == (0, [])
-    for command in ("train", "evaluate", "export", "infer", "bench", "inspect", "demo"):
+    for command in ("train", "evaluate", "export", "infer", "bench", "inspect", "doctor", "demo"):
         assert command in done.stdout
 
 
@@ -46,6 +46,12 @@ def test_infer_needs_three_packages_only(models: Path, picture: Path) -> None:
     done, code, modules = _run("infer", str(picture), "--model", model, "--age", "55", "--device", "cpu")
     assert (code, modules) == (0, ["PIL", "numpy", "onnxruntime"])
     assert "cross_attention-int8.onnx on cpu" in done.stdout
+
+
+def test_doctor_needs_no_heavy_package() -> None:
+    done, code, modules = _run("doctor", "--device", "cpu")
+    assert (code, modules) == (0, ["numpy", "onnxruntime"])
+    assert "cpu       runs  " in done.stdout
 
 
 def test_train_without_torch_names_the_extra() -> None:

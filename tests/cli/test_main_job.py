@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dermedge_runtime.hardware import cpu_name
+
 
 def test_train_writes_the_run_and_says_whether_it_leaks(trained, workspace: Path) -> None:
     assert trained.returncode == 0, trained.stderr
@@ -51,6 +53,7 @@ def test_infer_finds_the_newest_model(cli, models: Path, picture: Path) -> None:
     record = json.loads(done.stdout)
     assert record["model"] == "cross_attention-int8.onnx"
     assert (record["device"], record["provider"]) == ("cpu", "CPUExecutionProvider")
+    assert (record["provider_version"].split("-")[0].split()[0], record["hardware"]) == ("onnxruntime", cpu_name())
     assert list(record["probabilities"]) == ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
     assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert record["label"] == max(record["probabilities"], key=record["probabilities"].get)
@@ -71,7 +74,8 @@ def test_infer_reads_the_clinical_values(cli, models: Path, picture: Path) -> No
 def test_infer_text_names_model_device_and_purpose(cli, models: Path, picture: Path) -> None:
     done = cli("infer", picture)
     assert "melanocytic nevus" in done.stdout
-    assert "cross_attention-int8.onnx on cpu (CPUExecutionProvider). Research use only" in done.stdout
+    assert "cross_attention-int8.onnx on cpu (CPUExecutionProvider, onnxruntime" in done.stdout
+    assert f"; {cpu_name()}). Research use only" in done.stdout
     assert done.stderr == ""
 
 
@@ -110,6 +114,10 @@ def test_bench_compares_torch_and_files_in_one_run(cli, models: Path, workspace:
     infer = commands["dermedge infer, cross_attention-int8 (cpu)"]
     assert 0 < infer["peak_mb"] < commands["torch eager"]["peak_mb"]
     assert "cuda was requested" in record["absent"]["cuda"]
+    ran_on = record["contenders"]["cross_attention-int8 (cpu)"]
+    assert (ran_on["device"], ran_on["provider"], ran_on["hardware"]) == ("cpu", "CPUExecutionProvider", cpu_name())
+    assert ran_on["provider_version"].startswith("onnxruntime")
+    assert record["contenders"]["torch eager"]["provider"] == "torch"
     assert record["machine"]["cpus"] >= 1
     assert "onnxruntime" in record["versions"]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def test_the_label_is_the_most_probable_class(model: Classifier, age: int, label
 def test_the_answer_is_the_one_of_the_graph(model: Classifier) -> None:
     expected = model.run(PIXELS[None], np.array([[55]], np.float32), np.array([[1, 0]], np.int32))["probabilities"][0]
     assert list(model.predict(PIXELS, **PATIENT).probabilities.values()) == expected.tolist()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_is_that_of_the_upright_picture(model: Classifier, orientation: int) -> None:
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (20 * SIZE, 10 * SIZE + 3)).save(stream, "JPEG", exif=exif)
+    expected = (20 * SIZE, 10 * SIZE + 3)
+    assert model.predict(stream.getvalue()).size == (expected[::-1] if orientation == 6 else expected)
 
 
 def test_the_record_is_json(model: Classifier) -> None:
@@ -146,6 +156,36 @@ def test_an_unreadable_picture_stops_nothing(model: Classifier, tmp_path: Path, 
     last = found[4]
     assert isinstance(last, Prediction)
     assert last.probabilities == pytest.approx(model.predict(paths[4], age=80).probabilities, abs=1e-6)
+
+
+def test_answers_come_while_later_pictures_are_still_unread(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(model, "_read", lambda image, original=model._read: read.append(image) or original(image))
+    answers = model.predict_each([picture(level) for level in range(100)], batch_size=2)
+    assert isinstance(next(answers), Prediction)
+    assert 2 <= len(read) <= 10
+    answers.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("look-ahead")]
+
+
+def test_an_error_of_the_network_leaves_no_thread(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arrays: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "run", fail)
+    with pytest.raises(KeyboardInterrupt):
+        model.predict_many([picture(level) for level in range(100)])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("look-ahead")]
+
+
+def test_one_file_open_twice_is_read_twice(model: Classifier) -> None:
+    """Two threads that read one stream or one lazy image would steal each other's bytes."""
+    stream = io.BytesIO(png(PIXELS))
+    lazy = Image.open(io.BytesIO(png(PIXELS)))
+    expected = model.predict(PIXELS).probabilities
+    for result in model.predict_many([stream, lazy] * 20):
+        assert isinstance(result, Prediction)
+        assert result.probabilities == pytest.approx(expected, abs=1e-6)
 
 
 def test_nothing_but_unreadable_pictures(model: Classifier) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from device_refusal import CONTENT, MEND, unavailable
-from fake_onnxruntime import FakePlugins, FakeSession
+from fake_onnxruntime import DRIVER, FakePlugins, FakeSession
 from make_tiny_model import SIZE, TINY
 
 from dermedge_runtime import Classifier, DeviceUnavailable
@@ -20,13 +20,20 @@ def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Run: pip install 'dermedge[openvino]', or pass --device cpu." in unavailable("openvino")
 
 
-def test_rtx_that_is_missing() -> None:
+def test_rtx_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("onnxruntime_ep_nv_tensorrt_rtx"):
         pytest.skip("the TensorRT-RTX plugin is installed")
+    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: {"onnxruntime": "1.99.0"})
     assert unavailable("rtx") == (
         "rtx was requested, but the package onnxruntime-ep-nv-tensorrt-rtx is not installed."
         " Run: pip install 'dermedge[rtx]', or pass --device cpu."
     )
+
+
+def test_a_plugin_beside_the_gpu_wheel_is_mended_without_a_clash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: {"onnxruntime-gpu": "1.99.0"})
+    assert "Run: pip uninstall -y onnxruntime-gpu && pip install 'dermedge[rtx]', or" in unavailable("rtx")
 
 
 def test_a_plugin_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,9 +42,13 @@ def test_a_plugin_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dermedge_runtime.devices.import_module", lambda name: plugin)
     monkeypatch.setattr("dermedge_runtime.devices.import_onnxruntime", lambda: onnxruntime)
     monkeypatch.setattr("dermedge_runtime.devices._registered", set())
+    monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: DRIVER)
     text = unavailable("rtx")
     assert text.startswith("rtx was requested, but its plugin did not load: ")
+    assert "Run: pip install --force-reinstall 'dermedge[rtx]'" in text
     assert MEND in text
+    plugin.get_library_path = lambda: "libnvidia-ml.so.1"
+    assert "Check the driver and its libraries" in unavailable("rtx")
 
 
 def test_openvino_runs_and_agrees_with_cpu() -> None:
@@ -69,10 +80,65 @@ def test_a_plugin_is_registered_once_and_given_its_own_devices(
     plugins.install(monkeypatch)
     monkeypatch.setattr(fake, "claims", (name, "CPUExecutionProvider"))
     for _ in range(2):
-        assert open_session(CONTENT, "tiny.onnx", device)[1] == PROVIDERS[device]
+        assert open_session(CONTENT, "tiny.onnx", device).provider == PROVIDERS[device]
     assert plugins.registered == [(name, "plugin.so")]
     assert plugins.added == [plugins.devices[1]] * 2
     assert all("providers" not in options for options in fake.opened)
+
+
+def test_rtx_names_the_card_the_plugin_and_keeps_its_kernels(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = PROVIDERS["rtx"].name
+    plugins = FakePlugins((name, {"version": "0.5.0"}))
+    plugins.install(monkeypatch)
+    monkeypatch.setattr(fake, "claims", (name,))
+    opened = open_session(CONTENT, "tiny.onnx", "rtx", cuda_graphs=True)
+    assert opened.version == "onnxruntime 1.99.0, onnxruntime-ep-nv-tensorrt-rtx 0.5.0"
+    assert opened.hardware == "RTX 4090"
+    assert set(plugins.settings[0]) == {"nv_runtime_cache_path", "enable_cuda_graph"}
+    assert plugins.entries == {"session.disable_cpu_ep_fallback": "1"}
+
+
+def test_a_plugin_that_names_its_device(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    name = PROVIDERS["openvino"].name
+    plugins = FakePlugins((name, {"ov_device": "CPU"}))
+    plugins.devices[0].device.metadata = {"Description": "Intel Core Ultra 7"}
+    plugins.install(monkeypatch)
+    monkeypatch.setattr(fake, "claims", (name,))
+    opened = open_session(CONTENT, "tiny.onnx", "openvino", keep_kernels=False)
+    assert opened.hardware == "Intel Core Ultra 7"
+    assert plugins.settings == [{}]
+
+
+def test_openvino_on_another_cpu_is_refused_without_loading_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = FakePlugins(("CPUExecutionProvider", {}))
+    plugins.devices[0].device = SimpleNamespace(vendor="AMD", vendor_id=0x1022, metadata={})
+    plugins.install(monkeypatch)
+    assert "it drives Intel hardware, and this CPU is from AMD" in unavailable("openvino")
+    assert plugins.registered == []
+
+
+def test_auto_says_nothing_about_openvino_on_another_cpu(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dermedge_runtime")
+    plugins = FakePlugins(("CPUExecutionProvider", {}))
+    plugins.devices[0].device = SimpleNamespace(vendor="AMD", vendor_id=0x1022, metadata={})
+    plugins.install(monkeypatch)
+    assert open_session(CONTENT, "tiny.onnx").provider.device == "cpu"
+    assert [message.partition(":")[0] for message in caplog.messages] == ["auto passes over rtx"]
+    assert [path for _, path in plugins.registered] == ["plugin.so"]
+
+
+@pytest.mark.parametrize(("working", "taken"), [(("rtx", "openvino"), "rtx"), (("openvino",), "openvino")])
+def test_auto_takes_the_first_that_really_opens(
+    fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, working: tuple[str, ...], taken: str
+) -> None:
+    plugins = FakePlugins(*((PROVIDERS[device].name, {}) for device in working))
+    plugins.install(monkeypatch)
+    monkeypatch.setattr(fake, "claims", (PROVIDERS[taken].name,))
+    assert open_session(CONTENT, "tiny.onnx").provider.device == taken
 
 
 def test_openvino_is_kept_to_the_cpu(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:

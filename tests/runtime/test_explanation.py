@@ -16,7 +16,7 @@ GRID[0, 3] = 1  # top right
 
 def _prediction(picture: object, size: tuple[int, int] | None, grid: np.ndarray | None = GRID) -> Prediction:
     explanation = Explanation("mel", grid, {"age": 0.5, "sex=male": 0.25, "sex=female": 0.5}, None)
-    return Prediction("mel", {"mel": 1.0}, "x.jpg", "m.onnx", "cpu", "CPU", explanation, picture, size)
+    return Prediction("mel", {"mel": 1.0}, "x.jpg", "m.onnx", "cpu", "CPU", "1.0", "a CPU", explanation, picture, size)
 
 
 @pytest.mark.parametrize("size", [(600, 450), (100, 37), (3, 5), (4000, 3000)])
@@ -75,6 +75,6 @@ def test_relevance_is_summed_per_field() -> None:
 
 
 def test_a_prediction_without_explanation_has_none() -> None:
-    plain = Prediction("mel", {"mel": 1.0}, "x.jpg", "m.onnx", "cpu", "CPU")
+    plain = Prediction("mel", {"mel": 1.0}, "x.jpg", "m.onnx", "cpu", "CPU", "1.0", "a CPU")
     assert plain.heatmap is plain.relevance is plain.relevance_by_field is None
     assert "explanation" not in plain.to_record(explain=True)

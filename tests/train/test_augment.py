@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dermedge.data.augment import Augmentation, augment, hide_clinical, mix_pairs
+from dermedge.data.augment import Augmentation, augment, hide_clinical
 
 OFF = {"flips": False, "rotation_degrees": 0.0, "scaling": 0.0, "noise": 0.0, "colour": 0.0}
 STEPS = {"flips": True, "rotation_degrees": 180.0, "scaling": 0.3, "noise": 0.05, "colour": 0.2}
@@ -139,18 +139,3 @@ def test_hiding_with_probability_zero_and_one_is_certain(probability, age, word)
     hidden, words = hide_clinical(torch.full((9, 1), 50.0), torch.full((9, 2), 3, dtype=torch.int32), probability)
     assert torch.equal(hidden.nan_to_num(-7), torch.full((9, 1), age).nan_to_num(-7))
     assert (words == word).all()
-
-
-def test_mixing_takes_the_same_partner_and_share_everywhere():
-    torch.manual_seed(3)
-    images, clinical = pictures(6), torch.arange(12.0).reshape(6, 2)
-    mixed, mixed_clinical, partner, share = mix_pairs(images, clinical, 0.4)
-    assert sorted(partner.tolist()) == list(range(6))
-    assert 0 <= share <= 1
-    torch.testing.assert_close(mixed, share * images + (1 - share) * images[partner])
-    torch.testing.assert_close(mixed_clinical, share * clinical + (1 - share) * clinical[partner])
-
-
-def test_mixing_of_one_modality_leaves_the_other_out():
-    assert mix_pairs(pictures(), None, 1.0)[1] is None
-    assert mix_pairs(None, torch.ones(3, 2), 1.0)[0] is None

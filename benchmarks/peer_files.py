@@ -1,0 +1,109 @@
+"""What the peers of a comparison need on disk, all from one run: model files, weights in another size, photographs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dermedge.data.ham10000 import Sample, read_samples
+from dermedge.data.synthetic import picture
+from dermedge.run_folder import RunFolder
+from dermedge_export.calibration import CALIBRATION_IMAGES, choose, model_inputs
+from dermedge_export.pipeline import build_graph, describe, write_described
+from dermedge_runtime.image import upright_rgb
+from dermedge_runtime.spec import ModelSpec
+
+WIDTH, HEIGHT = 600, 450
+"""HAM10000's."""
+_ORIGINALS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFiles:
+    """Paths of one comparison."""
+
+    run: RunFolder
+    spec: ModelSpec
+    """Of the plain FP32 file."""
+    plain: Path
+    """FP32 without explanations, for those who bring their own runtime."""
+    fp32: Path
+    int8: Path
+    """With explanations, as `dermedge export` writes them."""
+    openvino_int8: Path
+    """Where NNCF's result goes."""
+    calibration: Sequence[Sample]
+
+
+def make_files(source: RunFolder, size: int | None, folder: Path, log: Callable[[str], None]) -> PeerFiles:
+    """Export a run as all peers need it; nothing is compared with the trained weights here.
+
+    :param size: side of the pictures in pixels, by default the run's. The network takes any: its weights stay the same.
+    """
+    run = _resized(source, size, folder / "run")
+    split = run.split()
+    samples = split.select(read_samples(Path(run.config().data)), "train")
+    calibration = choose(samples, CALIBRATION_IMAGES, run.config().seed)
+    paths = {name: folder / f"{name}.onnx" for name in ("plain", "fp32", "int8")}
+    for name, path in paths.items():
+        log(f"export {path.name}")
+        spec = describe(run, split, "int8" if name == "int8" else "fp32", explain=name != "plain")
+        write_described(build_graph(run, spec, calibration), spec, path)
+    return PeerFiles(
+        run=run,
+        spec=describe(run, split, "fp32", explain=False),
+        **paths,
+        openvino_int8=folder / "nncf-int8.xml",
+        calibration=calibration,
+    )
+
+
+def calibration_feeds(files: PeerFiles) -> list[dict[str, np.ndarray]]:
+    """Give the inputs of the plain file for every calibration photograph, batch 1."""
+    return [model_inputs([sample], files.spec) for sample in files.calibration]
+
+
+def _resized(source: RunFolder, size: int | None, folder: Path) -> RunFolder:
+    record = source.record()
+    if size is None or size == record["settings"]["image_size"]:
+        return source
+    folder.mkdir()
+    for path in (source.split_file, source.weights_file):
+        shutil.copy(path, folder)
+    record["settings"]["image_size"] = size
+    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    return RunFolder(folder)
+
+
+def write_photographs(count: int, real: Path | None, folder: Path) -> list[Path]:
+    """Write JPEG files of 600 x 450 that all differ: crops, mirrored and not, of real photographs or of generated ones.
+
+    :param real: folder of JPEG files; None: generated pictures.
+    """
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    if real is None:
+        kinds = ("mel", "nv", "bcc", "vasc")
+        originals = [picture(kinds[i % 4], np.random.default_rng(i), WIDTH, HEIGHT) for i in range(_ORIGINALS)]
+    else:
+        paths = sorted(real.glob("*.jpg"))
+        originals = [upright_rgb(path) for path in paths[:: max(1, len(paths) // _ORIGINALS)][:_ORIGINALS]]
+    if not originals:
+        raise SystemExit(f"{real} holds no *.jpg")
+    written = []
+    for number in range(count):
+        image = originals[number % len(originals)]
+        left, top = rng.uniform(0, 0.1, 2) * image.size
+        right, bottom = rng.uniform(0.9, 1, 2) * image.size
+        crop = image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, (left, top, right, bottom))
+        if rng.random() < 0.5:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        written.append(folder / f"{number:05}.jpg")
+        crop.save(written[-1], quality=95)
+    return written

@@ -1,0 +1,121 @@
+"""What does decoding a large JPEG at a smaller scale change, in pixels, classes, time and memory?
+
+    python benchmarks/scaled_decode.py --model models/cross_attention-int8.onnx --images FOLDER [--enlarge 6]
+
+Every picture is enlarged (Lanczos), given noise as a camera's sensor adds it, and saved as a JPEG of quality 92 with
+halved colour, because smooth enlargements alone would hide what scaling loses. `--enlarge 1 --noise 0` takes pictures
+as they are; they have to be large enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dermedge.bench import take_turns
+from dermedge.bench_cold import run_measured
+from dermedge_runtime import Classifier
+from dermedge_runtime.image import load_image, upright_rgb
+
+_READ = "import sys\nfrom dermedge_runtime.image import load_image\nload_image(sys.argv[1], int(sys.argv[2]))\n"
+_READ_WHOLE = _READ.replace("load_image(sys.argv[1]", "load_image(Image.open(sys.argv[1])").replace(
+    "\n", "\nfrom PIL import Image\n", 1
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--size", type=int, help="model size for the pixels; by default the model's, with its classes")
+    parser.add_argument("--enlarge", type=float, default=6)
+    parser.add_argument("--noise", type=float, default=4, help="standard deviation, grey levels")
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=10)
+    arguments = parser.parse_args()
+    model = Classifier(arguments.model, "cpu")
+    size = arguments.size or model.spec.image.size
+    paths = sorted(arguments.images.glob("*.jpg"))
+    paths = paths[:: max(1, len(paths) // arguments.limit)][: arguments.limit]
+    rng = np.random.default_rng(0)
+    changes, pairs, decoded = [], [], b""
+    for path in paths:
+        content = _large_jpeg(path, arguments.enlarge, arguments.noise, rng)
+        scaled, whole = load_image(content, size), load_image(np.asarray(upright_rgb(content)), size)
+        if np.array_equal(scaled, whole):
+            raise SystemExit(f"{path.name} is too small for {size} px to be scaled; enlarge it more")
+        changes.append(np.abs(scaled.astype(int) - whole))
+        if size == model.spec.image.size:
+            pairs.append((model.predict(scaled), model.predict(whole)))
+        decoded = content
+    difference = np.concatenate([change.ravel() for change in changes])
+    width, height = Image.open(io.BytesIO(decoded)).size
+    record = {
+        "images": len(paths),
+        "photograph": f"{width} x {height}",
+        "model_size": size,
+        "pixel_change": {
+            "mean": round(float(difference.mean()), 3),
+            "p99": float(np.percentile(difference, 99)),
+            "max": int(difference.max()),
+        },
+        **_decisions(pairs),
+        **_cost(decoded, size, arguments.rounds),
+    }
+    print(json.dumps(record, indent=2))
+
+
+def _large_jpeg(path: Path, enlarge: float, noise: float, rng: np.random.Generator) -> bytes:
+    if enlarge == 1 and noise == 0:
+        return path.read_bytes()
+    picture = upright_rgb(path)
+    picture = picture.resize(
+        (round(picture.width * enlarge), round(picture.height * enlarge)), Image.Resampling.LANCZOS
+    )
+    noisy = np.asarray(picture) + rng.normal(0, noise, (picture.height, picture.width, 3))
+    stream = io.BytesIO()
+    Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=92)
+    return stream.getvalue()
+
+
+def _decisions(pairs: list) -> dict:
+    if not pairs:
+        return {}
+    change = [max(abs(a.probabilities[c] - b.probabilities[c]) for c in a.probabilities) for a, b in pairs]
+    return {
+        "class_agreement": round(float(np.mean([a.label == b.label for a, b in pairs])), 4),
+        "probability_change": {"median": round(statistics.median(change), 4), "max": round(max(change), 4)},
+    }
+
+
+def _cost(content: bytes, size: int, rounds: int) -> dict:
+    actions = {
+        "scaled": partial(load_image, content, size),
+        "whole": lambda: load_image(Image.open(io.BytesIO(content)), size),
+    }
+    timed = {name: statistics.median(seconds) for name, seconds in take_turns(actions, rounds).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.jpg"
+        path.write_bytes(content)
+        memory = {
+            name: run_measured([sys.executable, "-c", script, str(path), str(size)])[1]
+            for name, script in (("scaled", _READ), ("whole", _READ_WHOLE))
+        }
+    return {
+        "read_ms": {name: round(1000 * seconds, 2) for name, seconds in timed.items()},
+        "times_as_fast": round(timed["whole"] / timed["scaled"], 2),
+        "peak_mb_of_a_reading_process": memory,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Where does the time of a prediction go? Decoding, resizing, the graph by operators, Python; alone and in a folder.
+
+    python benchmarks/where_time_goes.py --model models/cross_attention-int8.onnx --photographs FOLDER [--rounds 40]
+
+Every part is timed in turn with all others on the same pictures. `python` is what the whole takes beyond its parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from peer_files import write_photographs
+from PIL import Image
+
+from dermedge.bench import PATIENT, machine_record, take_turns
+from dermedge_runtime import Classifier
+from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.image import RESAMPLING, load_image, upright_rgb
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files; by default generated pictures")
+    parser.add_argument("--images", type=int, default=64, help="files of a folder")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--folder-rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    model = Classifier(arguments.model, "cpu")
+    patient = {name: value for name, value in PATIENT.items() if name in model.spec.clinical.names}
+    with tempfile.TemporaryDirectory() as name:
+        pictures = write_photographs(arguments.images, arguments.photographs, Path(name) / "photographs")
+        parts = _parts(model, patient, pictures[0])
+        one = _medians_ms(take_turns(parts, arguments.rounds))
+        record = {
+            "machine": machine_record(),
+            "image_size": model.spec.image.size,
+            "one_picture_ms": {**one, "python": round(one["whole"] - _sum(one), 3)},
+            "share": {key: round(one[key] / one["whole"], 3) for key in one if key != "whole"},
+            "folder": _folder(model, patient, pictures, arguments.folder_rounds),
+            "operators_share": _operators(arguments.model, _feed(model, patient, pictures[:1]), Path(name)),
+        }
+    print(json.dumps(record, indent=2))
+
+
+def _sum(one: dict[str, float]) -> float:
+    return sum(one[key] for key in one if key != "whole")
+
+
+def _parts(model: Classifier, patient: dict[str, Any], picture: Path) -> dict[str, Callable[[], Any]]:
+    image = model.spec.image
+    content, upright = picture.read_bytes(), upright_rgb(picture)
+    feed = _feed(model, patient, [picture])
+    side = (image.size, image.size)
+
+    def decode() -> None:
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+
+    return {
+        "read the file": picture.read_bytes,
+        "decode": decode,
+        "resize": lambda: np.asarray(upright.resize(side, RESAMPLING[image.resample])),
+        "encode the patient": lambda: model.spec.clinical.encode([patient]),
+        "graph": lambda: model.run(feed["image"], feed["numeric"], feed["categorical"]),
+        "whole": lambda: model.predict(picture, **patient),
+    }
+
+
+def _feed(model: Classifier, patient: dict[str, Any], pictures: list[Path]) -> dict[str, np.ndarray]:
+    image = model.spec.image
+    pixels = np.stack([load_image(picture, image.size, image.resample) for picture in pictures])
+    numeric, categorical = model.spec.clinical.encode([patient] * len(pictures))
+    target = np.full(len(pictures), -1, np.int32)
+    return {"image": pixels, "numeric": numeric, "categorical": categorical, "target": target}
+
+
+def _folder(model: Classifier, patient: dict[str, Any], pictures: list[Path], rounds: int) -> dict[str, float]:
+    """Images a second: reading alone, the graph alone, one after the other, and as `predict_many` does."""
+    batches = [_feed(model, patient, pictures[start : start + 8]) for start in range(0, len(pictures), 8)]
+
+    def graph() -> None:
+        for feed in batches:
+            model.run(feed["image"], feed["numeric"], feed["categorical"])
+
+    def one_after_the_other() -> None:
+        for start in range(0, len(pictures), 8):
+            feed = _feed(model, patient, pictures[start : start + 8])
+            model.run(feed["image"], feed["numeric"], feed["categorical"])
+
+    image = model.spec.image
+    actions: dict[str, Callable[[], Any]] = {
+        "read, one thread": lambda: [load_image(p, image.size, image.resample) for p in pictures],
+        "graph, batch 8": graph,
+        "one after the other, batch 8": one_after_the_other,
+        "one by one": lambda: [model.predict(picture, **patient) for picture in pictures],
+        "predict_many": lambda: model.predict_many(pictures, patient),
+    }
+    timed = take_turns(actions, rounds, warm_up=1)
+    return {name: round(len(pictures) / statistics.median(seconds), 1) for name, seconds in timed.items()}
+
+
+def _operators(path: Path, feed: dict[str, np.ndarray], folder: Path) -> dict[str, float]:
+    """Share of the graph's time by kind of operator, from ONNX Runtime's own profile."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = usable_cpus()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    known = {value.name for value in session.get_inputs()}
+    for _ in range(30):
+        session.run(None, {name: value for name, value in feed.items() if name in known})
+    microseconds: Counter[str] = Counter()
+    for event in json.loads(Path(session.end_profiling()).read_text(encoding="utf-8")):
+        if event["name"].endswith("_kernel_time"):
+            microseconds[event["args"]["op_name"]] += event["dur"]
+    total = sum(microseconds.values())
+    return {name: round(spent / total, 3) for name, spent in microseconds.most_common(12)}
+
+
+def _medians_ms(turns: dict[str, list[float]]) -> dict[str, float]:
+    return {name: round(1000 * statistics.median(seconds), 3) for name, seconds in turns.items()}
+
+
+if __name__ == "__main__":
+    main()
