@@ -180,6 +180,7 @@ def evaluate(
 @models_option
 @click.option("--fp16", is_flag=True, help="Image branch in half precision.")
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
+@click.option("--sensitivity", is_flag=True, help="With --int8: also show what quantising each layer alone changes.")
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
@@ -193,6 +194,7 @@ def export(
     models: Path,
     fp16: bool,
     int8: bool,
+    sensitivity: bool,
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
@@ -202,21 +204,29 @@ def export(
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back images."""
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
+    if sensitivity and not int8:
+        raise UsageError("--sensitivity measures what INT8 changes; pass --int8 as well.")
     precision = "fp16" if fp16 else "int8" if int8 else "fp32"
     with extras():
         from dermedge_export.parity import limits_from_percent
         from dermedge_export.pipeline import export_model
 
         from .data.ham10000 import read_samples
+        from .tables import sensitivity_text
     run = _open_run(run_path, runs, fusion)
     samples = read_samples(data or Path(run.config().data))
     target = models / f"{run.config().fusion}-{precision}.onnx"
     limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
-    report = export_model(run, samples, precision, target, explain=not no_explanations, limits=limits, log=_log)
+    asked = {"explain": not no_explanations, "sensitivity": sensitivity}
+    report = export_model(run, samples, precision, target, **asked, limits=limits, log=_log)
     if as_json:
         _print_json(report.to_record())
-    else:
-        click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+        return
+    click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    if kept := report.conversion.get("float32_layers"):
+        click.echo(f"in float32: {', '.join(kept)}")
+    if "sensitivity" in report.conversion:
+        click.echo("\n" + sensitivity_text(report.conversion["sensitivity"]))
 
 
 @cli.command()
