@@ -1,6 +1,11 @@
 """Networks of every fusion with non-trivial weights, as after a training, and inputs for them."""
 
+from collections.abc import Callable
+
+import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from dermedge.data.splits import schema_of
@@ -51,3 +56,9 @@ def torch_probabilities_of(model: FusedClassifier, inputs: dict[str, torch.Tenso
     """What the unfolded network in torch says."""
     scaled = inputs["image"].permute(0, 3, 1, 2).float() / 255
     return torch.softmax(model(scaled, inputs["numeric"], inputs["categorical"]), dim=1)
+
+
+def change_weights(proto: onnx.ModelProto, tensor: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change one tensor of an exported graph in place; `tensor` as in `stages.4.conv1.weight`."""
+    (found,) = (entry for entry in proto.graph.initializer if entry.name == f"model.trunk.{tensor}")
+    found.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(found)).astype(np.float32), found.name))
