@@ -19,7 +19,6 @@ from dermedge_runtime.spec import ModelSpec
 from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
 from .half import compute_trunk_in_half, store_matrices_in_half
 from .half_ranges import measure_half_ranges
-from .layers import trunk_layers
 from .mixed import keep_in_float
 from .quantize import quantize_for_cpu
 from .sensitivity import LayerError, rank_layers
@@ -56,14 +55,14 @@ def conversions(
         yield Conversion(proto)
 
 
-def needs_calibration(proto: onnx.ModelProto, spec: ModelSpec) -> bool:
-    """Whether the precision depends on photographs."""
-    return spec.precision == "int8" or (spec.precision == "fp16" and bool(trunk_layers(proto)))
+def needs_calibration(spec: ModelSpec) -> bool:
+    """Whether the graph of a precision depends on photographs."""
+    return spec.precision == "int8" or (spec.precision == "fp16" and spec.image is not None)
 
 
 def _half(proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], log: _Log) -> Conversion:
     record: dict[str, Any] = {}
-    if needs_calibration(proto, spec):
+    if needs_calibration(spec):
         log(f"measure the range of every layer on {len(calibration)} training images")
         batches = progress(in_batches(calibration), "measure ranges")
         ranges = measure_half_ranges(proto, (model_inputs(batch, spec) for batch in batches))

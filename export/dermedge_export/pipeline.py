@@ -123,11 +123,11 @@ def export_model(
 def _attempts(
     run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
 ) -> Iterator[Conversion]:
+    if needs_calibration(spec):
+        check_calibration(calibration, run.split())
     config = run.config()
     log("trace the network")
     proto = to_onnx(trained_model(run), schema_of(config.protocol), config.image_size, explain=spec.explains)
-    if needs_calibration(proto, spec):
-        check_calibration(calibration, run.split())
     return conversions(proto, spec, calibration, sensitivity=sensitivity, log=log)
 
 

@@ -15,7 +15,7 @@ from dermedge_export.pipeline import build_graph, describe
 @pytest.fixture(scope="module")
 def int8(trained_run, synthetic_data: Path) -> onnx.ModelProto:
     split = trained_run.split()
-    calibration = split.select(read_samples(synthetic_data), "train")[:8]
+    calibration = split.select(read_samples(synthetic_data), "train")[:16]
     return build_graph(trained_run, describe(trained_run, split, "int8"), calibration)
 
 
