@@ -2,7 +2,7 @@
 
 Covered: the `cpu` flavour, uint8 activations and int8 weights per output channel, which ONNX Runtime's CPU provider
 runs three times as fast as int8 activations. Everything after the pooling stays in float32, its matrices stored in
-float16. Not covered: the flavour for TensorRT, mixed precision by sensitivity.
+float16, except very large ones (`int8_matrices`). Not covered: the flavour for TensorRT, mixed precision by sensitivity.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from .half import store_matrices_in_half
+from .int8_matrices import quantize_large_matrices
 from .quiet import quiet
 
 _TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Add")
@@ -45,6 +46,7 @@ def quantize_for_cpu(proto: onnx.ModelProto, reader: CalibrationDataReader) -> o
             extra_options={"CalibPercentile": 99.99, "CalibStridedMinMax": 1},
         )
         quantized = onnx.load(target)
+    quantize_large_matrices(quantized)
     store_matrices_in_half(quantized)
     _drop_unused_domains(quantized)
     return quantized
