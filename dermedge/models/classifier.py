@@ -6,6 +6,8 @@ alone, the convolutions never.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -49,7 +51,7 @@ class Head(nn.Module):
         :param pooled: float [B, 512]; None where no image is read.
         :return: function of y float [B, S, 256] to float [B, S, 256], before the activation.
         """
-        x = None if self.image is None else self.image(pooled)
+        x: Any = None if self.image is None else self.image(pooled)  # the fusion that reads no image takes None
         return self.fusion.given_image(x, self.classifier[0])
 
 

@@ -48,6 +48,7 @@ class ExplainedHead(nn.Module):
             [B, F]. A modality that is not read gives None.
         """
         if clinical is None:
+            assert pooled is not None
             logits = self.head(pooled, None)
             chosen = _one_hot(logits, target)
             return logits, torch.autograd.grad(logits, pooled, chosen)[0], None

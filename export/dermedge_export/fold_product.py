@@ -1,7 +1,7 @@
 """Fold the layers around a tensor or bilinear fusion into it: half the weights, exactly the same scores.
 
-Such a fusion is linear in y for a given x. The clinical branch ends in a linear layer y = L r + l without activation, and a
-linear layer reads z, so that all three are one form in x and the 128 clinical features r:
+Such a fusion is linear in y for a given x. The clinical branch ends in a linear layer y = L r + l without activation,
+and a linear layer reads z, so that all three are one form in x and the 128 clinical features r:
 
     hidden_h = sum over r, i of W'[r, h, i] r_r x_i + sum over i of o[h, i] x_i + b_h,   W' = L^T W, o = l^T W.
 
@@ -33,8 +33,8 @@ class FoldedProduct(Fusion):
         """
         super().__init__()
         hidden, _, image = coefficients.shape
-        # Column 256 r + h, so that the contracted image is a matrix [128, 256] that clinical vectors are multiplied with as
-        # it is, and its gradient too: the other order costs a transposition of 32,768 numbers.
+        # Column 256 r + h, so that the contracted image is a matrix [128, 256] that clinical vectors are multiplied
+        # with as it is, and its gradient too: the other order costs a transposition of 32,768 numbers.
         maps = torch.matmul(last.weight.T, coefficients).transpose(0, 1).reshape(-1, image).T
         # Columns of the same size: eight bits with one step serve the product and its gradient, which reads the rows.
         scale = maps.abs().amax(dim=0).clamp_min(_SMALLEST_SCALE)

@@ -1,18 +1,21 @@
 """Very large matrices of an INT8 file: eight bits in the file, and eight bits in the product.
 
-Covered: the contraction of a tensor or bilinear fusion, 17 million weights that a prediction reads once and its heat map
-a second time; in eight bits that takes a quarter of the time of float32. Not covered: the small matrices of the head,
-which stay in float (`half`).
+Covered: the contraction of a tensor or bilinear fusion, 17 million weights that a prediction reads once and its heat
+map a second time: reading them is what it costs. Not covered: the small matrices of the head, which stay in float
+(`half`).
 
-The weights have one step for the whole matrix, so that one copy serves both products; `fold_product` has made its columns
-alike. Every row of the activations is divided by its own largest value first: no calibration is needed, and the patients
-of a batch stay independent of each other.
+The weights have one step for the whole matrix, so that one copy serves both products; `fold_product` has made its
+columns alike. Every row of the activations is divided by its own largest value first: no calibration is needed, and the
+patients of a batch stay independent of each other.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 _LARGE = 4_000_000
@@ -31,7 +34,7 @@ def quantize_large_matrices(proto: onnx.ModelProto) -> None:
         return
     for tensor in large:
         _quantize(graph, tensor)
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         _AXES: np.array([-1], np.int64),
         _SMALLEST: np.array(_SMALLEST_SCALE, np.float32),
         _STEP: np.array(1 / _STEPS, np.float32),
@@ -44,12 +47,12 @@ def _quantize(graph: onnx.GraphProto, tensor: TensorProto) -> None:
     name, values = tensor.name, numpy_helper.to_array(tensor)
     step = max(float(np.abs(values).max()), _SMALLEST_SCALE) / _STEPS
     graph.initializer.remove(tensor)
-    for suffix, array in (
-        ("int8", np.rint(values / step).astype(np.int8)),
-        ("step", np.array(step, np.float32)),
-        ("zero", np.array(0, np.int8)),
-    ):
-        graph.initializer.append(numpy_helper.from_array(array, f"{name}_{suffix}"))
+    constants: dict[str, NDArray[Any]] = {
+        "int8": np.rint(values / step).astype(np.int8),
+        "step": np.array(step, np.float32),
+        "zero": np.array(0, np.int8),
+    }
+    graph.initializer.extend(numpy_helper.from_array(array, f"{name}_{key}") for key, array in constants.items())
     # What the products read instead of the matrix: the stored one, or its transposition, which the runtime folds.
     stored = {name: f"{name}_int8"}
     nodes: list[NodeProto] = []
@@ -72,8 +75,8 @@ def _product(node: NodeProto, matrix: str, step: str, zero: str) -> list[NodePro
     """Give the nodes of (a / m) W * m with a / m and W in eight bits, m the largest absolute value of a row of a."""
     source, name = node.input[0], node.name
 
-    def made(operator: str, inputs: list[str], output: str, **attributes: int) -> NodeProto:
-        return helper.make_node(operator, inputs, [output], name=f"{name}_{output}", **attributes)
+    def made(operator: str, inputs: list[str], output: str) -> NodeProto:
+        return helper.make_node(operator, inputs, [output], name=f"{name}_{output}")
 
     absolute, largest, row = f"{name}_abs", f"{name}_max", f"{name}_row"
     scaled, coarse, rounded, weights, product = (f"{name}_{p}" for p in ("scaled", "q", "dq", "weights", "product"))

@@ -2,7 +2,8 @@
 
 Covered: the `cpu` flavour, uint8 activations and int8 weights per output channel, which ONNX Runtime's CPU provider
 runs three times as fast as int8 activations. Everything after the pooling stays in float32, its matrices stored in
-float16, except very large ones (`int8_matrices`). Not covered: the flavour for TensorRT, mixed precision by sensitivity.
+float16, very large ones in int8 (`int8_matrices`). Not covered: the flavour for TensorRT, mixed precision by
+sensitivity.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..clinical_branch import CLINICAL_FEATURES
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.clinical_branch import CLINICAL_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 _TOKEN = 32
@@ -41,14 +42,15 @@ class CrossAttention(Fusion):
 
         def projected(y: Tensor) -> Tensor:
             attended = functional.linear(self._attended(queries, y), project.weight)
-            return attended.reshape(y.shape[0], y.shape[1], -1) + residual
+            hidden: Tensor = attended.reshape(y.shape[0], y.shape[1], -1) + residual
+            return hidden
 
         return projected
 
     def _queries(self, x: Tensor) -> Tensor:
         """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
         tokens = x.reshape(-1, _TOKEN)
-        queries = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
+        queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
         return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
 
     def _attended(self, queries: Tensor, y: Tensor) -> Tensor:

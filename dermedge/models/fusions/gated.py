@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..clinical_branch import CLINICAL_FEATURES
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.clinical_branch import CLINICAL_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 
@@ -33,7 +34,8 @@ class Gated(Fusion):
 
         def projected(y: Tensor) -> Tensor:
             gate = held + self.clinical_gate(y.flatten(0, 1)).reshape(y.shape)
-            return project(_mixed(image, y, gate).flatten(0, 1)).reshape(y.shape[0], y.shape[1], -1)
+            hidden: Tensor = project(_mixed(image, y, gate).flatten(0, 1))
+            return hidden.reshape(y.shape[0], y.shape[1], -1)
 
         return projected
 

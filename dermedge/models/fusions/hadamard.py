@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..clinical_branch import CLINICAL_FEATURES
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.clinical_branch import CLINICAL_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 
 class Hadamard(Fusion):
     """z = x' * y with x' = Linear(x) (equation 6).
 
-    y lies in the common space of 256 already: the clinical branch ends in a linear layer, a second one would add nothing.
+    y lies in the common space of 256 already: the clinical branch ends in a linear layer, and a second one would add
+    nothing.
     """
 
     features = CLINICAL_FEATURES

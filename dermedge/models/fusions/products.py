@@ -1,12 +1,12 @@
 """Every image feature times every clinical feature: tensor fusion and bilinear fusion.
 
-Both end in the same form, hidden_h = sum over j, i of W[h, j, i] y_j x_i + b_h, with 256 x 256 x 512 weights. For a given
-image the sum over i is one matrix [256, 256], after which a clinical vector costs no more than in any other fusion: the
-outer product is built for training alone.
+Both end in the same form, hidden_h = sum over j, i of W[h, j, i] y_j x_i + b_h, with 256 x 256 x 512 weights. For a
+given image the sum over i is one matrix [256, 256], after which a clinical vector costs no more than in any other
+fusion: the outer product is built for training alone.
 
-131,072 terms feed each sum, so a step of Adam, which moves all weights alike whatever the size of their gradients, would
-move a hidden unit by tens: the products are scaled by a constant, and the weights start accordingly larger. That changes
-the size of the steps, not the functions that can be learned.
+131,072 terms feed each sum, and a step of Adam is about as large for each of their weights, whatever the gradients: the
+sum would move a hundred times as far as in a small layer. So the products are divided by a constant and the weights
+start accordingly larger: the same functions can be learned, in smaller steps.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..clinical_branch import CLINICAL_FEATURES
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.clinical_branch import CLINICAL_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 _TERMS = IMAGE_FEATURES * CLINICAL_FEATURES
@@ -85,7 +86,8 @@ class Bilinear(Product):
 
     def maps(self, x: Tensor, project: nn.Linear) -> Tensor:
         """See the base class."""
-        return torch.matmul(project.weight, self._forms(x))
+        maps: Tensor = torch.matmul(project.weight, self._forms(x))
+        return maps
 
     def coefficients(self, project: nn.Linear) -> Tensor:
         """See the base class."""
@@ -93,4 +95,5 @@ class Bilinear(Product):
         return mixed.reshape(-1, CLINICAL_FEATURES, IMAGE_FEATURES)
 
     def _forms(self, x: Tensor) -> Tensor:
-        return self.forms(_SCALE * x).reshape(x.shape[0], self.features, CLINICAL_FEATURES)
+        forms: Tensor = self.forms(_SCALE * x)
+        return forms.reshape(x.shape[0], self.features, CLINICAL_FEATURES)

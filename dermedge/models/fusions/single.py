@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..clinical_branch import CLINICAL_FEATURES
-from ..dermiresnet import IMAGE_FEATURES
+from dermedge.models.clinical_branch import CLINICAL_FEATURES
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
 from .base import Fusion, GivenImage
 
 
