@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge_runtime.image import load_image
 from dermedge_runtime.spec import ModelSpec
 
