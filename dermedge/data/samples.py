@@ -60,15 +60,15 @@ def read_samples(
         raise InputRejected(f"{table.name} lists these images more than once: {', '.join(twice)}.")
     present = [sample for sample in samples if sample.path != _ABSENT]
     if len(present) < len(samples):
-        sentence = _absent_sentence(samples, table, folder)
-        if not present:
-            raise InputRejected(f"{sentence} Unpack the image folders there.")
-        if not allow_missing_images:
+        absent = [sample.image_id for sample in samples if sample.path == _ABSENT]
+        count = f"{len(absent)} of the {len(samples)} images named in {table.name} are not below {folder}"
+        if not present or not allow_missing_images:
+            mend = "take the rows out of the table, or leave them out with --allow-missing-images"
             raise InputRejected(
-                f"{sentence} Unpack all image folders, take the rows out of the table,"
-                " or leave such rows out with --allow-missing-images."
+                f"{count}: {', '.join(absent[:5])}{' and others' if len(absent) > 5 else ''}."
+                f" Unpack all image folders{f', {mend}' if present else ''}."
             )
-        log(f"{sentence} Their rows are left out (--allow-missing-images).")
+        log(f"{count}: their rows are left out (--allow-missing-images)")
     return present
 
 
@@ -132,11 +132,3 @@ def _parse_row(row: dict[str, str], where: str, images: ImageFiles, schema: Data
     except InputRejected as error:
         raise InputRejected(f"{where}: {error}") from error
     return Sample(image_id, " / ".join(group), path, schema.classes.index(code), clinical)
-
-
-def _absent_sentence(samples: Sequence[Sample], table: Path, folder: Path) -> str:
-    absent = [sample.image_id for sample in samples if sample.path == _ABSENT]
-    return (
-        f"{len(absent)} of the {len(samples)} images named in {table.name} are not below {folder}:"
-        f" {', '.join(absent[:5])}{' and others' if len(absent) > 5 else ''}."
-    )

@@ -42,7 +42,7 @@ def load_schema(name: str) -> DataSchema:
             raise InputRejected(f"The schema {name} cannot be read: {error.strerror or error}.") from error
     known = shipped_schemas()
     if name not in known:
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InputRejected(
             f"There is no schema '{name}'; dermedge ships {', '.join(known)}.{hint}"
