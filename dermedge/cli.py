@@ -160,6 +160,7 @@ def evaluate(
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
 @click.option("--target", type=click.Choice(["cpu", "rtx"]), help="What INT8 is quantised for; by default the CPU.")
 @engine_options
+@click.option("--sensitivity", is_flag=True, help="With --int8: also show what quantising each layer alone changes.")
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
@@ -174,6 +175,7 @@ def export(
     fp16: bool,
     int8: bool,
     target: str | None,
+    sensitivity: bool,
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
@@ -186,6 +188,8 @@ def export(
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
     if target and not int8:
         raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    if sensitivity and not int8:
+        raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")
     precision, flavour = "fp16" if fp16 else "int8" if int8 else "fp32", target or "cpu"
     from dermedge_export.engine_target import engine_target
 
@@ -195,18 +199,24 @@ def export(
         from dermedge_export.parity import limits_from_percent
         from dermedge_export.pipeline import export_model
         from dermedge_export.tensorrt_library import load_tensorrt
+
+        from .tables import sensitivity_text
     tensorrt = load_tensorrt(wanted) if wanted else None
     run = _open_run(run_path, runs, fusion)
     samples = run.samples(data, _log)
     path = models / f"{run.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx"
     limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
     settings: dict[str, Any] = {"explain": not no_explanations, "flavour": flavour, "limits": limits}
-    report = export_model(run, samples, precision, path, **settings, log=_log)
+    report = export_model(run, samples, precision, path, **settings, sensitivity=sensitivity, log=_log)
     built = write_engine(path, wanted, tensorrt, _log) if wanted and tensorrt else None
     if as_json:
         _print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
         return
     click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    if kept := report.conversion.get("float32_layers"):
+        click.echo(f"in float32: {', '.join(kept)}")
+    if "sensitivity" in report.conversion:
+        click.echo("\n" + sensitivity_text(report.conversion["sensitivity"]))
     if built:
         click.echo(built.summary())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,6 +68,8 @@ class Parity:
 
     def violations(self, limits: Limits) -> list[str]:
         """Say which limits are broken and by how much."""
+        if not math.isfinite(self.largest_probability_change):
+            return ["its probabilities are not finite"]
         found = []
         if self.agreement < limits.agreement:
             found.append(f"class agreement is {self.agreement:.2%}, the limit is {limits.agreement:.2%}")
