@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,7 +19,7 @@ from peer_files import PeerFiles, calibration_feeds
 from peer_scripts import ONNXRUNTIME, OPENVINO, TORCH, TORCH_COMPILE
 from PIL import Image
 
-from dermedge.bench import PATIENT
+from dermedge.bench import patient_of
 from dermedge.evaluate import trained_model
 from dermedge_export.quiet import quiet
 from dermedge_runtime import Classifier, Prediction
@@ -72,7 +71,7 @@ def make_peers(files: PeerFiles, log: Callable[[str], None]) -> tuple[list[Peer]
 
 def _ours(name: str, path: Path) -> Peer:
     model = Classifier(path, "cpu")
-    patient = _known(model.spec)
+    patient = patient_of(model.spec)
 
     def values(result: object) -> list[float]:
         assert isinstance(result, Prediction)
@@ -86,14 +85,10 @@ def _ours(name: str, path: Path) -> Peer:
     )
 
 
-def _known(spec: Any) -> dict[str, Any]:
-    return {name: value for name, value in PATIENT.items() if name in spec.clinical.names}
-
-
 def _by_hand(name: str, network: Network, files: PeerFiles, cold: Sequence[str] | None) -> Peer:
     """Read pictures as everybody does, in a loop, a batch at a time."""
     size = files.spec.image.size
-    numeric, categorical = files.spec.clinical.encode([_known(files.spec)])
+    numeric, categorical = files.spec.clinical.encode([patient_of(files.spec)])
 
     def read(picture: Path) -> np.ndarray:
         with Image.open(picture) as image:

@@ -11,8 +11,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected

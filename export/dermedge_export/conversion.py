@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.progress import progress
 from dermedge_runtime.spec import ModelSpec
 

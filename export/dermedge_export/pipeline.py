@@ -18,8 +18,8 @@ import onnxruntime
 import torch
 
 from dermedge import __version__
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, Sample
-from dermedge.data.splits import Split, schema_of
+from dermedge.data.samples import Sample
+from dermedge.data.splits import Split
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
 from dermedge.models.fusion import fusion_class
 from dermedge.run_folder import RunFolder
@@ -39,10 +39,6 @@ from .to_onnx import output_names, to_onnx
 _STAND_INS = 1000
 PRECISIONS = ("fp32", "fp16", "int8")
 _Log = Callable[[str], None]
-LICENCE = (
-    "The weights follow the licence of their training data. HAM10000 is CC BY-NC 4.0: non-commercial use only,"
-    " with attribution."
-)
 INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
 
 
@@ -128,8 +124,9 @@ def _attempts(
     if needs_calibration(spec):
         check_calibration(calibration, run.split())
     config = run.config()
+    schema = run.schema().clinical(config.protocol)
     log("trace the network")
-    proto = to_onnx(trained_model(run), schema_of(config.protocol), config.image_size, explain=spec.explains)
+    proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
     return conversions(proto, spec, calibration, sensitivity=sensitivity, log=log)
 
 
@@ -163,7 +160,8 @@ def measure(
         reference.probabilities,
         runtime_probabilities(classifier, samples),
         labels_of(samples),
-        CLASSES,
+        run.schema().classes,
+        melanoma=run.schema().melanoma,
         split=part,
         provider=classifier.provider,
     )
@@ -192,28 +190,29 @@ def _photographs(
 
 def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
     """Make the description of a run's model file, without parity."""
-    record, config = run.record(), run.config()
+    record, config, schema = run.record(), run.config(), run.schema()
     kind = fusion_class(config.fusion)
     settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
     return ModelSpec(
-        classes=CLASSES,
-        class_names=CLASS_NAMES,
+        classes=schema.classes,
+        class_names=schema.class_names,
         fusion=config.fusion,
         precision=precision,
         outputs=output_names(kind, explain=explain),
         flavour=flavour if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
-        clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),
+        clinical=schema.clinical(config.protocol) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256(),
         training={
             "data": Path(config.data).name,
+            "schema": schema.name,
             "protocol": config.protocol,
             "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
             "settings": settings,
         },
         metrics=_metrics(run),
-        licence=LICENCE,
+        licence=schema.licence_of_weights,
         intended_use=INTENDED_USE,
         versions={
             "dermedge": __version__,

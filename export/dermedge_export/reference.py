@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.evaluate import torch_probabilities, trained_model
 from dermedge.run_folder import RunFolder
 from dermedge_runtime.spec import ModelSpec

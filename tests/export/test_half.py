@@ -16,8 +16,7 @@ from export_networks import change_weights, random_classifier, random_inputs, to
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from dermedge.data.ham10000 import read_samples
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import read_samples, schema_of
 from dermedge_export.half import LARGEST_HALF, compute_trunk_in_half, rounding_loss, store_matrices_in_half
 from dermedge_export.half_ranges import HalfRanges, measure_half_ranges
 from dermedge_export.to_onnx import to_onnx

@@ -11,7 +11,7 @@ import torch
 from export_networks import change_weights, random_classifier, random_inputs
 from torch import nn
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge_export.mixed import keep_in_float, quantised_layers
 from dermedge_export.quantize import quantize
 from dermedge_export.sensitivity import rank_layers

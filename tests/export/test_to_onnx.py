@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 from export_networks import SIZE, random_classifier, random_inputs, torch_probabilities_of
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.layers import trunk_layers
