@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, UsageError
 
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
 from .data.augment import augment, hide_clinical
-from .data.batches import LesionData, balanced_epoch
+from .data.batches import Batch, LesionData, balanced_epoch
 from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
 from .data.mixing import mix
 from .data.splits import Split, schema_of
@@ -37,9 +37,13 @@ _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
 
 
-def start_run(config: TrainConfig, split: Split, run: RunFolder) -> None:
-    """Write the settings and the split of a new run."""
-    run.create(config, split, {"classes": list(CLASSES), "class_names": dict(CLASS_NAMES), "versions": versions()})
+def start_run(config: TrainConfig, split: Split, run: RunFolder, extra: Mapping[str, Any] | None = None) -> None:
+    """Write the settings and the split of a new run.
+
+    :param extra: what else the run's record is to say.
+    """
+    classes = {"classes": list(CLASSES), "class_names": dict(CLASS_NAMES)}
+    run.create(config, split, {**classes, "versions": versions(), **(extra or {})})
 
 
 def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
@@ -112,9 +116,20 @@ def train(
     :param log: receives one line per epoch.
     :return: the history, one row per epoch.
     :raises InputRejected: a picture that cannot be read.
+    :raises UsageError: a run whose image branch is another run's (`head_training`).
     :raises DermedgeError: the loss is no longer a number.
     """
-    trainer = Trainer(config, samples, run)
+    if "image_branch" in run.record():
+        raise UsageError(
+            f"The run in {run.path} trains a head on the image branch of another run."
+            " Go on with the `dermedge compare` that began it."
+        )
+    return go_on(Trainer(config, samples, run), log)
+
+
+def go_on(trainer: Trainer, log: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Train from the run's checkpoint, if it has one, to the last epoch; see `train`."""
+    config, run = trainer.config, trainer.run
     if run.checkpoint_file.is_file():
         trainer.restore()
         log(f"resumed after epoch {len(trainer.history)}")
@@ -141,11 +156,11 @@ class Trainer:
     def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder) -> None:
         self.config, self.run = config, run
         self.device = torch_device(config.device)
-        split, schema = run.split(), schema_of(config.protocol)
-        parts = [split.select(samples, name) for name in ("train", "validation")]
-        self.data, self.validation = (LesionData.load(part, schema, config) for part in parts)
+        split = run.split()
+        parts = {name: split.select(samples, name) for name in ("train", "validation")}
+        self.data, self.validation = (self._load(part, name) for name, part in parts.items())
         torch.manual_seed(config.seed)
-        self.model = build_model(config)
+        self.model = self._new_model()
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
         self.model.to(self.device).to(memory_format=torch.channels_last)
@@ -156,6 +171,21 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
         self.history: list[dict[str, Any]] = []
+
+    # What `head_training` does otherwise, because it trains a part of the network on computed features.
+
+    def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
+        return LesionData.load(samples, schema_of(self.config.protocol), self.config)
+
+    def _new_model(self) -> FusedClassifier:
+        return build_model(self.config)
+
+    def _augmented(self, batch: Batch) -> Tensor | None:
+        return None if batch.image is None else augment(batch.image, self.config.augmentation)
+
+    def _published(self) -> dict[str, Tensor]:
+        """Weights of the whole network, as they are kept."""
+        return self._kept()
 
     def _loss(self) -> ClassificationLoss:
         config = self.config
@@ -195,7 +225,7 @@ class Trainer:
         }
         row["best"] = self._is_best(row)
         if row["best"]:
-            save_weights(self.run.weights_file, self._kept())
+            save_weights(self.run.weights_file, self._published())
         self.history.append(row)
         self.run.write_history(self.history)
         rest = {"history": self.history, "scaler": self.scaler.state_dict()}
@@ -211,7 +241,7 @@ class Trainer:
         batches = self.data.batches(order, size, self.device)
         for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
             self._set_learning_rate(epoch + step / steps)
-            image = None if batch.image is None else augment(batch.image, self.config.augmentation)
+            image = self._augmented(batch)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
             mixed = mix(image, clinical, self.config.mixup, self.config.cutmix)
             with self._autocast():
@@ -240,7 +270,7 @@ class Trainer:
     def _validate(self) -> dict[str, float | None]:
         if not len(self.validation):
             return {"validation_loss": None, "validation_accuracy": None, "validation_balanced_accuracy": None}
-        model = build_model(self.config).to(self.device).to(memory_format=torch.channels_last)
+        model = self._new_model().to(self.device).to(memory_format=torch.channels_last)
         model.load_state_dict(self._kept())
         logits = predict_logits(model, self.validation, self.device, self._autocast)
         labels = torch.from_numpy(self.validation.labels)
