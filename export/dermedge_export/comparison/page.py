@@ -38,9 +38,10 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } p, li { max-width: 60rem; }
 .notice { background: #fff4d6; border-left: 4px solid #d49b00; padding: .6rem 1rem; margin: 1rem 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-top: 1px solid #e4e4e7; text-align: right; white-space: nowrap; }
-th { font-weight: 600; vertical-align: bottom; } td:first-child, th:first-child, td.text { text-align: left; }
+th { font-weight: 600; vertical-align: bottom; white-space: normal; max-width: 9rem; }
+td:first-child, th:first-child, td.text { text-align: left; }
 td.paper, th.paper { color: #8a3a12; background: #fdf4ee; } td.missing { color: #9a9aa0; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 26rem; }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 30rem; max-width: 52rem; }
 img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
 """
 
@@ -90,7 +91,7 @@ def _beside_paper(rows: Sequence[Record]) -> str:
 
 def _ours(rows: Sequence[Record]) -> str:
     head = ["model", "image branch", "seeds", "balanced accuracy", "validation balanced accuracy", "AUC"]
-    head += ["accuracy: difference to images alone", "balanced accuracy: difference to images alone"]
+    head += [f"{name} minus images alone, points [95 %]" for name in ("accuracy", "balanced accuracy")]
     head += ["parameters", "INT8 MB", "INT8 latency ms", "INT8 gate"]
     lines = [_line([_cell(text, tag="th") for text in head])]
     for row in rows:
@@ -101,12 +102,12 @@ def _ours(rows: Sequence[Record]) -> str:
             cells.append(_cell("-") if alone else _difference(difference, name))
         parameters = row["parameters"]
         cells += [_cell(f"{parameters:,}") if parameters is not None else _missing(), *_int8(row)]
-        lines.append(_line([*_names(row), *cells]))
+        lines.append(_line([*_names(row, papers=False), *cells]))
     return _table(lines)
 
 
-def _names(row: Record) -> list[str]:
-    name = escape(row["fusion"]) + (f" <small>({escape(row['name'])})</small>" if row["paper"] else "")
+def _names(row: Record, *, papers: bool = True) -> list[str]:
+    name = escape(row["fusion"]) + (f" <small>({escape(row['name'])})</small>" if papers and row["paper"] else "")
     branch = row["image_branch"] if row["seeds"] or row["begun_seeds"] else "-"
     return [f"<td>{name}</td>", _cell(branch, "text"), _seeds(row)]
 
@@ -144,7 +145,7 @@ def _difference(found: Record | None, name: str) -> str:
     if found is None:
         return _missing()
     points = {key: 100 * found[name][key] for key in ("value", "low", "high")}
-    return _cell(f"{points['value']:+.1f} [{points['low']:+.1f}, {points['high']:+.1f}] points")
+    return _cell(f"{points['value']:+.1f} [{points['low']:+.1f}, {points['high']:+.1f}]")
 
 
 def _int8(row: Record) -> list[str]:

@@ -46,7 +46,7 @@ def _label(row: Record) -> str:
 
 
 def _figures_plot(rows: list[Record], path: Path) -> None:
-    figure = Figure(figsize=(9.6, 1.4 + 0.32 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(9.6, 1.8 + 0.32 * len(rows)), layout="constrained")
     accuracy, balanced = figure.subplots(1, 2, sharey=True)
     for axes, name in ((accuracy, "accuracy"), (balanced, "balanced_accuracy")):
         for place, row in enumerate(rows):
@@ -58,7 +58,7 @@ def _figures_plot(rows: list[Record], path: Path) -> None:
     marks = [(row["paper"]["accuracy"], place) for place, row in enumerate(rows) if row["paper"]]
     accuracy.plot([x for x, _ in marks], [y for _, y in marks], "x", color=_PAPER, label="the paper's")
     accuracy.plot([], [], "o", color=_OURS, label="ours (mean, deviation, seeds)")
-    accuracy.legend(loc="lower left", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     _name_rows(accuracy, rows)
     save_figure(figure, path)
 

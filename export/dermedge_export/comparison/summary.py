@@ -6,6 +6,7 @@ branch; its figures are means and sample standard deviations over the seeds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -237,7 +238,8 @@ def _settings(found: Found) -> Record:
         for _, record in seeds.values():
             for name, value in record["settings"].items():
                 if name not in _VARIED:
-                    rows = values.setdefault(name, {}).setdefault(repr(value), [])
+                    said = value if isinstance(value, str) else json.dumps(value)
+                    rows = values.setdefault(name, {}).setdefault(said, [])
                     if row_name(key) not in rows:
                         rows.append(row_name(key))
     common = {name: next(iter(by_value)) for name, by_value in values.items() if len(by_value) == 1}
