@@ -9,7 +9,7 @@ from export_networks import SIZE, random_classifier, random_inputs
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge_export import int8_matrices
 from dermedge_export.fold_product import FoldedProduct, fold_product
 from dermedge_export.half import store_matrices_in_half
