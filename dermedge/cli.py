@@ -21,13 +21,13 @@ from dermedge_runtime.devices import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
+from .compare_command import compare
 from .engine_options import engine_options
 from .option_types import ChoiceList, FilePath, FiniteRange, NumberList
 from .require import extras
 from .train_options import train_options
 
-MAX_BATCH = 1024
-"""Largest batch of an exported graph."""
+MAX_BATCH = 1024  # largest batch of an exported graph
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -78,9 +78,7 @@ def _run_options(command: _Command) -> _Command:
     """Options that name a run and its data."""
     command = click.option("--data", type=FilePath(), help="Data folder; by default the run's own.")(command)
     command = click.option("--run", "run_path", type=FilePath(), help="Run folder; by default RUNS/FUSION.")(command)
-    command = click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")(
-        command
-    )
+    command = runs_option(command)
     return click.option("--fusion", default="cross_attention", show_default=True, help="Fusion of the run.")(command)
 
 
@@ -90,6 +88,8 @@ def _show_runtime_log() -> None:
     show_runtime_log(_log)
 
 
+cli.add_command(compare)
+runs_option = click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 models_option = click.option(
     "--models", default="models", type=FilePath(), show_default=True, help="Folder of exported models."
@@ -299,7 +299,7 @@ def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **opt
 )
 @click.option("--image", type=FilePath(), help="Picture to read; by default a generated 600 x 450 JPEG.")
 @click.option("--run", "run_path", type=FilePath(), help="Run whose weights torch runs; by default found.")
-@click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")
+@runs_option
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(3), help="Timed turns of every contender.")
 @click.option("--cuda-graphs", is_flag=True, help="Also with CUDA graphs, on devices that have them.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Also time whole processes and their memory.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, UsageError
 
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
 from .data.augment import augment, hide_clinical
-from .data.batches import LesionData, balanced_epoch
+from .data.batches import Batch, LesionData, balanced_epoch
 from .data.ham10000 import HAM10000
 from .data.mixing import mix
 from .data.samples import Sample
@@ -46,19 +46,21 @@ def start_run(
     schema: DataSchema = HAM10000,
     *,
     allow_missing_images: bool = False,
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the settings, the split and the whole schema of a new run.
 
     :param allow_missing_images: as the data were read for it.
+    :param extra: what else the run's record is to say.
     """
-    extra = {
+    record = {
         "classes": list(schema.classes),
         "class_names": dict(schema.class_names),
         "schema": dict(schema.record),
         "allow_missing_images": allow_missing_images,
         "versions": versions(),
     }
-    run.create(config, split, extra)
+    run.create(config, split, {**record, **(extra or {})})
 
 
 def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
@@ -131,9 +133,20 @@ def train(
     :param log: receives one line per epoch.
     :return: the history, one row per epoch.
     :raises InputRejected: a picture that cannot be read.
+    :raises UsageError: a run whose image branch is another run's (`head_training`).
     :raises DermedgeError: the loss is no longer a number.
     """
-    trainer = Trainer(config, samples, run)
+    if "image_branch" in run.record():
+        raise UsageError(
+            f"The run in {run.path} trains a head on the image branch of another run."
+            " Go on with the `dermedge compare` that began it."
+        )
+    return go_on(Trainer(config, samples, run), log)
+
+
+def go_on(trainer: Trainer, log: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Train from the run's checkpoint, if it has one, to the last epoch; see `train`."""
+    config, run = trainer.config, trainer.run
     if run.checkpoint_file.is_file():
         trainer.restore()
         log(f"resumed after epoch {len(trainer.history)}")
@@ -161,11 +174,10 @@ class Trainer:
         self.config, self.run = config, run
         self.device = torch_device(config.device)
         split, self.schema = run.split(), run.schema()
-        clinical = self.schema.clinical(config.protocol)
-        parts = [split.select(samples, name) for name in ("train", "validation")]
-        self.data, self.validation = (LesionData.load(part, clinical, config) for part in parts)
+        parts = {name: split.select(samples, name) for name in ("train", "validation")}
+        self.data, self.validation = (self._load(part, name) for name, part in parts.items())
         torch.manual_seed(config.seed)
-        self.model = build_model(config, self.schema)
+        self.model = self._new_model()
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
         self.model.to(self.device).to(memory_format=torch.channels_last)
@@ -176,6 +188,21 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
         self.history: list[dict[str, Any]] = []
+
+    # What `head_training` does otherwise, because it trains a part of the network on computed features.
+
+    def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
+        return LesionData.load(samples, self.schema.clinical(self.config.protocol), self.config)
+
+    def _new_model(self) -> FusedClassifier:
+        return build_model(self.config, self.schema)
+
+    def _augmented(self, batch: Batch) -> Tensor | None:
+        return None if batch.image is None else augment(batch.image, self.config.augmentation)
+
+    def _published(self) -> dict[str, Tensor]:
+        """Weights of the whole network, as they are kept."""
+        return self._kept()
 
     def _loss(self) -> ClassificationLoss:
         config = self.config
@@ -215,7 +242,7 @@ class Trainer:
         }
         row["best"] = self._is_best(row)
         if row["best"]:
-            save_weights(self.run.weights_file, self._kept())
+            save_weights(self.run.weights_file, self._published())
         self.history.append(row)
         self.run.write_history(self.history)
         rest = {"history": self.history, "scaler": self.scaler.state_dict()}
@@ -231,7 +258,7 @@ class Trainer:
         batches = self.data.batches(order, size, self.device)
         for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
             self._set_learning_rate(epoch + step / steps)
-            image = None if batch.image is None else augment(batch.image, self.config.augmentation)
+            image = self._augmented(batch)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
             mixed = mix(image, clinical, self.config.mixup, self.config.cutmix)
             with self._autocast():
@@ -260,7 +287,7 @@ class Trainer:
     def _validate(self) -> dict[str, float | None]:
         if not len(self.validation):
             return {"validation_loss": None, "validation_accuracy": None, "validation_balanced_accuracy": None}
-        model = build_model(self.config, self.schema).to(self.device).to(memory_format=torch.channels_last)
+        model = self._new_model().to(self.device).to(memory_format=torch.channels_last)
         model.load_state_dict(self._kept())
         logits = predict_logits(model, self.validation, self.device, self._autocast)
         labels = torch.from_numpy(self.validation.labels)

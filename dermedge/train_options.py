@@ -11,7 +11,7 @@ from .option_types import FiniteRange
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_VARIED = (
     click.option(
         "--protocol",
         default="grouped",
@@ -19,6 +19,11 @@ _OPTIONS = (
         type=click.Choice(["grouped", "paper"]),
         help="grouped: by lesion, 70/15/15. paper: random images, 70/30, with dx_type (leaks).",
     ),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1)),
+)
+"""What `dermedge compare` varies itself."""
+
+_OPTIONS = (
     click.option("--image-size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Pixels."),
     click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
     click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2)),
@@ -79,7 +84,6 @@ _OPTIONS = (
         help="Autocast; auto: bf16 on CUDA, fp32 on the CPU.",
     ),
     click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"])),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1)),
     click.option("--flips/--no-flips", default=True, show_default=True, help="Horizontal and vertical flips."),
     click.option(
         "--rotation", default=180.0, show_default=True, type=FiniteRange(0, 180), help="Largest angle, degrees."
@@ -94,7 +98,16 @@ _OPTIONS = (
 
 
 def train_options(command: _Command) -> _Command:
-    """Add the options to a command, in the order of the table."""
-    for option in reversed(_OPTIONS):
+    """Add the options to a command, in the order of the tables."""
+    return _added(command, (*_VARIED, *_OPTIONS))
+
+
+def common_train_options(command: _Command) -> _Command:
+    """Add the options that all trainings of a comparison share: all but protocol and seed."""
+    return _added(command, _OPTIONS)
+
+
+def _added(command: _Command, options: tuple[Callable[[_Command], _Command], ...]) -> _Command:
+    for option in reversed(options):
         command = option(command)
     return command

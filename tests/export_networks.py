@@ -17,7 +17,7 @@ from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class
 from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.pipeline import write_described
-from dermedge_export.quantize import quantize
+from dermedge_export.quantize import packed, quantize
 from dermedge_export.to_onnx import output_names, to_onnx
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.model_file import ModelFile, read_model_file
@@ -103,7 +103,7 @@ def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = 
         compute_trunk_in_half(proto)
         store_matrices_in_half(proto)
     elif precision == "int8":
-        proto = quantize(proto, RandomReader(proto), flavour)
+        proto = packed(quantize(proto, RandomReader(proto), flavour), flavour)
     spec = ModelSpec(
         classes=CLASSES,
         class_names=CLASS_NAMES,

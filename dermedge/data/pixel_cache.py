@@ -35,15 +35,22 @@ def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.u
     """
     if not paths:
         return np.empty((0, size, size, 3), dtype=np.uint8)
-    folder = cache_folder() / "pixels"
-    key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
-    for digest in _content_hashes(paths, folder):
-        key.update(digest.encode())
-    target = folder / f"{size}-{resample}-{key.hexdigest()[:32]}.u8"
+    target = cache_folder() / "pixels" / f"{size}-{resample}-{pixels_key(paths, size, resample)}.u8"
     shape = (len(paths), size, size, 3)
     if not target.is_file() or target.stat().st_size != int(np.prod(shape)):
         _decode(paths, size, resample, target)
     return np.memmap(target, dtype=np.uint8, mode="r", shape=shape)
+
+
+def pixels_key(paths: Sequence[Path], size: int, resample: str) -> str:
+    """Name the array of `load_pixels` by what is in it: the pictures' contents, their order, size and filter.
+
+    :raises InputRejected: pictures that cannot be opened.
+    """
+    key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
+    for digest in _content_hashes(paths, cache_folder() / "pixels"):
+        key.update(digest.encode())
+    return key.hexdigest()[:32]
 
 
 def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, 
 from .half import compute_trunk_in_half, store_matrices_in_half
 from .half_ranges import measure_half_ranges
 from .mixed import keep_in_float
-from .quantize import quantize
+from .quantize import packed, quantize
 from .sensitivity import LayerError, rank_layers
 
 KEPT_LAYERS = (1, 2, 4, 8)
@@ -95,11 +95,12 @@ def _quantised(
         return errors
 
     ranked = rank() if sensitivity else None
-    yield Conversion(quantised, made)
+    yield Conversion(packed(quantised, spec.flavour), made)
     ranked = ranked or rank()
     for count in KEPT_LAYERS:
         if count > len(ranked) // 2:
             return
         kept = [error.layer for error in ranked[:count]]
         log(f"keep {', '.join(kept)} in float32")
-        yield Conversion(keep_in_float(quantised, original, kept), {**made, "float32_layers": kept})
+        mixed = keep_in_float(quantised, original, kept)
+        yield Conversion(packed(mixed, spec.flavour), {**made, "float32_layers": kept})

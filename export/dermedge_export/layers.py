@@ -1,17 +1,19 @@
-"""The layers of an exported image branch, by the names of their modules (`stages.3.conv2`).
+"""The layers of an exported graph, by the names of their modules (`stages.3.conv2`).
 
-A layer is a convolution with the elementwise nodes after it: what one kernel computes on most devices, and the unit in
-which a precision is chosen. Its nodes are named `LAYER` and `LAYER/OPERATOR`, so the layer can be read off a node even
-after a quantiser has changed its inputs.
+A layer of the image branch is a convolution with the elementwise nodes after it: what one kernel computes on most
+devices, and the unit in which a precision is chosen. Its nodes are named `LAYER` and `LAYER/OPERATOR`, so the layer can
+be read off a node even after a quantiser has changed its inputs.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import onnx
 
 _WEIGHT_PREFIX, _WEIGHT_SUFFIX = "model.trunk.", ".weight"
+_HEAD = "head."
 
 
 def trunk_nodes(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -33,7 +35,8 @@ def trunk_nodes(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def name_layers(proto: onnx.ModelProto) -> None:
-    """Give the nodes of the image branch the names of their layers, in place; all other nodes keep theirs."""
+    """Name the nodes of the image branch and the linear layers of the head after their modules, in place."""
+    _name_linear_layers(proto)
     layer_of: dict[str, str] = {}  # of every tensor that a layer computes
     taken: set[str] = set()
     for node in trunk_nodes(proto):
@@ -50,6 +53,17 @@ def name_layers(proto: onnx.ModelProto) -> None:
         taken.add(name)
         node.name = name
         layer_of |= dict.fromkeys(node.output, layer)
+
+
+def _name_linear_layers(proto: onnx.ModelProto) -> None:
+    # The weight may have been transposed into a nameless constant, the bias keeps its name. Explanations run some
+    # layers again, with the same weights: `head.clinical.0`, then `head.clinical.0/2`.
+    uses: Counter[str] = Counter()
+    for node in proto.graph.node:
+        if node.op_type == "Gemm" and len(node.input) == 3 and _HEAD in node.input[2]:
+            layer = _HEAD + node.input[2].partition(_HEAD)[2].removesuffix(".bias")
+            uses[layer] += 1
+            node.name = layer if uses[layer] == 1 else f"{layer}/{uses[layer]}"
 
 
 def layer_of(node: onnx.NodeProto) -> str:

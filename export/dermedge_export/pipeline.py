@@ -210,6 +210,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
             "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
             "settings": settings,
+            **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
         },
         metrics=_metrics(run),
         licence=schema.licence_of_weights,

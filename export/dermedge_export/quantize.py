@@ -2,8 +2,8 @@
 
 Weights are int8 per output channel in both flavours; the activations differ. `cpu`: uint8, which ONNX Runtime's CPU
 provider runs three times as fast as int8. `rtx`: int8 around zero and biases left in float32, the only form that
-TensorRT accepts. Everything after the pooling stays in float32, its matrices stored in float16. Not covered: giving
-layers back to float32 (`mixed`).
+TensorRT accepts. Everything after the pooling stays in float32, its matrices packed into float16, for the CPU very
+large ones into int8 (`int8_matrices`). Not covered: giving layers back to float32 (`mixed`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from .calibration import DEFAULT_METHOD, RangeMethod
 from .half import store_matrices_in_half
+from .int8_matrices import quantize_large_matrices
 from .layers import trunk_nodes
 from .quiet import quiet
 
@@ -76,9 +77,18 @@ def quantize(
             extra_options={**method.options, "CalibStridedMinMax": 1, **form.options},
         )
         quantized = onnx.load(target)
-    store_matrices_in_half(quantized)
     _drop_unused_domains(quantized)
     return quantized
+
+
+def packed(quantised: onnx.ModelProto, flavour: str) -> onnx.ModelProto:
+    """Give a copy of a QDQ graph whose remaining matrices take less room in the file; the last step of a conversion."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(quantised)
+    if flavour == "cpu":
+        quantize_large_matrices(proto)
+    store_matrices_in_half(proto)
+    return proto
 
 
 def _drop_unused_domains(proto: onnx.ModelProto) -> None:

@@ -83,7 +83,7 @@ def test_no_trace_of_the_exporting_machine(graph) -> None:
     assert b".py" not in proto.SerializeToString()
 
 
-def test_nodes_of_the_image_branch_are_named_by_layer() -> None:
+def test_nodes_are_named_by_layer() -> None:
     proto = to_onnx(random_classifier("cross_attention"), schema_of("grouped"), SIZE)
     convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
     blocks = [f"stages.{index}.{conv}" for index in range(8) for conv in ("conv1", "conv2")]
@@ -93,6 +93,7 @@ def test_nodes_of_the_image_branch_are_named_by_layer() -> None:
     assert layers["stages.2.conv2"] == ["Conv"]
     assert layers["stages.3.conv2"] == ["Conv", "LeakyRelu", "Add"]
     names = [node.name for node in proto.graph.node]
+    assert {"head.image.2", "head.clinical.0", "head.clinical.0/2", "head.classifier.3"} <= set(names)
     assert len(set(names)) == len(names)
 
 

@@ -1,0 +1,121 @@
+"""Pooled features of photographs under a trained image branch, computed once and kept as memory-mapped arrays.
+
+View 0 is the photograph as it is; every further view is an augmented copy, drawn from a seed of (run seed, view), so
+that a computation that was killed goes on with the views that are whole. Not covered: features of the test split, which
+is always measured with the whole network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dermedge.config import TrainConfig
+from dermedge.models.classifier import pool
+from dermedge.progress import progress
+from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.files import atomic_path
+
+from .augment import augment
+from .batches import Batch, LesionData
+from .ham10000 import Sample
+from .pixel_cache import pixels_key
+
+_FORMAT = "1"
+_BATCH = 128
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBranch:
+    """A trained trunk that several fusions share."""
+
+    trunk: nn.Module
+    """Float [B, 3, H, W] in [0, 1] to the last feature map."""
+    weights_sha256: str
+    """Of the run's weights file."""
+    views: int
+    """Augmented copies of every training photograph, beside the photograph itself."""
+    folder: Path
+    """Where the arrays lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureData(LesionData):
+    """One part of a data set as features: batches hold float32 [B, C] where `LesionData`'s hold pictures."""
+
+    features: tuple[NDArray[np.float32], ...]
+    """Float32 [N, C] of each view, memory-mapped."""
+
+    def batches(self, order: NDArray[np.int64], size: int, device: torch.device) -> Iterator[Batch]:
+        """Give the photographs `order`, each in a view drawn from torch's default generator; see the base class."""
+        clinical = replace(self, pixels=None)
+        for start, batch in zip(
+            range(0, len(order), size), LesionData.batches(clinical, order, size, device), strict=True
+        ):
+            picked = order[start : start + size]
+            view = torch.randint(0, len(self.features), (len(picked),)).numpy()
+            drawn = np.empty((len(picked), self.features[0].shape[1]), dtype=np.float32)
+            for number, features in enumerate(self.features):
+                drawn[view == number] = features[picked[view == number]]
+            yield replace(batch, image=torch.from_numpy(drawn).to(device))
+
+
+def load_feature_data(
+    branch: ImageBranch, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig, views: int
+) -> FeatureData:
+    """Give a part of a data set as features, computing only the views that are not there yet.
+
+    :param views: augmented copies.
+    :raises InputRejected: a picture that cannot be read.
+    """
+    data = LesionData.load(samples, schema, config)
+    key = pixels_key([sample.path for sample in samples], config.image_size, config.resample) if samples else ""
+    features = tuple(_load_view(branch, data, key, config, view) for view in range(1 + views))
+    return FeatureData(data.pixels, data.numeric, data.categorical, data.labels, features)
+
+
+def _load_view(
+    branch: ImageBranch, data: LesionData, pixels: str, config: TrainConfig, view: int
+) -> NDArray[np.float32]:
+    drawn_with = (config.seed, view, config.augmentation) if view else ()
+    parts = (_FORMAT, branch.weights_sha256, pixels, config.precision, drawn_with)
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    target = branch.folder / f"{key}-view{view}.f32"
+    if not target.is_file():
+        with atomic_path(target) as temporary, temporary.open("wb") as stream:
+            for features in _computed(branch, data, config, view):
+                stream.write(features.tobytes())
+            stream.close()  # Windows cannot rename an open file
+    length = target.stat().st_size // 4
+    if not length:
+        return np.empty((0, 0), dtype=np.float32)
+    return np.memmap(target, dtype=np.float32, mode="r").reshape(len(data), -1)
+
+
+@torch.no_grad()
+def _computed(branch: ImageBranch, data: LesionData, config: TrainConfig, view: int) -> Iterator[NDArray[np.float32]]:
+    device, dtype = torch.device(config.device), _AUTOCAST[config.precision]
+    trunk = branch.trunk.eval().to(device).to(memory_format=torch.channels_last)
+    torch.manual_seed(config.seed * 1_000_003 + 500_000 + view)
+    batches = LesionData.batches(data, np.arange(len(data)), _BATCH, device)
+    label = f"features of view {view}"
+    for batch in progress(batches, label, total=math.ceil(len(data) / _BATCH)):
+        image = _seen(batch, config, view)
+        with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            pooled = pool(trunk(image))
+        features: NDArray[np.float32] = pooled.float().cpu().numpy()
+        yield features
+
+
+def _seen(batch: Batch, config: TrainConfig, view: int) -> Tensor:
+    assert batch.image is not None
+    return augment(batch.image, config.augmentation) if view else batch.image

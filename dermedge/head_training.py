@@ -1,0 +1,65 @@
+"""Train everything after the image branch on the features of a branch that is trained already.
+
+Clinical branch, fusion and classifier start anew; the trunk is taken as it is and never changes. The run folder ends as
+any other, with the weights of the whole network. Not covered: cutmix, which pastes pictures and is an error here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from dermedge_runtime.errors import UsageError
+
+from .config import TrainConfig
+from .data.batches import Batch, LesionData
+from .data.feature_cache import ImageBranch, load_feature_data
+from .data.ham10000 import Sample
+from .models.classifier import FusedClassifier
+from .run_folder import RunFolder
+from .train import Trainer, build_model
+
+
+class HeadOnFeatures(FusedClassifier):
+    """A `FusedClassifier` without trunk: where an image is expected it takes pooled features, float [B, C]."""
+
+    def __init__(self, whole: FusedClassifier) -> None:
+        nn.Module.__init__(self)
+        self.trunk, self.encoder, self.head = None, whole.encoder, whole.head
+
+    def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map features float [B, C] and encoded values float [B, F] to logits float32 [B, classes]."""
+        logits: Tensor = self.head(image, clinical)
+        return logits.float()
+
+
+class HeadTrainer(Trainer):
+    """Trains a head on the features of `branch`."""
+
+    def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder, branch: ImageBranch) -> None:
+        if config.cutmix:
+            raise UsageError("cutmix pastes pictures, and a head on computed features sees none: leave it out.")
+        self.branch = branch
+        super().__init__(config, samples, run)
+
+    def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
+        views = self.branch.views if part == "train" else 0
+        clinical = self.schema.clinical(self.config.protocol)
+        return load_feature_data(self.branch, samples, clinical, self.config, views)
+
+    def _new_model(self) -> FusedClassifier:
+        return HeadOnFeatures(build_model(self.config, self.schema))
+
+    def _augmented(self, batch: Batch) -> Tensor | None:
+        return batch.image  # the views are augmented already
+
+    def _published(self) -> dict[str, Tensor]:
+        trunk = {f"trunk.{name}": tensor for name, tensor in self.branch.trunk.state_dict().items()}
+        return trunk | self._kept()
+
+
+def image_branch_record(branch: ImageBranch) -> dict[str, Any]:
+    """What the record of a run with a shared branch says about it."""
+    return {"image_branch": {"shared": True, "weights_sha256": branch.weights_sha256, "views": branch.views}}

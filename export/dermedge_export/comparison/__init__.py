@@ -1,0 +1,1 @@
+"""`dermedge compare`: train, measure and report every fusion under every protocol, with several seeds."""

@@ -1,0 +1,113 @@
+"""`dermedge compare` from the plan to the page: train, measure, time, publish; go on where an earlier start stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dermedge.data.ham10000 import HAM10000, Sample
+from dermedge.data.splits import make_split
+from dermedge.train import check_ready
+from dermedge_export.parity import Limits
+from dermedge_runtime.errors import DermedgeError
+
+from .latency import is_timed, measure_latency
+from .measure_cell import is_measured, measure_cell
+from .plan import SHARED, Cell, Plan, check_plan
+from .publish import publish
+from .results import read_results
+from .summary import Record, find_results, int8_path, row_name
+from .time_left import TimeLeft, epochs_left, trained_seconds
+from .train_cell import train_cell
+
+Log = Callable[[str], None]
+
+
+def compare_fusions(
+    plan: Plan, samples: list[Sample], *, page: Path, int8_limits: Limits | None, latency: bool, log: Log
+) -> tuple[Record, list[str]]:
+    """Do what is missing of a plan, and publish what is there.
+
+    A training that fails of its own accord does not stop the others.
+
+    :param int8_limits: limits of the INT8 files; None for no such files.
+    :param latency: time the INT8 files at the end.
+    :return: the record, and one line for every cell that failed.
+    :raises UsageError: a run folder of other settings or other data.
+    :raises InputRejected: pictures that cannot be read.
+    :raises DeviceUnavailable: cuda without a usable GPU.
+    """
+    check_plan(plan, samples)
+    wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
+    missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run(plan.root), limits)]
+    log(f"{len(plan.cells)} trainings, {len(plan.cells) - len(missing)} of them measured already")
+    failed: list[str] = []
+    try:
+        if missing:
+            _check_ready(plan, samples)
+            failed = _work(plan, missing, wanted, samples, log)
+        if latency:
+            _time(plan.root, log)
+    except KeyboardInterrupt:
+        log("Go on with the same command: it goes on after the last whole epoch.")
+        raise
+    return publish(plan.root, page, log), failed
+
+
+def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
+    """INT8 files are made of the lowest seed alone: size and speed do not depend on it."""
+    return limits if cell.seed == min(each.seed for each in plan.cells) else None
+
+
+def _check_ready(plan: Plan, samples: list[Sample]) -> None:
+    first = plan.cells[0]
+    check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
+
+
+def _work(
+    plan: Plan, missing: list[Cell], wanted: dict[Cell, Limits | None], samples: list[Sample], log: Log
+) -> list[str]:
+    left, failed = TimeLeft(list(missing)), []
+    for cell in plan.cells:
+        if cell not in missing:
+            for seconds in trained_seconds([cell.run(plan.root).history_file]):
+                left.finished(cell, seconds)
+    for number, cell in enumerate(missing, start=1):
+        log(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
+        left.to_come.remove(cell)
+        started = time.perf_counter()
+        try:
+            _do(plan, cell, wanted[cell], samples, left, log)
+        except DermedgeError as error:
+            # A rejected picture, a missing device or other settings stop everything; a diverged training does not.
+            if type(error) is not DermedgeError:
+                raise
+            failed.append(f"{cell.title}: {error}")
+            log(f"  failed: {error}")
+        else:
+            left.finished(cell, time.perf_counter() - started)
+    return failed
+
+
+def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft, log: Log) -> None:
+    if cell.image_branch == SHARED and read_results(cell.trunk.run(plan.root).path) is None:
+        raise DermedgeError("its image branch, image_only, could not be trained.")
+
+    def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
+        return f"; {left.text(epochs_left(history, epochs))}"
+
+    run = cell.run(plan.root)
+    if read_results(run.path) is None:
+        run = train_cell(plan, cell, samples, log, on_epoch)
+    measure_cell(cell, run, samples, limits, log)
+
+
+def _time(root: Path, log: Log) -> None:
+    """Time one INT8 file of every row that is there, whichever plan it is of: their ratios are what counts."""
+    found = find_results(root).results
+    paths = {row_name(key): int8_path(key, by_seed) for key, by_seed in sorted(found.items())}
+    files = {row: path for row, path in paths.items() if path is not None and path.is_file()}
+    if files and not is_timed(root, files):
+        measure_latency(root, files, log)

@@ -1,0 +1,118 @@
+"""Measure one trained cell: figures of its test split in torch, size and parity of its INT8 file.
+
+The test figures are those of the trained weights in float32. The INT8 file goes through the same gate as any export;
+one that is over the limits is not kept, and the results say so.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermedge.data.ham10000 import CLASSES, Sample
+from dermedge.data.splits import count_leaks
+from dermedge.evaluate import labels_of, torch_probabilities, trained_model
+from dermedge.metrics import score
+from dermedge.run_folder import RunFolder
+from dermedge_export.parity import Limits, ParityError
+from dermedge_export.pipeline import export_model
+from dermedge_runtime.errors import DermedgeError
+
+from .plan import Cell
+from .results import Predictions, read_results, write_predictions, write_results
+
+MEASURED_WITH = "trained weights in torch, float32, CPU"
+
+
+def int8_file(run: RunFolder) -> Path:
+    """Where a cell's INT8 file lies."""
+    return run.path / f"{run.config().fusion}-int8.onnx"
+
+
+def measure_cell(
+    cell: Cell, run: RunFolder, samples: Sequence[Sample], int8_limits: Limits | None, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure what is not measured yet, and give the whole record.
+
+    :param int8_limits: limits of the INT8 file; None for none.
+    :raises InputRejected: a picture that cannot be read.
+    """
+    record = read_results(run.path)
+    if record is None:
+        record = _test_figures(cell, run, samples, log)
+        write_results(run.path, record)
+    if int8_limits is not None and not _int8_is_there(record, run, int8_limits):
+        record = {**record, "int8": _int8(run, samples, int8_limits, log)}
+        write_results(run.path, record)
+    return record
+
+
+def is_measured(run: RunFolder, int8_limits: Limits | None) -> bool:
+    """Whether nothing is left to do for a cell."""
+    record = read_results(run.path)
+    return record is not None and (int8_limits is None or _int8_is_there(record, run, int8_limits))
+
+
+def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bool:
+    found = record["int8"]
+    if found is None or found["limits"] != asdict(limits):
+        return False
+    return "refused" in found or int8_file(run).is_file()
+
+
+def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample], log: Callable[[str], None]) -> dict[str, Any]:
+    config, split = run.config(), run.split()
+    tested = split.select(samples, "test")
+    log(f"  measure {len(tested)} test images")
+    probabilities, labels = torch_probabilities(run, tested), labels_of(tested)
+    lesions = np.array([sample.lesion_id for sample in tested], dtype=np.str_)
+    predictions = Predictions([sample.image_id for sample in tested], lesions, labels, probabilities)
+    write_predictions(run.path, predictions, CLASSES)
+    settings = {key: value for key, value in config.to_record().items() if key != "data"}
+    return {
+        "protocol": cell.protocol,
+        "seed": cell.seed,
+        "fusion": cell.fusion,
+        "image_branch": cell.image_branch,
+        "shared": run.record().get("image_branch"),
+        "settings": settings,
+        "data": Path(config.data).name,
+        "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
+        "leaks": count_leaks(split),
+        "split_sha256": split.sha256,
+        "weights_sha256": run.weights_sha256(),
+        "parameters": sum(parameter.numel() for parameter in trained_model(run).parameters()),
+        **_best_epoch(run),
+        "measured_with": MEASURED_WITH,
+        "scores": score(labels, probabilities, CLASSES),
+        "int8": None,
+    }
+
+
+def _best_epoch(run: RunFolder) -> dict[str, Any]:
+    """Which epoch was kept, and its balanced accuracy on the validation split (None without one)."""
+    try:
+        with run.history_file.open(encoding="utf-8", newline="") as stream:
+            best = [row for row in csv.DictReader(stream) if row["best"] == "True"][-1]
+        found = best["validation_balanced_accuracy"]
+        return {"best_epoch": int(best["epoch"]), "validation_balanced_accuracy": float(found) if found else None}
+    except (OSError, KeyError, ValueError, IndexError, csv.Error) as error:
+        raise DermedgeError(f"{run.history_file} is damaged ({error}). Train the run again.") from error
+
+
+def _int8(run: RunFolder, samples: Sequence[Sample], limits: Limits, log: Callable[[str], None]) -> dict[str, Any]:
+    log("  export INT8")
+    target = int8_file(run)
+    try:
+        report = export_model(run, samples, "int8", target, limits=limits)
+    except ParityError as error:
+        target.unlink(missing_ok=True)  # of an earlier comparison with wider limits
+        log(f"  {error}")
+        return {"limits": asdict(limits), "refused": str(error)}
+    log(f"  {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    return {"limits": asdict(limits), "bytes": report.bytes, "parity": report.parity.to_record()}

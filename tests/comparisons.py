@@ -1,0 +1,48 @@
+"""Small comparisons on generated pictures: a narrow trunk, 32 px, one epoch, one seed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dermedge.config import TrainConfig
+from dermedge.data.ham10000 import read_samples
+from dermedge_export.comparison.compare import compare_fusions
+from dermedge_export.comparison.plan import Plan, plan_cells
+from dermedge_export.parity import Limits
+
+NARROW = (8, 8, 16, 16)
+FUSIONS = "image_only,cross_attention"
+LOOSE = Limits(agreement=0, balanced_accuracy_drop=1, heatmap_correlation=-1)
+
+
+def small_plan(
+    root: Path,
+    data: Path,
+    image_branch: str = "own",
+    *,
+    fusions: str = FUSIONS,
+    protocols: str = "grouped",
+    seeds: int = 1,
+    views: int = 1,
+    **settings,
+) -> Plan:
+    """One epoch of two steps; `settings` are a `TrainConfig`'s."""
+    usual = {"image_size": 32, "epochs": 1, "per_class": 4, "batch_size": 14}
+    base = TrainConfig(data=str(data), **{**usual, **settings})
+    return Plan(root, plan_cells(fusions, protocols, seeds, image_branch), base, base.epochs, views)
+
+
+def run_plan(
+    plan: Plan, *, int8_limits: Limits | None = None, latency: bool = False, log: list[str] | None = None
+) -> tuple[dict, list[str]]:
+    """Do what is missing of a plan; the page is report.html in its folder."""
+    lines: list[str] = [] if log is None else log
+    samples = read_samples(Path(plan.base.data))
+    page = plan.root / "report.html"
+    return compare_fusions(plan, samples, page=page, int8_limits=int8_limits, latency=latency, log=lines.append)
+
+
+def row_of(record: dict, fusion: str, image_branch: str, protocol: str = "grouped") -> dict:
+    """The one row."""
+    wanted: Sequence[str] = (protocol, fusion, image_branch)
+    (row,) = (r for r in record["rows"] if [r["protocol"], r["fusion"], r["image_branch"]] == list(wanted))
+    return row

@@ -1,0 +1,339 @@
+"""A whole small comparison in both modes: the run folders it leaves, the record, the page; stops, kills, refusals."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparisons import FUSIONS, LOOSE, NARROW, row_of, run_plan, small_plan
+from safetensors.torch import load_file
+
+from dermedge.data.ham10000 import CLASSES, read_samples
+from dermedge.evaluate import torch_probabilities
+from dermedge.metrics import score
+from dermedge.models import dermiresnet
+from dermedge.paper_figures import PAPER_ROWS
+from dermedge.run_folder import RunFolder
+from dermedge_export.comparison import compare as orchestration
+from dermedge_export.comparison import train_cell
+from dermedge_export.comparison.publish import publish
+from dermedge_export.comparison.results import read_predictions
+from dermedge_export.parity import Limits
+from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.model_file import read_model_file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _narrow_trunk():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dermiresnet, "STAGE_CHANNELS", NARROW)
+        yield
+
+
+@pytest.fixture(scope="module")
+def compared(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Folder and record of a comparison: own branches, then shared ones, then clinical values with INT8 and latency."""
+    root = tmp_path_factory.mktemp("compare")
+    _, failed = run_plan(small_plan(root, synthetic_data))
+    assert failed == []
+    _, failed = run_plan(small_plan(root, synthetic_data, "shared"))
+    assert failed == []
+    record, failed = run_plan(
+        small_plan(root, synthetic_data, fusions="clinical_only"), int8_limits=LOOSE, latency=True
+    )
+    assert failed == []
+    return root, record
+
+
+def run_in(root: Path, name: str) -> RunFolder:
+    return RunFolder(root / "grouped" / "seed0" / name)
+
+
+def own_files(root: Path) -> dict[str, bytes]:
+    """Everything that is trained or measured, without what tells the time."""
+    names = ("results.json", "predictions.csv", "weights.safetensors", "split.csv", "config.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.name in names}
+
+
+def test_every_cell_is_an_ordinary_run_with_the_figures_of_its_weights(compared, synthetic_data):
+    root, record = compared
+    for name in ("image_only", "cross_attention", "image_only-shared", "cross_attention-shared"):
+        run = run_in(root, name)
+        tested = run.split().select(read_samples(synthetic_data), "test")
+        probabilities = torch_probabilities(run, tested)
+        kept = read_predictions(run.path)
+        assert kept.images == [sample.image_id for sample in tested]
+        np.testing.assert_array_equal(kept.probabilities, probabilities)
+        scores = score(np.array([sample.label for sample in tested]), probabilities, CLASSES)
+        branch = "shared" if name.endswith("-shared") else "own"
+        figures = row_of(record, run.config().fusion, branch)["figures"]
+        assert figures["accuracy"] == {"mean": scores["accuracy"], "std": None, "values": [scores["accuracy"]]}
+        assert figures["f1"]["mean"] == scores["macro"]["f1"]
+
+
+def test_a_shared_run_has_the_image_branch_of_image_only(compared):
+    root, record = compared
+    trunk = load_file(run_in(root, "image_only").weights_file)
+    for name in ("image_only-shared", "cross_attention-shared"):
+        weights = load_file(run_in(root, name).weights_file)
+        shared = [key for key in weights if key.startswith("trunk.")]
+        assert shared and all((weights[key] == trunk[key]).all() for key in shared)
+        expected = {"shared": True, "weights_sha256": run_in(root, "image_only").weights_sha256(), "views": 1}
+        assert run_in(root, name).record()["image_branch"] == expected
+    own = load_file(run_in(root, "cross_attention").weights_file)
+    assert not all((own[key] == trunk[key]).all() for key in trunk if key.startswith("trunk.stages.0"))
+    assert row_of(record, "cross_attention", "shared")["views"] == 1
+
+
+def test_int8_is_measured_on_the_file_that_lies_there(compared):
+    root, record = compared
+    path = run_in(root, "clinical_only").path / "clinical_only-int8.onnx"
+    row = row_of(record, "clinical_only", "none")
+    assert row["int8"]["bytes"] == path.stat().st_size
+    assert read_model_file(path).spec.weights_sha256 == run_in(root, "clinical_only").weights_sha256()
+    assert row["int8"]["parity"]["split"] == "validation"
+    assert row["latency"]["median_ms"] > 0
+    assert record["latency"]["machine"]["cpus"] >= 1
+    assert row_of(record, "cross_attention", "shared")["latency"] is None
+
+
+def test_rows_are_compared_with_the_images_alone_trained_in_the_same_way(compared):
+    _, record = compared
+    assert row_of(record, "image_only", "own")["difference"] is None
+    expected = {"own": ["image_only", "own"], "shared": ["image_only", "shared"]}
+    for branch, baseline in expected.items():
+        difference = row_of(record, "cross_attention", branch)["difference"]
+        assert list(difference["baseline"]) == baseline
+        figures = [
+            row_of(record, *key)["figures"]["accuracy"]["mean"] for key in (("cross_attention", branch), baseline)
+        ]
+        assert difference["accuracy"]["value"] == pytest.approx(figures[0] - figures[1])
+        assert difference["accuracy"]["low"] <= difference["accuracy"]["value"] <= difference["accuracy"]["high"]
+    assert list(row_of(record, "image_only", "shared")["difference"]["baseline"]) == ["image_only", "own"]
+
+
+def test_the_best_is_chosen_by_validation(compared):
+    _, record = compared
+    present = [row for row in record["rows"] if row["seeds"]]
+    best = record["best"]["grouped"]
+    chosen = row_of(record, best["fusion"], best["image_branch"])
+    assert chosen["validation_balanced_accuracy"]["mean"] == max(
+        row["validation_balanced_accuracy"]["mean"] for row in present
+    )
+    assert record["best"]["paper"] is None
+
+
+def test_a_second_start_does_nothing_again(compared, synthetic_data):
+    root, record = compared
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.parent.parent.name == "seed0"}
+    log: list[str] = []
+    plan = small_plan(root, synthetic_data, fusions="clinical_only")
+    again, _ = run_plan(plan, int8_limits=LOOSE, latency=True, log=log)
+    assert log[0] == "1 trainings, 1 of them measured already"
+    run_plan(small_plan(root, synthetic_data, "shared"), log=log)
+    assert "3 trainings, 3 of them measured already" in log
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not [line for line in log if "latency" in line], "the same files were timed already"
+    assert again["rows"] == record["rows"]
+
+
+def page_text(page: str) -> list[list[str]]:
+    """Cells of every table line, without markup."""
+    lines = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", line)] for line in lines]
+
+
+def test_the_page_holds_every_row_and_loads_nothing(compared):
+    root, record = compared
+    page = (root / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]|<script|<link|<iframe|@import|url\(", re.sub(r"base64,[^\"]+", "", page))
+    assert re.findall(r'src="(.{22})', page) == ["data:image/png;base64,"] * 4
+    lines = page_text(page)
+    for row in record["rows"]:
+        shown = row["image_branch"] if row["seeds"] else "-"
+        wanted = f"{row['fusion']} ({row['name']})"
+        assert [line for line in lines if line[0] == wanted and line[1] == shown], wanted
+    for paper in PAPER_ROWS:
+        (line, *_) = (line for line in lines if line[0].startswith(f"{paper.fusion} ("))
+        assert f"{paper.accuracy_percent} %" in line
+    (line,) = (line for line in lines if line[:2] == ["cross_attention", "own"])
+    (beside, *_) = (line for line in lines if line[0].startswith("cross_attention (") and line[1] == "own")
+    figures = row_of(record, "cross_attention", "own")["figures"]
+    assert beside[3] == f"{figures['accuracy']['mean']:.3f}" and beside[4] == "98.86 %"
+    assert line[3] == f"{figures['balanced_accuracy']['mean']:.3f}"
+
+
+def test_what_was_not_measured_is_missing_and_never_invented(compared):
+    root, record = compared
+    row = row_of(record, "cross_attention", "own", "paper")
+    assert row["seeds"] == [] and row["parameters"] is None and row["difference"] is None
+    assert set(row["figures"].values()) == {None}
+    lines = page_text((root / "report.html").read_text(encoding="utf-8"))
+    line, _ = (line for line in lines if line[0].startswith("gated ("))  # one under each protocol
+    assert line[:5] == ["gated (Gated fusion)", "-", "missing", "missing", "93.0 %"]
+    assert line[5:] == ["missing", "0.93", "missing", "0.93", "missing", "0.92", "missing", "0.91"]
+    with (root / "comparison.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(record["rows"])
+    (empty,) = (r for r in rows if (r["protocol"], r["fusion"]) == ("paper", "gated"))
+    assert empty["accuracy_mean"] == "" and empty["accuracy_paper"] == "0.93"
+    assert json.loads((root / "comparison.json").read_text(encoding="utf-8")) == json.loads(json.dumps(record))
+
+
+def test_a_run_of_other_settings_is_refused_and_said(compared, synthetic_data):
+    root, _ = compared
+    before = own_files(root)
+    with pytest.raises(UsageError, match=r"image_only has other settings: epochs 1 -> 7, dropout 0.2 -> 0.5\. Ask"):
+        run_plan(small_plan(root, synthetic_data, epochs=7, dropout=0.5))
+    with pytest.raises(UsageError, match="feature_views 1 -> 5"):
+        run_plan(small_plan(root, synthetic_data, "shared", views=5))
+    assert own_files(root) == before
+
+
+def test_other_data_is_refused(compared, synthetic_data):
+    root, _ = compared
+    samples = read_samples(synthetic_data)[:-6]
+    plan = small_plan(root, synthetic_data)
+    with pytest.raises(UsageError, match="another split of the data"):
+        orchestration.compare_fusions(
+            plan, samples, page=root / "page.html", int8_limits=None, latency=False, log=lambda line: None
+        )
+    assert not (root / "page.html").exists()
+
+
+def test_an_int8_file_over_its_limits_is_told_and_not_fatal(synthetic_data, tmp_path):
+    impossible = Limits(agreement=1.1, balanced_accuracy_drop=1)
+    plan = small_plan(tmp_path, synthetic_data, fusions="clinical_only")
+    record, failed = run_plan(plan, int8_limits=impossible, latency=True)
+    assert failed == []
+    row = row_of(record, "clinical_only", "none")
+    assert "class agreement is" in row["int8"]["refused"] and row["latency"] is None
+    assert not list(tmp_path.rglob("*.onnx"))
+    (line,) = (
+        line for line in page_text((tmp_path / "report.html").read_text()) if line[:2] == ["clinical_only", "none"]
+    )
+    assert line[-3:] == ["missing", "missing", "refused"]
+
+
+def test_the_paper_protocol_has_no_validation_and_says_so(synthetic_data, tmp_path):
+    plan = small_plan(tmp_path, synthetic_data, fusions="clinical_only", protocols="paper", seeds=2)
+    record, _ = run_plan(plan)
+    row = row_of(record, "clinical_only", "none", "paper")
+    assert row["seeds"] == [0, 1] and row["validation_balanced_accuracy"] is None
+    accuracies = row["figures"]["accuracy"]
+    assert accuracies["std"] == pytest.approx(np.std(accuracies["values"], ddof=1))
+    assert record["best"]["paper"] is None, "none can be chosen without looking at the test"
+    counted = record["leaks"]["paper"]
+    assert set(counted) == {"0", "1"} and counted["0"]["leaks"] > 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "no validation split" in page
+    leaks, images = (sum(each[name] for each in counted.values()) for name in ("leaks", "test_images"))
+    assert f"{100 * leaks / images:.1f} % ({leaks} of {images}) under <i>paper</i>" in page
+
+
+def test_weights_that_changed_since_are_not_reported(synthetic_data, tmp_path):
+    plan = small_plan(tmp_path, synthetic_data, fusions="clinical_only")
+    run_plan(plan)
+    weights = run_in(tmp_path, "clinical_only").weights_file
+    weights.write_bytes(weights.read_bytes() + b" ")
+    row = row_of(publish(tmp_path, tmp_path / "report.html"), "clinical_only", "none")
+    assert row["seeds"] == [] and row["begun_seeds"] == [0]
+    assert "0 begun" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_damaged_results_are_one_sentence(synthetic_data, tmp_path):
+    run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only"))
+    (run_in(tmp_path, "clinical_only").path / "results.json").write_text('{"format": 1}', encoding="utf-8")
+    with pytest.raises(DermedgeError, match=r"results\.json is damaged .* Remove .*results\.json"):
+        publish(tmp_path, tmp_path / "report.html")
+
+
+def test_a_training_that_diverges_does_not_stop_the_others(synthetic_data, tmp_path, monkeypatch):
+    go_on = train_cell.go_on
+
+    def diverge(trainer, log):
+        if trainer.config.fusion == "image_only":
+            raise DermedgeError("The training loss of epoch 1 is nan.")
+        return go_on(trainer, log)
+
+    monkeypatch.setattr(train_cell, "go_on", diverge)
+    record, failed = run_plan(small_plan(tmp_path, synthetic_data, "shared", fusions="cross_attention,clinical_only"))
+    assert [line.split(":")[0] for line in failed] == [
+        "grouped, seed 0, image_only",
+        "grouped, seed 0, image_only, shared image branch",
+        "grouped, seed 0, cross_attention, shared image branch",
+    ]
+    assert row_of(record, "clinical_only", "none")["seeds"] == [0]
+    assert row_of(record, "image_only", "own")["begun_seeds"] == [0]
+
+
+def test_stopped_by_hand_it_says_how_to_go_on(synthetic_data, tmp_path, monkeypatch):
+    def stop(trainer, log):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_cell, "go_on", stop)
+    log: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(small_plan(tmp_path, synthetic_data), log=log)
+    assert log[-1] == "Go on with the same command: it goes on after the last whole epoch."
+
+
+# A comparison that ends itself with SIGKILL, which no handler sees, after so many whole epochs.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dermedge import train
+from dermedge.models import dermiresnet
+from comparisons import NARROW, run_plan, small_plan
+
+dermiresnet.STAGE_CHANNELS = NARROW
+epoch, left = train.Trainer.run_epoch, [int(sys.argv[3])]
+
+def die(self, number):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return epoch(self, number)
+
+train.Trainer.run_epoch = die
+run_plan(small_plan(Path(sys.argv[1]), Path(sys.argv[2]), "shared", fusions="cross_attention", epochs=2))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a POSIX signal")
+def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_path):
+    plans = [
+        small_plan(tmp_path / name, synthetic_data, "shared", fusions="cross_attention", epochs=2)
+        for name in ("whole", "killed")
+    ]
+    run_plan(plans[0])
+    tests = os.fspath(Path(__file__).parents[1])
+    path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    arguments = [os.fspath(plans[1].root), os.fspath(synthetic_data), "3"]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    halfway = run_in(plans[1].root, "image_only-shared")
+    assert halfway.checkpoint_file.is_file() and not (halfway.path / "results.json").exists()
+    log: list[str] = []
+    run_plan(plans[1], log=log)
+    assert log[0] == "3 trainings, 1 of them measured already"
+    assert "  resumed after epoch 1; " in "\n".join(log)
+    whole, killed = own_files(plans[0].root), own_files(plans[1].root)
+    assert len(whole) == 15
+    assert [name for name in whole if whole[name] != killed.get(name)] == []
+
+
+def test_all_means_all_of_the_table(synthetic_data, tmp_path):
+    from dermedge.models.fusion import FUSIONS as TABLE
+
+    cells = small_plan(tmp_path, synthetic_data, fusions="all", protocols="all", seeds=2).cells
+    assert len(cells) == len(set(cells)) == len(TABLE) * 2 * 2
+    assert FUSIONS.split(",")[0] == cells[0].fusion, "what the others are compared with comes first"

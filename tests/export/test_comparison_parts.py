@@ -1,0 +1,101 @@
+"""Parts of a comparison that need no training: the plan, the time that is left, the spread over seeds."""
+
+from pathlib import Path
+
+import pytest
+
+from dermedge.config import TrainConfig
+from dermedge_export.comparison.plan import Cell, Plan, choose_names, plan_cells
+from dermedge_export.comparison.summary import spread
+from dermedge_export.comparison.time_left import TimeLeft, duration, epochs_left
+from dermedge_runtime.errors import UsageError
+
+KNOWN = ("image_only", "cross_attention", "gated")
+
+
+def test_names_are_split_and_kept_once():
+    assert choose_names("gated, image_only,gated", KNOWN, "fusion") == ["gated", "image_only"]
+    assert choose_names("all", KNOWN, "fusion") == list(KNOWN)
+
+
+@pytest.mark.parametrize("text", ["", " , "])
+def test_no_name_is_refused(text):
+    with pytest.raises(UsageError, match="No fusion was given; known are all, image_only"):
+        choose_names(text, KNOWN, "fusion")
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest():
+    with pytest.raises(
+        UsageError,
+        match=r"Unknown fusion 'gate'; known are all, image_only, cross_attention, gated\. Did you mean gated\?",
+    ):
+        choose_names("image_only,gate", KNOWN, "fusion")
+
+
+def test_own_branches_are_trained_with_their_fusion():
+    cells = plan_cells("cross_attention,clinical_only", "grouped", 1, "own")
+    assert cells == (
+        Cell("grouped", 0, "cross_attention", "own"),
+        Cell("grouped", 0, "clinical_only", "none"),
+    )
+
+
+def test_a_shared_branch_is_trained_first_and_its_own_head_is_the_baseline():
+    cells = plan_cells("cross_attention,clinical_only", "grouped,paper", 2, "shared")
+    assert [(cell.fusion, cell.image_branch) for cell in cells[:4]] == [
+        ("image_only", "own"),
+        ("image_only", "shared"),
+        ("cross_attention", "shared"),
+        ("clinical_only", "none"),
+    ]
+    assert [(cell.seed, cell.protocol) for cell in cells[::4]] == [
+        (0, "grouped"),
+        (0, "paper"),
+        (1, "grouped"),
+        (1, "paper"),
+    ]
+    assert cells[2].trunk == cells[0]
+
+
+def test_clinical_values_alone_need_no_image_branch():
+    assert plan_cells("clinical_only", "paper", 1, "shared") == (Cell("paper", 0, "clinical_only", "none"),)
+
+
+def test_settings_of_a_cell():
+    base = TrainConfig(data="", epochs=5, cutmix=0.5)
+    own, head = Cell("paper", 2, "image_only", "own"), Cell("paper", 2, "image_only", "shared")
+    plan = Plan(Path("root"), (own, head), base, 9, 4)
+    assert plan.settings(own) == TrainConfig(
+        data="", fusion="image_only", protocol="paper", seed=2, epochs=5, cutmix=0.5
+    )
+    assert (plan.settings(head).epochs, plan.settings(head).cutmix) == (9, 0.0)
+    assert own.run(plan.root).path == Path("root/paper/seed2/image_only")
+    assert head.run(plan.root).path == Path("root/paper/seed2/image_only-shared")
+
+
+def test_time_left_is_the_mean_of_each_kind():
+    own, head = Cell("grouped", 1, "image_only", "own"), Cell("grouped", 1, "gated", "shared")
+    left = TimeLeft([own, head, head])
+    assert left.text() == "time left not known yet"
+    left.finished(own, 3000)
+    left.finished(own, 4200)
+    assert left.text() == "more than 1 h 00 min left", "heads are not known yet"
+    left.finished(head, 60)
+    assert left.text(600) == "about 1 h 12 min left"
+
+
+def test_epochs_left_of_a_training():
+    assert epochs_left([{"seconds": 10.0}, {"seconds": 20.0}], 6) == 60
+    assert epochs_left([], 6) == 0
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (150, "2 min"), (3600 * 26, "26 h 00 min")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_spread_over_seeds():
+    assert spread([]) is None and spread([None]) is None
+    assert spread([0.5]) == {"mean": 0.5, "std": None, "values": [0.5]}
+    found = spread([0.5, None, 0.7])
+    assert found["mean"] == pytest.approx(0.6) and found["std"] == pytest.approx(0.1414, abs=1e-4)
