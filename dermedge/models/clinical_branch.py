@@ -50,14 +50,19 @@ class ClinicalEncoder(nn.Module):
             known_words = categorical[categorical[:, column] >= 0, column]
             self.mode[column] = int(np.bincount(known_words, minlength=size).argmax())
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Map float32 [B, Nn] and int32 [B, Nc] to float32 [B, F]."""
-        filled = torch.where(torch.isnan(numeric), self.median, numeric)
-        parts = [(filled - self.mean) / self.std]
-        chosen = torch.where(categorical < 0, self.mode, categorical)
-        for column, size in enumerate(self.sizes):
-            words = torch.arange(size, dtype=torch.int32, device=chosen.device)
-            parts.append((chosen[:, column : column + 1] == words).to(torch.float32))
+    def forward(self, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
+        """Map float32 [B, Nn] and int32 [B, Nc] to float32 [B, F]; None for a kind of which the schema has no field."""
+        parts = []
+        if len(self.median):
+            assert numeric is not None
+            filled = torch.where(torch.isnan(numeric), self.median, numeric)
+            parts.append((filled - self.mean) / self.std)
+        if self.sizes:
+            assert categorical is not None
+            chosen = torch.where(categorical < 0, self.mode, categorical)
+            for column, size in enumerate(self.sizes):
+                words = torch.arange(size, dtype=torch.int32, device=chosen.device)
+                parts.append((chosen[:, column : column + 1] == words).to(torch.float32))
         return torch.cat(parts, dim=1)
 
 

@@ -1,6 +1,7 @@
 """Schema files: what is shipped, what a clinic may write, and one sentence for everything that is wrong."""
 
 import json
+from pathlib import Path
 
 import pytest
 from clinic import SCHEMA
@@ -62,6 +63,13 @@ def test_a_clinics_file_is_read_whole(tmp_path):
     assert schema.clinical("paper").names == ("age", "site", "itch", "confirmed")
     assert schema.fields[1].synonyms == {"kopf": "head", "arm": "limb", "leg": "limb"}
     assert schema.licence_of_weights.endswith("Example clinic 2024: internal use only")
+
+
+def test_the_documented_example_is_a_schema():
+    text = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
+    schema = parse_schema(text.partition("```toml\n")[2].partition("```")[0].encode(), "docs/schema.md")
+    assert schema.clinical("paper").names == ("age", "region", "itch", "biopsied")
+    assert schema.diagnoses["melanoma in situ"] == schema.melanoma == "MEL"
 
 
 def test_a_licence_that_is_not_written_is_not_stated():
