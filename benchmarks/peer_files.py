@@ -105,5 +105,5 @@ def write_photographs(count: int, real: Path | None, folder: Path) -> list[Path]
         if rng.random() < 0.5:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         written.append(folder / f"{number:05}.jpg")
-        crop.save(written[-1], quality=95)
+        crop.save(written[-1], quality=100)  # as HAM10000 was published; decoding takes the longer for it
     return written

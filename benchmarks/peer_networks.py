@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,8 +19,9 @@ from peer_files import PeerFiles, calibration_feeds
 from peer_scripts import ONNXRUNTIME, OPENVINO, TORCH, TORCH_COMPILE
 from PIL import Image
 
-from dermedge.bench import PATIENT
+from dermedge.bench import patient_of
 from dermedge.evaluate import trained_model
+from dermedge_export.quiet import quiet
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.cpus import usable_cpus
 
@@ -52,7 +52,8 @@ def make_peers(files: PeerFiles, log: Callable[[str], None]) -> tuple[list[Peer]
         "torch eager": partial(_torch, files, channels_last=False),
         "torch eager, channels-last": partial(_torch, files, channels_last=True),
         "torch.compile": partial(_torch_compile, files),
-        "OpenVINO FP32": partial(_openvino, files.plain),
+        "OpenVINO": partial(_openvino, files.plain),
+        "OpenVINO, kept in FP32": partial(_openvino, files.plain, precision="f32"),
         "OpenVINO + NNCF INT8": partial(_nncf, files),
     }
     for name, maker in makers.items():
@@ -70,7 +71,7 @@ def make_peers(files: PeerFiles, log: Callable[[str], None]) -> tuple[list[Peer]
 
 def _ours(name: str, path: Path) -> Peer:
     model = Classifier(path, "cpu")
-    patient = _known(model.spec)
+    patient = patient_of(model.spec)
 
     def values(result: object) -> list[float]:
         assert isinstance(result, Prediction)
@@ -84,18 +85,14 @@ def _ours(name: str, path: Path) -> Peer:
     )
 
 
-def _known(spec: Any) -> dict[str, Any]:
-    return {name: value for name, value in PATIENT.items() if name in spec.clinical.names}
-
-
 def _by_hand(name: str, network: Network, files: PeerFiles, cold: Sequence[str] | None) -> Peer:
     """Read pictures as everybody does, in a loop, a batch at a time."""
     size = files.spec.image.size
-    numeric, categorical = files.spec.clinical.encode([_known(files.spec)])
+    numeric, categorical = files.spec.clinical.encode([patient_of(files.spec)])
 
     def read(picture: Path) -> np.ndarray:
         with Image.open(picture) as image:
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            return np.array(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
 
     def many(pictures: Sequence[Path]) -> np.ndarray:
         found = []
@@ -141,22 +138,25 @@ def _torch_compile(files: PeerFiles) -> tuple[Network, Sequence[str]]:
     return _forward(model, torch.channels_last), [sys.executable, "-c", TORCH_COMPILE, str(files.run.path)]
 
 
-def _openvino(path: Path) -> tuple[Network, Sequence[str]]:
+def _openvino(path: Path, precision: str | None = None) -> tuple[Network, Sequence[str] | None]:
+    """Open a file in OpenVINO, which by itself computes FP32 files in bfloat16 where the CPU has it."""
     import openvino
 
-    compiled = openvino.Core().compile_model(path, "CPU")
+    hints = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(path, "CPU", hints)
 
     def run(pixels: np.ndarray, numeric: np.ndarray, categorical: np.ndarray) -> np.ndarray:
         return compiled({"image": pixels, "numeric": numeric, "categorical": categorical})["probabilities"]
 
-    return run, [sys.executable, "-c", OPENVINO, str(path)]
+    return run, [sys.executable, "-c", OPENVINO, str(path)] if precision is None else None
 
 
-def _nncf(files: PeerFiles) -> tuple[Network, Sequence[str]]:
+def _nncf(files: PeerFiles) -> tuple[Network, Sequence[str] | None]:
     import nncf
     import openvino
 
     feeds = calibration_feeds(files)
-    quantized = nncf.quantize(openvino.Core().read_model(files.plain), nncf.Dataset(feeds), subset_size=len(feeds))
+    with quiet():
+        quantized = nncf.quantize(openvino.Core().read_model(files.plain), nncf.Dataset(feeds), subset_size=len(feeds))
     openvino.save_model(quantized, files.openvino_int8)
     return _openvino(files.openvino_int8)

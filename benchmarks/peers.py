@@ -6,7 +6,8 @@ at least; and, where a user has it, `yolo classify predict` as a whole process.
 
 Measures: batch 1 end to end from a JPEG file, throughput on a folder of 2,000 JPEG files (600 x 450, made from the
 photographs, or --folder as it is), whole processes from a cold start. Every ratio is a peer's time over that of our
-INT8 file, which explains as well. Contenders take turns, with pauses in which their idle threads stop spinning.
+INT8 file, which explains as well; `difference` is the largest change of a probability against torch eager. Contenders
+take turns, with pauses in which their idle threads stop spinning.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def _text(record: dict[str, Any]) -> str:
     ours = next(iter(one))
     rows = []
     for name in dict.fromkeys((*one, *cold)):
-        row = [name, *["-"] * 6, str(record["largest_difference"].get(name, "-"))]
+        row: list[Any] = [name, *["-"] * 6, record["largest_difference"].get(name, "-")]
         if name in one:
             row[1:5] = (
                 f"{one[name]:.2f}",
@@ -181,6 +182,7 @@ def _text(record: dict[str, Any]) -> str:
     parts = [json.dumps(record[key]) for key in ("machine", "versions", "settings")]
     parts += ["", table(rows, head), ""]
     parts += [f"absent: {name}: {reason}" for name, reason in record["absent"].items()]
+    parts += ["", f"explanations add {record['explanations_add_operations']:.1%} to the operations of a prediction"]
     return "\n".join([*parts, "", "floor " + json.dumps(record["floor"], indent=2)])
 
 

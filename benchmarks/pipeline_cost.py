@@ -21,8 +21,8 @@ from dermedge.bench import take_turns
 from dermedge.config import TrainConfig
 from dermedge.data.augment import augment
 from dermedge.data.batches import LesionData, balanced_epoch
-from dermedge.data.ham10000 import read_samples
-from dermedge.data.splits import make_split, schema_of
+from dermedge.data.ham10000 import HAM10000, read_samples, schema_of
+from dermedge.data.splits import make_split
 from dermedge.train import build_model
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     data = LesionData.load(make_split(samples, "grouped", 0).select(samples, "train"), schema_of("grouped"), config)
     ready_s = time.perf_counter() - started
     device = torch.device("cpu")
-    model = build_model(config).to(memory_format=torch.channels_last).train()
+    model = build_model(config, HAM10000).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
     order = balanced_epoch(data.labels, 6000, np.random.default_rng(0))
     batches = data.batches(order, config.batch_size, device)

@@ -22,7 +22,7 @@ import onnxruntime
 from peer_files import write_photographs
 from PIL import Image
 
-from dermedge.bench import PATIENT, machine_record, take_turns
+from dermedge.bench import machine_record, patient_of, take_turns
 from dermedge_runtime import Classifier
 from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.image import RESAMPLING, load_image, upright_rgb
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--folder-rounds", type=int, default=7)
     arguments = parser.parse_args()
     model = Classifier(arguments.model, "cpu")
-    patient = {name: value for name, value in PATIENT.items() if name in model.spec.clinical.names}
+    patient = patient_of(model.spec)
     with tempfile.TemporaryDirectory() as name:
         pictures = write_photographs(arguments.images, arguments.photographs, Path(name) / "photographs")
         parts = _parts(model, patient, pictures[0])

@@ -40,7 +40,6 @@ _WARM_UP = 3
 _PAUSE_S = 0.05
 """Between turns: a contender's idle threads go on spinning after its run. After 5 ms they still do, and the next one
 takes two to three times as long; after 50 ms every contender is as fast as alone."""
-PATIENT: dict[str, Any] = {"age": 55.0, "sex": "male", "site": "back"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ def _contender(name: str, classifier: Classifier, picture: Path) -> Contender:
     return Contender(
         name,
         network=lambda batch: partial(classifier.run, *_arrays(spec, picture, batch)),
-        end_to_end=partial(classifier.predict, source, **_patient(spec)),
+        end_to_end=partial(classifier.predict, source, **patient_of(spec)),
         runs_on={
             "device": classifier.device,
             "provider": classifier.provider,
@@ -151,15 +150,17 @@ def _contender(name: str, classifier: Classifier, picture: Path) -> Contender:
     )
 
 
-def _patient(spec: ModelSpec) -> dict[str, Any]:
-    return {name: value for name, value in PATIENT.items() if name in spec.clinical.names}
+def patient_of(spec: ModelSpec) -> dict[str, Any]:
+    """A patient with every value known: the middle of each range and the first word of each vocabulary."""
+    numbers = {field.name: (field.minimum + field.maximum) / 2 for field in spec.clinical.numeric}
+    return numbers | {field.name: field.vocabulary[0] for field in spec.clinical.categorical}
 
 
 def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     pixels = None
     if spec.image is not None:
         pixels = np.stack([load_image(picture, spec.image.size, spec.image.resample)] * batch)
-    return (pixels, *spec.clinical.encode([_patient(spec)] * batch))
+    return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 
 def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
@@ -190,7 +191,7 @@ def _torch_contender(run: RunFolder, picture: Path) -> Contender:
     return Contender(
         "torch eager",
         network=lambda batch: partial(model.run, *_arrays(model.spec, picture, batch)),
-        end_to_end=partial(model.predict, picture, _patient(model.spec)),
+        end_to_end=partial(model.predict, picture, patient_of(model.spec)),
         runs_on={
             "device": "cpu",
             "provider": "torch",

@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from dermedge.bench_torch import EagerModel
 from dermedge.run_folder import RunFolder
-print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {"age": 55.0, "sex": "male", "site": "back"}))
+print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {}))
 """
 
 

@@ -14,8 +14,6 @@ from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.image import load_image
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
-from .data.ham10000 import CLASS_NAMES, CLASSES
-from .data.splits import schema_of
 from .evaluate import trained_model
 from .run_folder import RunFolder
 
@@ -24,16 +22,16 @@ class EagerModel:
     """A run's best weights behind the same arrays as a model file, channels-last, float32, on the CPU."""
 
     def __init__(self, run: RunFolder) -> None:
-        config = run.config()
+        config, schema = run.config(), run.schema()
         self._model = trained_model(run).to(memory_format=torch.channels_last)
         has_image, has_clinical = self._model.trunk is not None, self._model.encoder is not None
         self.spec = ModelSpec(
-            classes=CLASSES,
-            class_names=CLASS_NAMES,
+            classes=schema.classes,
+            class_names=schema.class_names,
             fusion=config.fusion,
             precision="fp32",
             image=ImageSpec(config.image_size, config.resample) if has_image else None,
-            clinical=schema_of(config.protocol) if has_clinical else ClinicalSchema(),
+            clinical=schema.clinical(config.protocol) if has_clinical else ClinicalSchema(),
         )
 
     @torch.inference_mode()

@@ -107,50 +107,20 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
 @cli.command()
 @_run_options
 @train_options
+@click.option(
+    "--schema", default="ham10000", show_default=True, help="Of the data: ham10000, pad_ufes_20 or a .toml file."
+)
+@click.option("--allow-missing-images", is_flag=True, help="Leave rows out whose image is absent.")
 @click.option("--resume", is_flag=True, help="Go on after the run's last whole epoch, with the run's settings.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run of the same name.")
 @click.pass_context
-def train(
-    context: click.Context, /, run_path: Path | None, runs: Path, resume: bool, overwrite: bool, **options: Any
-) -> None:
+def train(context: click.Context, /, run_path: Path | None, runs: Path, **options: Any) -> None:
     """Train one fusion; the defaults are the paper's settings."""
     with extras():
-        from .data.ham10000 import read_samples
-        from .data.splits import check_leaks, make_split
-        from .train import check_ready, settings_from_options, start_run
-        from .train import train as run_training
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other.")
+        from .training_job import run_training_job
     run = _open_run(run_path, runs, options["fusion"])
     given = {n for n in options if context.get_parameter_source(n) is not click.core.ParameterSource.DEFAULT}
-    if resume:
-        config = run.config()
-        moved = settings_from_options({n: options[n] for n in given & {"data"}}, config)
-        if changed := settings_from_options({n: options[n] for n in given}, config).differences(moved):
-            raise UsageError(
-                f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
-            )
-        config = moved  # the data may lie elsewhere by now; the split names its images
-    else:
-        if run.config_file.exists() and not overwrite:
-            raise DermedgeError(
-                f"{run.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
-            )
-        config = settings_from_options(options)
-    samples = read_samples(Path(config.data) if config.data else None)
-    split = run.split() if resume else make_split(samples, config.protocol, config.seed)
-    leaks, tested = check_leaks(split), len(split.ids("test"))
-    _log(f"{len(samples)} images; leak check: {leaks} of {tested} test images show a lesion that is also in training")
-    check_ready(config, samples, split)
-    if not resume:
-        run.clear()
-        start_run(config, split, run)
-    try:
-        run_training(config, samples, run, _log)
-    except KeyboardInterrupt:
-        _log(f"Go on with: dermedge train --run {run.path} --resume")
-        raise
-    _log(f"best weights in {run.weights_file}")
+    run_training_job(run, options, given, log=_log)
 
 
 @cli.command()
@@ -190,6 +160,7 @@ def evaluate(
 @click.option("--int8", is_flag=True, help="Image branch in INT8, calibrated on training images.")
 @click.option("--target", type=click.Choice(["cpu", "rtx"]), help="What INT8 is quantised for; by default the CPU.")
 @engine_options
+@click.option("--sensitivity", is_flag=True, help="With --int8: also show what quantising each layer alone changes.")
 @click.option("--no-explanations", is_flag=True, help="Leave heat map and clinical relevance out of the file.")
 @click.option("--min-agreement", type=FiniteRange(0, 100), help="Least class agreement, percent.")
 @click.option("--max-drop", type=FiniteRange(0, 100), help="Largest loss of balanced accuracy, points.")
@@ -204,6 +175,7 @@ def export(
     fp16: bool,
     int8: bool,
     target: str | None,
+    sensitivity: bool,
     no_explanations: bool,
     min_agreement: float | None,
     max_drop: float | None,
@@ -216,6 +188,8 @@ def export(
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
     if target and not int8:
         raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    if sensitivity and not int8:
+        raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")
     precision, flavour = "fp16" if fp16 else "int8" if int8 else "fp32", target or "cpu"
     from dermedge_export.engine_target import engine_target
 
@@ -226,19 +200,23 @@ def export(
         from dermedge_export.pipeline import export_model
         from dermedge_export.tensorrt_library import load_tensorrt
 
-        from .data.ham10000 import read_samples
+        from .tables import sensitivity_text
     tensorrt = load_tensorrt(wanted) if wanted else None
     run = _open_run(run_path, runs, fusion)
-    samples = read_samples(data or Path(run.config().data))
+    samples = run.samples(data, _log)
     path = models / f"{run.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx"
     limits = limits_from_percent(precision, min_agreement, max_drop, min_heatmap)
     settings: dict[str, Any] = {"explain": not no_explanations, "flavour": flavour, "limits": limits}
-    report = export_model(run, samples, precision, path, **settings, log=_log)
+    report = export_model(run, samples, precision, path, **settings, sensitivity=sensitivity, log=_log)
     built = write_engine(path, wanted, tensorrt, _log) if wanted and tensorrt else None
     if as_json:
         _print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
         return
     click.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    if kept := report.conversion.get("float32_layers"):
+        click.echo(f"in float32: {', '.join(kept)}")
+    if "sensitivity" in report.conversion:
+        click.echo("\n" + sensitivity_text(report.conversion["sensitivity"]))
     if built:
         click.echo(built.summary())
 

@@ -14,8 +14,7 @@ from dermedge_runtime.errors import InputRejected
 
 from .checkpoint import load_weights
 from .data.batches import LesionData
-from .data.ham10000 import Sample
-from .data.splits import schema_of
+from .data.samples import Sample
 from .models.classifier import FusedClassifier
 from .progress import progress
 from .run_folder import RunFolder
@@ -30,7 +29,7 @@ def trained_model(run: RunFolder) -> FusedClassifier:
 
     :raises DermedgeError: no run, no weights, or damaged ones.
     """
-    model = build_model(run.config())
+    model = build_model(run.config(), run.schema())
     run.weights_sha256()
     load_weights(run.weights_file, model)
     return model.eval()
@@ -44,7 +43,7 @@ def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
 def torch_probabilities(run: RunFolder, samples: Sequence[Sample]) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; float32 [N, classes]."""
     config = run.config()
-    data = LesionData.load(samples, schema_of(config.protocol), config)
+    data = LesionData.load(samples, run.schema().clinical(config.protocol), config)
     logits = predict_logits(trained_model(run), data, torch.device("cpu"))
     probabilities: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
     return probabilities

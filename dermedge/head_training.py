@@ -17,7 +17,6 @@ from .config import TrainConfig
 from .data.batches import Batch, LesionData
 from .data.feature_cache import ImageBranch, load_feature_data
 from .data.ham10000 import Sample
-from .data.splits import schema_of
 from .models.classifier import FusedClassifier
 from .run_folder import RunFolder
 from .train import Trainer, build_model
@@ -47,10 +46,11 @@ class HeadTrainer(Trainer):
 
     def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
         views = self.branch.views if part == "train" else 0
-        return load_feature_data(self.branch, samples, schema_of(self.config.protocol), self.config, views)
+        clinical = self.schema.clinical(self.config.protocol)
+        return load_feature_data(self.branch, samples, clinical, self.config, views)
 
     def _new_model(self) -> FusedClassifier:
-        return HeadOnFeatures(build_model(self.config))
+        return HeadOnFeatures(build_model(self.config, self.schema))
 
     def _augmented(self, batch: Batch) -> Tensor | None:
         return batch.image  # the views are augmented already

@@ -1,7 +1,8 @@
 """The folder of one training run: its files, their names, and how they are read back.
 
-`config.json` settings, versions and classes · `split.csv` · `checkpoint.safetensors` everything needed to go on ·
-`weights.safetensors` the best weights · `history.csv` · `metrics.json` and `plots/` from `dermedge evaluate`.
+`config.json` settings, versions, classes, the data set's schema · `split.csv` · `checkpoint.safetensors` everything
+needed to go on · `weights.safetensors` the best weights · `history.csv` · `metrics.json` and `plots/` from
+`dermedge evaluate`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.files import write_json, write_text
 
 from .config import TrainConfig
+from .data.ham10000 import HAM10000
+from .data.samples import Sample, read_samples
+from .data.schema import DataSchema
+from .data.schema_file import schema_from_record
 from .data.splits import Split
 
 
@@ -97,6 +103,33 @@ class RunFolder:
         :raises DermedgeError: as `record`.
         """
         return TrainConfig.from_record(self.record()["settings"])
+
+    def schema(self) -> DataSchema:
+        """Read the schema of the data set.
+
+        :raises DermedgeError: as `record`.
+        """
+        record = self.record()
+        if "schema" not in record:
+            return HAM10000  # runs from before there were schemas
+        try:
+            return schema_from_record(record["schema"], self.config_file.name)
+        except InputRejected as error:
+            raise DermedgeError(f"{self.config_file} is damaged ({error}). Train the run again.") from error
+
+    def samples(self, data: Path | None = None, log: Callable[[str], None] = lambda line: None) -> list[Sample]:
+        """Read the run's data set, with its own schema and its own choice about missing images.
+
+        :param data: where the data lie by now; by default where they lay for the training.
+        :param log: learns of rows that are left out.
+        :raises DermedgeError: as `schema`.
+        :raises InputRejected: as `read_samples`.
+        """
+        record = self.record()
+        trained_on = record["settings"]["data"]
+        folder = data or (Path(trained_on) if trained_on else None)
+        allow = bool(record.get("allow_missing_images"))
+        return read_samples(folder, self.schema(), allow_missing_images=allow, log=log)
 
     def split(self) -> Split:
         """Read the split and check it against the hash of the settings.

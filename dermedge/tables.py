@@ -65,6 +65,16 @@ def explain_text(record: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def sensitivity_text(record: Mapping[str, Any]) -> str:
+    """Give what quantising each layer alone changes, the worst layer first."""
+    rows = [
+        [row["layer"], f"{row['divergence']:.2g}", row["largest_probability_change"], f"{row['changed_classes']:.1%}"]
+        for row in record["layers"]
+    ]
+    header = ("quantised alone", "divergence", "largest change", "other class")
+    return f"{table(rows, header)}\n({record['images']} training images)"
+
+
 def explanation_text(explanation: Explanation) -> str:
     """Give the clinical relevance of one explanation: the fields, then the features that count."""
     if explanation.relevance is None or explanation.relevance_by_field is None or explanation.attribution is None:

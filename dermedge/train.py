@@ -24,9 +24,11 @@ from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
 from .data.augment import augment, hide_clinical
 from .data.batches import Batch, LesionData, balanced_epoch
-from .data.ham10000 import CLASS_NAMES, CLASSES, Sample
+from .data.ham10000 import HAM10000
 from .data.mixing import mix
-from .data.splits import Split, schema_of
+from .data.samples import Sample
+from .data.schema import DataSchema
+from .data.splits import Split
 from .losses import ClassificationLoss
 from .metrics import balanced_accuracy
 from .models.classifier import FusedClassifier
@@ -37,13 +39,28 @@ _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
 
 
-def start_run(config: TrainConfig, split: Split, run: RunFolder, extra: Mapping[str, Any] | None = None) -> None:
-    """Write the settings and the split of a new run.
+def start_run(
+    config: TrainConfig,
+    split: Split,
+    run: RunFolder,
+    schema: DataSchema = HAM10000,
+    *,
+    allow_missing_images: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the settings, the split and the whole schema of a new run.
 
+    :param allow_missing_images: as the data were read for it.
     :param extra: what else the run's record is to say.
     """
-    classes = {"classes": list(CLASSES), "class_names": dict(CLASS_NAMES)}
-    run.create(config, split, {**classes, "versions": versions(), **(extra or {})})
+    record = {
+        "classes": list(schema.classes),
+        "class_names": dict(schema.class_names),
+        "schema": dict(schema.record),
+        "allow_missing_images": allow_missing_images,
+        "versions": versions(),
+    }
+    run.create(config, split, {**record, **(extra or {})})
 
 
 def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
@@ -70,7 +87,7 @@ def settings_from_options(options: dict[str, Any], base: TrainConfig | None = No
     return TrainConfig.from_record(record)
 
 
-def check_ready(config: TrainConfig, samples: list[Sample], split: Split) -> None:
+def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema: DataSchema) -> None:
     """Find out, before anything is written, whether a training can start: device, pictures, classes.
 
     :raises DeviceUnavailable: cuda without a usable GPU.
@@ -78,7 +95,7 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split) -> Non
     """
     torch_device(config.device)
     for part in ("train", "validation"):
-        LesionData.load(split.select(samples, part), schema_of(config.protocol), config)
+        LesionData.load(split.select(samples, part), schema.clinical(config.protocol), config)
     classes = {sample.label for sample in split.select(samples, "train")}
     if len(classes) < 2:
         raise InputRejected("The training images are all of one class, or there are none; there is nothing to learn.")
@@ -89,9 +106,9 @@ def versions() -> dict[str, str]:
     return {"dermedge": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def build_model(config: TrainConfig) -> FusedClassifier:
+def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     """Make the untrained network of a run."""
-    return FusedClassifier(config.fusion, schema_of(config.protocol), len(CLASSES), config.dropout)
+    return FusedClassifier(config.fusion, schema.clinical(config.protocol), len(schema.classes), config.dropout)
 
 
 def torch_device(name: str) -> torch.device:
@@ -156,7 +173,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder) -> None:
         self.config, self.run = config, run
         self.device = torch_device(config.device)
-        split = run.split()
+        split, self.schema = run.split(), run.schema()
         parts = {name: split.select(samples, name) for name in ("train", "validation")}
         self.data, self.validation = (self._load(part, name) for name, part in parts.items())
         torch.manual_seed(config.seed)
@@ -175,10 +192,10 @@ class Trainer:
     # What `head_training` does otherwise, because it trains a part of the network on computed features.
 
     def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
-        return LesionData.load(samples, schema_of(self.config.protocol), self.config)
+        return LesionData.load(samples, self.schema.clinical(self.config.protocol), self.config)
 
     def _new_model(self) -> FusedClassifier:
-        return build_model(self.config)
+        return build_model(self.config, self.schema)
 
     def _augmented(self, batch: Batch) -> Tensor | None:
         return None if batch.image is None else augment(batch.image, self.config.augmentation)
@@ -191,7 +208,7 @@ class Trainer:
         config = self.config
         draws = balanced_epoch(self.data.labels, config.per_class, np.random.default_rng(0), config.balance)
         return ClassificationLoss(
-            np.bincount(self.data.labels[draws], minlength=len(CLASSES)),
+            np.bincount(self.data.labels[draws], minlength=len(self.schema.classes)),
             class_weights=config.class_weights,
             focal=config.focal,
             label_smoothing=config.label_smoothing,

@@ -10,6 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path("..", "shared", "data", "ham10000")  # seen from the repository's root
+PAD_UFES_20 = REAL_DATA.with_name("pad_ufes_20")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,4 +54,13 @@ def ham10000() -> Path:
     folder = Path(__file__).parents[1] / REAL_DATA
     if not (folder / "HAM10000_metadata.csv").is_file():
         pytest.skip(f"the real data is absent: no {REAL_DATA.as_posix()} beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pad_ufes_20() -> Path:
+    """The folder of the real PAD-UFES-20; a test that asks for it is skipped where it is absent."""
+    folder = Path(__file__).parents[1] / PAD_UFES_20
+    if not (folder / "metadata.csv").is_file():
+        pytest.skip(f"the real data is absent: no {PAD_UFES_20.as_posix()} beside the repository")
     return folder

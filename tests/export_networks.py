@@ -1,21 +1,23 @@
 """Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class
-from dermedge_export.half import store_matrices_in_half
+from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.pipeline import write_described
-from dermedge_export.quantize import quantize
+from dermedge_export.quantize import packed, quantize
 from dermedge_export.to_onnx import output_names, to_onnx
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.model_file import ModelFile, read_model_file
@@ -86,14 +88,22 @@ class RandomReader(CalibrationDataReader):
         return next(self._pending, None)
 
 
+@cache
+def _traced(fusion: str) -> bytes:
+    """Tracing takes seconds, and all precisions start from the same graph."""
+    content: bytes = to_onnx(random_classifier(fusion), schema_of("grouped"), SIZE).SerializeToString()
+    return content
+
+
 def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = "cpu") -> ModelFile:
     """Write and read a described model file of a random network at 64 px."""
     kind, schema = fusion_class(fusion), schema_of("grouped")
-    proto = to_onnx(random_classifier(fusion), schema, SIZE, half=precision == "fp16")
+    proto = onnx.load_from_string(_traced(fusion))
     if precision == "fp16":
+        compute_trunk_in_half(proto)
         store_matrices_in_half(proto)
     elif precision == "int8":
-        proto = quantize(proto, RandomReader(proto), flavour)
+        proto = packed(quantize(proto, RandomReader(proto), flavour), flavour)
     spec = ModelSpec(
         classes=CLASSES,
         class_names=CLASS_NAMES,
@@ -107,3 +117,9 @@ def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = 
     path = folder / f"{fusion}-{precision}.onnx"
     write_described(proto, spec, path)
     return read_model_file(path)
+
+
+def change_weights(proto: onnx.ModelProto, tensor: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change one tensor of an exported graph in place; `tensor` as in `stages.4.conv1.weight`."""
+    (found,) = (entry for entry in proto.graph.initializer if entry.name == f"model.trunk.{tensor}")
+    found.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(found)).astype(np.float32), found.name))

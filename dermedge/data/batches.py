@@ -14,8 +14,8 @@ from dermedge.config import TrainConfig
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.clinical import ClinicalSchema
 
-from .ham10000 import Sample
 from .pixel_cache import load_pixels
+from .samples import Sample
 
 
 @dataclass(frozen=True, slots=True)

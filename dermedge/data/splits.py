@@ -1,7 +1,7 @@
 """Evaluation protocols: which photographs train, which validate, which test, and whether that split leaks.
 
-`grouped` (default): by lesion, stratified, 70/15/15, without dx_type. `paper`: random photographs, 70/30, no
-validation set, with dx_type (paper, section 3.2.1), which puts photographs of one lesion on both sides.
+`grouped` (default): by lesion, or by what else the schema groups by, stratified, 70/15/15. `paper`: random photographs,
+70/30, no validation set, with dx_type (paper, section 3.2.1), which puts photographs of one lesion on both sides.
 Not covered: duplicates across lesion ids.
 """
 
@@ -17,20 +17,16 @@ from pathlib import Path
 
 from sklearn.model_selection import train_test_split
 
-from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_text
 
-from .ham10000 import CLASSES, Sample, clinical_schema
+from .ham10000 import HAM10000
+from .samples import Sample
+from .schema import DataSchema
 
 PROTOCOLS = ("grouped", "paper")
 SPLITS = ("train", "validation", "test")
 _MINIMUM_LESIONS = 3
-
-
-def schema_of(protocol: str) -> ClinicalSchema:
-    """Clinical fields that a protocol lets the model read."""
-    return clinical_schema(with_dx_type=protocol == "paper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,9 @@ class Split:
 
     protocol: str
     rows: tuple[tuple[str, str, str], ...]
-    """(image_id, lesion_id, one of `SPLITS`), in the order of the metadata table."""
+    """(image_id, id of its group, one of `SPLITS`), in the order of the metadata table."""
+    group_name: str = "lesion"
+    """What the groups are, as the schema calls them."""
 
     def ids(self, name: str) -> list[str]:
         """Image ids of one part, in the order of the table."""
@@ -65,7 +63,7 @@ class Split:
         """Give the split as a table; its SHA-256 is the split's identity."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("image_id", "lesion_id", "split"))
+        writer.writerow(("image_id", f"{self.group_name}_id", "split"))
         writer.writerows(self.rows)
         return out.getvalue()
 
@@ -80,33 +78,42 @@ class Split:
 
     @classmethod
     def load(cls, path: Path, protocol: str) -> Split:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        :raises ValueError: another table.
+        """
         with path.open(encoding="utf-8", newline="") as stream:
-            rows = [(row["image_id"], row["lesion_id"], row["split"]) for row in csv.DictReader(stream)]
-        return cls(protocol, tuple(rows))
+            header, *rows = [tuple(row) for row in csv.reader(stream, strict=True)]
+        if len(header) != 3 or not header[1].endswith("_id") or any(len(row) != 3 for row in rows):
+            raise ValueError(f"its columns are {', '.join(header)}")
+        return cls(protocol, tuple((image, group, part) for image, group, part in rows), header[1].removesuffix("_id"))
 
 
-def make_split(samples: Sequence[Sample], protocol: str, seed: int) -> Split:
+def make_split(samples: Sequence[Sample], protocol: str, seed: int, schema: DataSchema = HAM10000) -> Split:
     """Split a data set.
 
-    :raises InputRejected: a class with fewer than three lesions under `grouped`, or too few images to split.
+    :param schema: the data set's, which names classes and groups.
+    :raises InputRejected: a class with fewer than three lesions (or other groups) under `grouped`, or too few images to
+        split.
     :raises UsageError: an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"Unknown protocol '{protocol}'; known are {', '.join(PROTOCOLS)}.")
-    part = _grouped(samples, seed) if protocol == "grouped" else _random(samples, seed)
-    return Split(protocol, tuple((s.image_id, s.lesion_id, part[i]) for i, s in enumerate(samples)))
+    part = _grouped(samples, seed, schema) if protocol == "grouped" else _random(samples, seed)
+    rows = tuple((s.image_id, s.lesion_id, part[i]) for i, s in enumerate(samples))
+    return Split(protocol, rows, schema.table.group_name)
 
 
-def _grouped(samples: Sequence[Sample], seed: int) -> list[str]:
-    label_of = {sample.lesion_id: sample.label for sample in reversed(samples)}
+def _grouped(samples: Sequence[Sample], seed: int, schema: DataSchema) -> list[str]:
+    label_of = _labels_of_groups(samples)
     lesions = sorted(label_of)
-    counts = Counter(label_of.values())
-    few = [f"{CLASSES[label]} ({count})" for label, count in sorted(counts.items()) if count < _MINIMUM_LESIONS]
+    groups = Counter(label_of.values())
+    counts = {label: groups[label] for label in sorted({sample.label for sample in samples})}
+    few = [f"{schema.classes[label]} ({count})" for label, count in counts.items() if count < _MINIMUM_LESIONS]
     if few:
         raise InputRejected(
-            f"Every class needs at least {_MINIMUM_LESIONS} lesions, one for each of {', '.join(SPLITS)};"
-            f" too few: {', '.join(few)}."
+            f"Every class needs at least {_MINIMUM_LESIONS} {schema.table.group_name}s,"
+            f" one for each of {', '.join(SPLITS)}; too few: {', '.join(few)}."
         )
     part: dict[str, str] = {}
     for label in counts:  # class by class, so that even three lesions reach all three parts
@@ -116,6 +123,16 @@ def _grouped(samples: Sequence[Sample], seed: int) -> list[str]:
         validation, test = train_test_split(rest, test_size=0.5, random_state=seed)
         part |= dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
     return [part[sample.lesion_id] for sample in samples]
+
+
+def _labels_of_groups(samples: Sequence[Sample]) -> dict[str, int]:
+    """The class that a group is stratified by: its only one, or, of a patient with several, the rarest."""
+    pairs = {(sample.lesion_id, sample.label) for sample in samples}
+    groups_with = Counter(label for _, label in pairs)
+    label_of: dict[str, int] = {}
+    for group, label in sorted(pairs, key=lambda pair: (groups_with[pair[1]], pair[1])):
+        label_of.setdefault(group, label)
+    return label_of
 
 
 def _random(samples: Sequence[Sample], seed: int) -> list[str]:
@@ -140,7 +157,8 @@ def check_leaks(split: Split) -> int:
     leaks = count_leaks(split)
     if leaks and split.protocol != "paper":
         raise InputRejected(
-            f"{leaks} of {len(split.ids('test'))} test images show a lesion that is also in training."
-            " Split by lesion (--protocol grouped), or ask for --protocol paper to repeat the paper's split."
+            f"{leaks} of {len(split.ids('test'))} test images show a {split.group_name} that is also in training."
+            f" Split by {split.group_name} (--protocol grouped),"
+            " or ask for --protocol paper to repeat the paper's split."
         )
     return leaks

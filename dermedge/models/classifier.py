@@ -27,11 +27,11 @@ class Head(nn.Module):
         super().__init__()
         kind = fusion_class(fusion)
         self.image = ImageHead() if kind.uses_image else None
-        self.clinical = ClinicalMLP(n_features) if kind.uses_clinical else None
+        self.clinical: nn.Sequential | None = ClinicalMLP(n_features) if kind.uses_clinical else None
         self.fusion = kind()
-        self.classifier = nn.Sequential(
-            nn.Linear(kind.features, _HIDDEN), nn.ReLU(), nn.Dropout(dropout), nn.Linear(_HIDDEN, n_classes)
-        )
+        reader = nn.Linear(kind.features, _HIDDEN)
+        self.fusion.start_reader(reader)
+        self.classifier = nn.Sequential(reader, nn.ReLU(), nn.Dropout(dropout), nn.Linear(_HIDDEN, n_classes))
 
     def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map float [B, 512] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
@@ -51,10 +51,8 @@ class Head(nn.Module):
         :param pooled: float [B, 512]; None where no image is read.
         :return: function of y float [B, S, 256] to float [B, S, 256], before the activation.
         """
-        x: Any = None if self.image is None else self.image(pooled)
-        project = self.classifier[0]
-        assert isinstance(project, nn.Linear)
-        return self.fusion.given_image(x, project)
+        x: Any = None if self.image is None else self.image(pooled)  # the fusion that reads no image takes None
+        return self.fusion.given_image(x, self.classifier[0])
 
 
 class FusedClassifier(nn.Module):

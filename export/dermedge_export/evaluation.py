@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.metrics import score
 from dermedge.model_store import models_of
@@ -40,7 +39,7 @@ def evaluate_run(
     :raises InputRejected: the split has no such part, or pictures are missing.
     """
     config, split = run.config(), run.split()
-    samples = split.select(read_samples(data or Path(config.data)), part)
+    samples = split.select(run.samples(data, log), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
     labels = labels_of(samples)
@@ -51,7 +50,7 @@ def evaluate_run(
     for stem, classifier in classifiers.items():
         log(f"{classifier.name} in the runtime on {classifier.device}")
         outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples)
-    results = {name: score(labels, probabilities, CLASSES) for name, probabilities in outputs.items()}
+    results = {name: score(labels, probabilities, run.schema().classes) for name, probabilities in outputs.items()}
     record = {
         "split": part,
         "protocol": config.protocol,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dermedge.data.ham10000 import CLASSES, Sample, read_samples
+from dermedge.data.samples import Sample
+from dermedge.data.schema import DataSchema
 from dermedge.explain_plots import gallery, relevance_bars
 from dermedge.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
 from dermedge.progress import progress
@@ -25,8 +26,6 @@ from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.image import load_image
 
 from .evaluation import model_files
-
-MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 
 
 def explain_run(
@@ -47,11 +46,9 @@ def explain_run(
     :return: the record that was written.
     :raises InputRejected: no data, or masks that are absent.
     """
-    config = run.config()
-    folder = data or Path(config.data)
-    samples = _draw(run.split().select(read_samples(folder), "test"), limit, config.seed)
-    if masks:
-        _check_masks(samples, folder)
+    config, schema = run.config(), run.schema()
+    samples = _draw(run.split().select(run.samples(data, log), "test"), limit, config.seed, schema)
+    folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
     with model_files(run, models, log, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")
     log(f"explain {len(samples)} test images with {classifier.name}")
@@ -59,23 +56,23 @@ def explain_run(
     out = run.path / "explain"
     record: dict[str, Any] = {"model": classifier.name, "split": "test", "images": len(samples)}
     if classifier.spec.image is not None:
-        gallery(_by_class(samples, results, per_class), classifier.spec.class_names, out / "gallery.png")
+        gallery(_by_class(samples, results, per_class, schema), classifier.spec.class_names, out / "gallery.png")
     if classifier.spec.clinical.names:
-        record["relevance"] = _mean_relevance(samples, results)
+        record["relevance"] = _mean_relevance(samples, results, schema)
         write_text(out / "relevance.csv", _relevance_csv(record["relevance"]))
         relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
     if masks and classifier.spec.image is not None:
         log("compare the heat maps with the lesion masks")
-        record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), CLASSES)
+        record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), schema.classes)
     write_json(out / "explain.json", record)
     log(f"written to {out}")
     return record
 
 
-def _draw(samples: Sequence[Sample], limit: int, seed: int) -> list[Sample]:
+def _draw(samples: Sequence[Sample], limit: int, seed: int, schema: DataSchema) -> list[Sample]:
     rng = np.random.default_rng(seed)
     drawn: list[Sample] = []
-    for label in range(len(CLASSES)):
+    for label in range(len(schema.classes)):
         own = [sample for sample in samples if sample.label == label]
         drawn += [own[index] for index in rng.permutation(len(own))[:limit]]
     return drawn
@@ -89,18 +86,23 @@ def _explain(classifier: Classifier, samples: Sequence[Sample]) -> list[Predicti
     return results
 
 
-def _by_class(samples: Sequence[Sample], results: Sequence[Prediction], per_class: int) -> dict[str, list[Prediction]]:
-    groups: dict[str, list[Prediction]] = {code: [] for code in CLASSES}
+def _by_class(
+    samples: Sequence[Sample], results: Sequence[Prediction], per_class: int, schema: DataSchema
+) -> dict[str, list[Prediction]]:
+    groups: dict[str, list[Prediction]] = {code: [] for code in schema.classes}
     for sample, result in zip(samples, results, strict=True):
-        if len(groups[CLASSES[sample.label]]) < per_class:
-            groups[CLASSES[sample.label]].append(result)
+        group = groups[schema.classes[sample.label]]
+        if len(group) < per_class:
+            group.append(result)
     return {code: group for code, group in groups.items() if group}
 
 
-def _mean_relevance(samples: Sequence[Sample], results: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+def _mean_relevance(
+    samples: Sequence[Sample], results: Sequence[Prediction], schema: DataSchema
+) -> dict[str, dict[str, float]]:
     """Mean relevance of every encoded feature, by diagnosis."""
     table: dict[str, dict[str, float]] = {}
-    for label, code in enumerate(CLASSES):
+    for label, code in enumerate(schema.classes):
         own = [r.relevance for s, r in zip(samples, results, strict=True) if s.label == label and r.relevance]
         if own:
             table[code] = {name: float(np.mean([values[name] for values in own])) for name in own[0]}
@@ -117,16 +119,20 @@ def _relevance_csv(table: dict[str, dict[str, float]]) -> str:
 
 
 def _mask_of(sample: Sample, folder: Path) -> Path:
-    return folder / MASK_FOLDER / f"{sample.image_id}{MASK_SUFFIX}"
+    return folder / f"{sample.path.stem}{MASK_SUFFIX}"
 
 
-def _check_masks(samples: Sequence[Sample], folder: Path) -> None:
+def _mask_folder(samples: Sequence[Sample], data: Path, schema: DataSchema) -> Path:
+    if not schema.images.masks:
+        raise InputRejected(f"The schema {schema.name} names no folder of lesion masks. Leave --masks out.")
+    folder = data / schema.images.masks
     absent = [sample.image_id for sample in samples if not _mask_of(sample, folder).is_file()]
     if absent:
         raise InputRejected(
-            f"{len(absent)} of {len(samples)} lesion masks are not in {folder / MASK_FOLDER}: {', '.join(absent[:5])}."
+            f"{len(absent)} of {len(samples)} lesion masks are not in {folder}: {', '.join(absent[:5])}."
             " Put the published masks there, or leave --masks out."
         )
+    return folder
 
 
 def _judge(
@@ -152,5 +158,5 @@ def _judge(
         pixels = load_image(sample.path, spec.image.size, spec.image.resample)
         mask = read_mask(_mask_of(sample, folder), spec.image.size)
         figures = judge(pixels, result.explanation.grid, mask, probability, rng)
-        judged.append(Judged(sample.label, result.label == CLASSES[sample.label], figures))
+        judged.append(Judged(sample.label, result.label == spec.classes[sample.label], figures))
     return judged

@@ -1,6 +1,7 @@
-"""Fold what is constant after training into the convolutions: batch normalisation and the skip weights alpha.
+"""Fold what is constant after training: batch normalisation and the skip weights alpha into the convolutions, and the
+layers around a product fusion into it (`fold_product`).
 
-Both are exact up to rounding. Batch normalisation after a convolution is a scaling of its weights. A residual unit
+All are exact up to rounding. Batch normalisation after a convolution is a scaling of its weights. A residual unit
 computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and dividing the
 first convolution of F by alpha gives the same sum without a multiplication.
 """
@@ -16,6 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
 
+from .fold_product import fold_product
+
 _SMALLEST_ALPHA = 1e-2
 """Dividing by less would enlarge weights so far that rounding, above all to half precision, would show."""
 
@@ -26,6 +29,7 @@ def fold(model: FusedClassifier) -> FusedClassifier:
     if folded.trunk is not None:
         _fold_alpha(folded.trunk)
         _fold_normalisation(folded.trunk)
+    fold_product(folded.head)
     return folded
 
 

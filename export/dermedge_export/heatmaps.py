@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge_runtime import Classifier
 from dermedge_runtime.spec import ModelSpec

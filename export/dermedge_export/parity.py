@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 
 from dermedge.metrics import balanced_accuracy
 from dermedge_runtime.errors import DermedgeError
-
-_MELANOMA = "mel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,8 @@ class Parity:
     """Share of photographs with the same class."""
     balanced_accuracy_reference: float
     balanced_accuracy: float
+    melanoma: str | None
+    """Code of melanoma; None: the schema names none, and its recall is not compared."""
     melanoma_recall_reference: float | None
     melanoma_recall: float | None
     largest_probability_change: float
@@ -67,6 +68,8 @@ class Parity:
 
     def violations(self, limits: Limits) -> list[str]:
         """Say which limits are broken and by how much."""
+        if not math.isfinite(self.largest_probability_change):
+            return ["its probabilities are not finite"]
         found = []
         if self.agreement < limits.agreement:
             found.append(f"class agreement is {self.agreement:.2%}, the limit is {limits.agreement:.2%}")
@@ -89,7 +92,7 @@ class Parity:
 
     def summary(self) -> str:
         """Give the comparison in one line."""
-        melanoma = ""
+        melanoma = "" if self.melanoma else ", melanoma recall not compared (the schema names no melanoma class)"
         if self.melanoma_recall is not None and self.melanoma_recall_reference is not None:
             melanoma = f", melanoma recall {self.melanoma_recall_reference:.4f} -> {self.melanoma_recall:.4f}"
         heatmaps = ""
@@ -108,10 +111,14 @@ def compare(
     labels: NDArray[np.int64],
     classes: Sequence[str],
     *,
+    melanoma: str | None,
     split: str,
     provider: str,
 ) -> Parity:
-    """Compare probabilities float32 [N, classes] of the same photographs."""
+    """Compare probabilities float32 [N, classes] of the same photographs.
+
+    :param melanoma: its code among `classes`, or None where no class is melanoma alone.
+    """
     expected, found = reference.argmax(1), candidate.argmax(1)
     change = np.abs(reference - candidate)
     return Parity(
@@ -121,18 +128,21 @@ def compare(
         agreement=float(np.mean(expected == found)),
         balanced_accuracy_reference=balanced_accuracy(labels, expected),
         balanced_accuracy=balanced_accuracy(labels, found),
-        melanoma_recall_reference=_recall(labels, expected, classes),
-        melanoma_recall=_recall(labels, found, classes),
+        melanoma=melanoma,
+        melanoma_recall_reference=_recall(labels, expected, classes, melanoma),
+        melanoma_recall=_recall(labels, found, classes, melanoma),
         largest_probability_change=float(change.max()),
         mean_probability_change=float(change.mean()),
     )
 
 
-def _recall(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str]) -> float | None:
-    if _MELANOMA not in classes:
+def _recall(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[str], code: str | None
+) -> float | None:
+    if code is None:
         return None
-    melanoma = labels == list(classes).index(_MELANOMA)
-    return float(np.mean(predicted[melanoma] == labels[melanoma])) if melanoma.any() else None
+    own = labels == list(classes).index(code)
+    return float(np.mean(predicted[own] == labels[own])) if own.any() else None
 
 
 def median_correlation(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float | None:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 import torch
 
 from dermedge import __version__
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, Sample
-from dermedge.data.splits import Split, schema_of
-from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities, trained_model
+from dermedge.data.samples import Sample
+from dermedge.data.splits import Split
+from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
 from dermedge.models.fusion import fusion_class
 from dermedge.run_folder import RunFolder
 from dermedge_runtime import Classifier
@@ -30,22 +29,21 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
-from .calibration import CALIBRATION_IMAGES, CalibrationReader, choose
-from .half import store_matrices_in_half
-from .heatmaps import runtime_heatmaps, torch_heatmaps
+from .calibration import CALIBRATION_IMAGES, check_calibration, choose
+from .conversion import Conversion, conversions, needs_calibration
+from .heatmaps import runtime_heatmaps
 from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
-from .quantize import quantize
+from .reference import Reference
 from .to_onnx import output_names, to_onnx
 
 _STAND_INS = 1000
-_HEATMAPS = 200
-"""Photographs whose heat maps are compared."""
 PRECISIONS = ("fp32", "fp16", "int8")
-LICENCE = (
-    "The weights follow the licence of their training data. HAM10000 is CC BY-NC 4.0: non-commercial use only,"
-    " with attribution."
-)
+_Log = Callable[[str], None]
 INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
+
+
+def _silent(line: str) -> None:
+    """Drop a line of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,8 @@ class ExportReport:
     precision: str
     bytes: int
     parity: Parity
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+    """How the precision was made, as the file describes it."""
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
@@ -63,6 +63,7 @@ class ExportReport:
             "path": str(self.path),
             "precision": self.precision,
             "bytes": self.bytes,
+            "conversion": dict(self.conversion),
             "parity": self.parity.to_record(),
         }
 
@@ -76,7 +77,8 @@ def export_model(
     explain: bool = True,
     flavour: str = "cpu",
     limits: Limits | None = None,
-    log: Callable[[str], None] = lambda line: None,
+    sensitivity: bool = False,
+    log: _Log = _silent,
 ) -> ExportReport:
     """Export a run's best weights, measure the file, and publish it if it keeps within the limits.
 
@@ -85,46 +87,56 @@ def export_model(
     :param explain: with the explanation outputs.
     :param flavour: one of `quantize.FLAVOURS`; used for INT8 alone.
     :param limits: by default `DEFAULT_LIMITS` of the precision.
+    :param sensitivity: measure what INT8 changes layer by layer, even where the file keeps within the limits.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
+    :raises InputRejected: too few training photographs to calibrate with.
     :raises DermedgeError: no run, no weights, or the exporter fails.
     """
     limits = limits or DEFAULT_LIMITS[precision]
     split = run.split()
     spec = describe(run, split, precision, explain=explain, flavour=flavour)
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
-    proto = build_graph(run, spec, calibration, log)
+    reference, refused = Reference(run, held_back), ""
     with atomic_path(target) as temporary:
-        write_described(proto, spec, temporary)
-        log(f"compare with the trained weights on {len(held_back)} {part} images")
-        parity = measure(run, temporary, held_back, part)
-        broken = parity.violations(limits)
-        if broken:
+        for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity, log=log):
+            described = replace(spec, conversion=attempt.record)
+            write_described(attempt.proto, described, temporary)
+            log(f"compare with the trained weights on {len(held_back)} {part} images")
+            parity = measure(run, temporary, held_back, part, reference)
+            broken = parity.violations(limits)
+            if not broken:
+                break
+            refused = f"{'; '.join(broken)} ({parity.images} {part} images)"
+            log(f"over the limits: {refused}")
+        else:
             raise ParityError(
-                f"{target.name} was not written: {'; '.join(broken)} ({parity.images} {part} images)."
+                f"{target.name} was not written: {refused}."
                 " Export in a higher precision, or allow more with --min-agreement, --max-drop or --min-heatmap."
             )
-        write_described(proto, replace(spec, parity={**parity.to_record(), "limits": asdict(limits)}), temporary)
-    return ExportReport(target, precision, target.stat().st_size, parity)
+        measured = {**parity.to_record(), "limits": asdict(limits)}
+        write_described(attempt.proto, replace(described, parity=measured), temporary)
+    return ExportReport(target, precision, target.stat().st_size, parity, attempt.record)
 
 
-def build_graph(
-    run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], log: Callable[[str], None] = lambda line: None
-) -> onnx.ModelProto:
-    """Make the graph of one precision from a run's best weights, without description.
-
-    :param calibration: training photographs; used for INT8 alone.
-    """
+def _attempts(
+    run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
+) -> Iterator[Conversion]:
+    if needs_calibration(spec):
+        check_calibration(calibration, run.split())
     config = run.config()
+    schema = run.schema().clinical(config.protocol)
     log("trace the network")
-    schema = schema_of(config.protocol)
-    half = spec.precision == "fp16"
-    proto = to_onnx(trained_model(run), schema, config.image_size, half=half, explain=spec.explains)
-    if spec.precision == "fp16":
-        store_matrices_in_half(proto)
-    elif spec.precision == "int8":
-        log(f"calibrate on {len(calibration)} training images")
-        proto = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
-    return proto
+    proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
+    return conversions(proto, spec, calibration, sensitivity=sensitivity, log=log)
+
+
+def build_graph(run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], log: _Log = _silent) -> onnx.ModelProto:
+    """Make the preferred graph of one precision from a run's best weights, without description.
+
+    :param calibration: photographs of the run's training split; FP32 needs none.
+    :raises InputRejected: too few photographs, or one that is not of the training split.
+    """
+    return next(_attempts(run, spec, calibration, sensitivity=False, log=log)).proto
 
 
 def write_unmeasured(run: RunFolder, target: Path) -> None:
@@ -135,26 +147,28 @@ def write_unmeasured(run: RunFolder, target: Path) -> None:
         write_described(proto, spec, temporary)
 
 
-def measure(run: RunFolder, path: Path, samples: Sequence[Sample], part: str) -> Parity:
-    """Compare a model file on the CPU provider with the trained weights in torch."""
+def measure(
+    run: RunFolder, path: Path, samples: Sequence[Sample], part: str, reference: Reference | None = None
+) -> Parity:
+    """Compare a model file on the CPU provider with the trained weights in torch.
+
+    :param reference: of the same run and photographs, where it exists already.
+    """
+    reference = reference or Reference(run, samples)
     classifier = Classifier(path, device="cpu")
-    reference = torch_probabilities(run, samples)
     parity = compare(
-        reference,
+        reference.probabilities,
         runtime_probabilities(classifier, samples),
         labels_of(samples),
-        CLASSES,
+        run.schema().classes,
+        melanoma=run.schema().melanoma,
         split=part,
         provider=classifier.provider,
     )
     if "heatmap" not in classifier.spec.outputs:
         return parity
-    predicted = {s.image_id: int(label) for s, label in zip(samples, reference.argmax(axis=1), strict=True)}
-    some = choose(samples, _HEATMAPS, run.config().seed)
-    targets = np.array([predicted[sample.image_id] for sample in some], dtype=np.int64)
     correlation = median_correlation(
-        torch_heatmaps(trained_model(run), classifier.spec, some, targets),
-        runtime_heatmaps(classifier, some, targets),
+        reference.heatmaps(classifier.spec), runtime_heatmaps(classifier, reference.explained, reference.targets)
     )
     return replace(parity, heatmap_correlation=correlation)
 
@@ -165,7 +179,7 @@ def _photographs(
     """Choose calibration and comparison photographs; never from the test split."""
     training, validation = split.select(samples, "train"), split.select(samples, "validation")
     count = CALIBRATION_IMAGES if validation else min(CALIBRATION_IMAGES, len(training) // 2)
-    calibration = choose(training, count, seed) if precision == "int8" else []
+    calibration = [] if precision == "fp32" else choose(training, count, seed)
     if validation:
         return calibration, validation, "validation"
     # The paper's protocol has no validation set: training photographs that calibrated nothing stand in.
@@ -176,21 +190,22 @@ def _photographs(
 
 def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
     """Make the description of a run's model file, without parity."""
-    record, config = run.record(), run.config()
+    record, config, schema = run.record(), run.config(), run.schema()
     kind = fusion_class(config.fusion)
     settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
     return ModelSpec(
-        classes=CLASSES,
-        class_names=CLASS_NAMES,
+        classes=schema.classes,
+        class_names=schema.class_names,
         fusion=config.fusion,
         precision=precision,
         outputs=output_names(kind, explain=explain),
         flavour=flavour if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
-        clinical=schema_of(config.protocol) if kind.uses_clinical else ClinicalSchema(),
+        clinical=schema.clinical(config.protocol) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256(),
         training={
             "data": Path(config.data).name,
+            "schema": schema.name,
             "protocol": config.protocol,
             "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
@@ -198,7 +213,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
             **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
         },
         metrics=_metrics(run),
-        licence=LICENCE,
+        licence=schema.licence_of_weights,
         intended_use=INTENDED_USE,
         versions={
             "dermedge": __version__,

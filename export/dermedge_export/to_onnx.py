@@ -1,7 +1,7 @@
 """Trained network -> ONNX graph with the inputs and outputs of the model file's contract.
 
-Covered: division by 255, imputation, scaling, one-hot encoding and explanations inside the graph; a dynamic batch; half
-precision of the image branch. Not covered: INT8 (`quantize`) and the description (`pipeline`).
+Covered: division by 255, imputation, scaling, one-hot encoding and explanations inside the graph; a dynamic batch.
+Not covered: lower precisions (`half`, `quantize`) and the description (`pipeline`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dermedge_runtime.errors import DermedgeError
 
 from .explain_graph import TracedHead, heatmap, relevance
 from .fold import fold
+from .layers import name_layers
 from .quiet import quiet
 
 OPSET = 20
@@ -24,15 +25,12 @@ MAX_BATCH = 1024
 
 
 class ContractModule(nn.Module):
-    """The network behind the inputs and outputs of a model file; `half` runs the convolutions in float16."""
+    """The network behind the inputs and outputs of a model file."""
 
-    def __init__(self, model: FusedClassifier, *, half: bool, explain: bool) -> None:
+    def __init__(self, model: FusedClassifier, *, explain: bool) -> None:
         super().__init__()
         self.model = fold(model)
         self.explained = TracedHead(self.model.head, n_features(model)) if explain else None
-        self.trunk_dtype = torch.float16 if half else torch.float32
-        if self.model.trunk is not None:
-            self.model.trunk.to(self.trunk_dtype)
 
     def forward(
         self,
@@ -47,7 +45,7 @@ class ContractModule(nn.Module):
             assert image is not None
             # The cast comes first: TensorRT refuses to transpose uint8.
             scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-            feature_map = self.model.trunk(scaled.to(self.trunk_dtype)).to(torch.float32)
+            feature_map = self.model.trunk(scaled)
             pooled = pool(feature_map)
         if self.model.encoder is not None:
             clinical = self.model.encoder(numeric, categorical)
@@ -99,15 +97,14 @@ def example_inputs(
 
 
 def to_onnx(
-    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, half: bool = False, explain: bool = True
+    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, explain: bool = True
 ) -> onnx.ModelProto:
-    """Export the network, without description.
+    """Export the network in float32, without description; its image branch is named layer by layer.
 
-    :param half: store and compute the image branch in float16; everything after the pooling stays in float32.
     :param explain: with the outputs heatmap, relevance and attribution, and the input target.
     :raises DermedgeError: the exporter fails.
     """
-    module = ContractModule(model, half=half, explain=explain).eval()
+    module = ContractModule(model, explain=explain).eval()
     inputs = example_inputs(model, schema, image_size, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
@@ -128,6 +125,7 @@ def to_onnx(
     assert program is not None
     proto = program.model_proto
     _strip(proto)
+    name_layers(proto)
     return proto
 
 

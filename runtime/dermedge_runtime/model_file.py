@@ -31,6 +31,8 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error
         raise ModelFileError(f"The model file {path} cannot be read: {reason}.") from error
+    if path.suffix == ".engine":
+        raise ModelFileError(f"{path.name} is a TensorRT engine; give the ONNX file that it was built from.")
     findings = scan(content, path.name)
     text = findings.metadata.get(METADATA_KEY)
     if text is None:

@@ -1,7 +1,7 @@
 """What a model file says about itself: frozen dataclasses and their JSON form (`metadata_props["dermedge"]`).
 
 The JSON is the border between exporter and runtime: everything the runtime must know travels in it. Free-form
-reports (training, metrics, parity, versions) are carried as they are and never interpreted by the runtime.
+reports (training, metrics, conversion, parity, versions) are carried as they are and never interpreted by the runtime.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class ModelSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data, protocol, split hash and settings."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+    """How the precision was made: calibration, value ranges, layers that stay in float32."""
     parity: Mapping[str, Any] = field(default_factory=dict)
     """The measured comparison with the trained weights that let this file be published."""
     licence: str = ""
@@ -138,6 +140,7 @@ class ModelSpec:
             weights_sha256=str(record["weights_sha256"]),
             training=dict(record["training"]),
             metrics=dict(record["metrics"]),
+            conversion=dict(record.get("conversion", {})),  # earlier files of this schema version lack it
             parity=dict(record["parity"]),
             licence=str(record["licence"]),
             intended_use=str(record["intended_use"]),

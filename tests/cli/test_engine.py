@@ -67,6 +67,13 @@ def test_engine_or_description_that_is_not_there_is_4(cli, tmp_path: Path, name:
     assert f"{name}" in done.stderr
 
 
+def test_an_engine_in_place_of_a_model_file_is_4(cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.engine").write_bytes(b"x")
+    done = cli("infer", picture, "--model", tmp_path / "m.engine")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "m.engine is a TensorRT engine; give the ONNX file" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -52,9 +52,10 @@ def test_every_fusion_compiles_with_its_explanations(
 def test_the_target_changes_the_engine(clinical: Path, trt: ModuleType) -> None:
     file = read_model_file(clinical)
     targets = [EngineTarget(("8.9",)), EngineTarget(("12.0",)), EngineTarget(("8.9",), 4), EngineTarget(ALL)]
-    records = [build_engine(file, target, trt)[1] for target in targets]
-    assert len({record.engine_sha256 for record in records}) == len(targets)
-    assert [record.compute_capabilities for record in records] == [("8.9",), ("12.0",), ("8.9",), ALL]
+    sizes = [len(build_engine(file, target, trt)[0]) for target in (*targets, targets[0])]
+    # Two builds of one target differ in bytes, but not in size.
+    assert sizes[-1] == sizes[0]
+    assert len(set(sizes)) == len(targets)
 
 
 def test_turing_is_refused_for_the_reason_given(clinical: Path, trt: ModuleType) -> None:

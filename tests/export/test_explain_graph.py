@@ -8,7 +8,7 @@ from captum.attr import IntegratedGradients, LayerGradCam
 from export_networks import random_classifier, random_inputs
 from torch import Tensor, nn
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.explain_graph import STEPS

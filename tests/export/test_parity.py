@@ -18,7 +18,8 @@ def _rows(*winners: int, top: float = 0.8) -> np.ndarray:
 
 
 def _compare(reference: np.ndarray, candidate: np.ndarray):
-    return compare(reference, candidate, LABELS, CLASSES, split="validation", provider="CPUExecutionProvider")
+    settings = {"split": "validation", "provider": "CPUExecutionProvider"}
+    return compare(reference, candidate, LABELS, CLASSES, melanoma="mel", **settings)
 
 
 def test_equal_outputs_agree_wholly() -> None:
@@ -77,3 +78,11 @@ def test_heat_maps_that_point_elsewhere_are_a_violation() -> None:
     assert parity.violations(DEFAULT_LIMITS["int8"]) == [
         "the heat maps' median correlation is 0.500, the limit is 0.950"
     ]
+
+
+def test_without_a_melanoma_class_its_recall_is_not_compared_and_that_is_said() -> None:
+    rows = _rows(0, 1, 1, 2)
+    parity = compare(rows, rows, LABELS, ("a", "b", "c"), melanoma=None, split="test", provider="p")
+    assert (parity.melanoma_recall, parity.melanoma_recall_reference) == (None, None)
+    assert "melanoma recall not compared (the schema names no melanoma class)" in parity.summary()
+    assert "not compared" not in _compare(rows, rows).summary()

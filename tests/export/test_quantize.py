@@ -21,7 +21,7 @@ def flavour(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def int8(flavour: str, trained_run, synthetic_data: Path) -> onnx.ModelProto:
     split = trained_run.split()
-    calibration = split.select(read_samples(synthetic_data), "train")[:8]
+    calibration = split.select(read_samples(synthetic_data), "train")[:16]
     return build_graph(trained_run, describe(trained_run, split, "int8", flavour=flavour), calibration)
 
 

@@ -6,9 +6,10 @@ import onnxruntime as ort
 import pytest
 from export_networks import SIZE, random_classifier, random_inputs, torch_probabilities_of
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge.models.fusion import FUSIONS, fusion_class
-from dermedge_export.half import store_matrices_in_half
+from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
+from dermedge_export.layers import trunk_layers
 from dermedge_export.to_onnx import to_onnx
 from dermedge_runtime.onnx_scan import scan
 
@@ -30,7 +31,10 @@ RESULTS = {
 def graph(request: pytest.FixtureRequest):
     fusion, half = request.param
     model = random_classifier(fusion)
-    return fusion, half, model, to_onnx(model, schema_of("grouped"), SIZE, half=half)
+    proto = to_onnx(model, schema_of("grouped"), SIZE)
+    if half:
+        compute_trunk_in_half(proto)
+    return fusion, half, model, proto
 
 
 def test_equals_torch_for_every_batch(graph) -> None:
@@ -79,10 +83,18 @@ def test_no_trace_of_the_exporting_machine(graph) -> None:
     assert b".py" not in proto.SerializeToString()
 
 
-def test_half_stores_the_convolutions_in_float16() -> None:
-    proto = to_onnx(random_classifier("cross_attention"), schema_of("grouped"), SIZE, half=True)
-    kinds = {t.data_type for t in proto.graph.initializer if len(t.dims) == 4}
-    assert kinds == {onnx.TensorProto.FLOAT16}
+def test_nodes_are_named_by_layer() -> None:
+    proto = to_onnx(random_classifier("cross_attention"), schema_of("grouped"), SIZE)
+    convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
+    blocks = [f"stages.{index}.{conv}" for index in range(8) for conv in ("conv1", "conv2")]
+    assert convolutions == ["conv1", *blocks]
+    layers = {layer: [node.op_type for node in nodes] for layer, nodes in trunk_layers(proto).items()}
+    assert layers["conv1"] == ["Conv", "LeakyRelu"]
+    assert layers["stages.2.conv2"] == ["Conv"]
+    assert layers["stages.3.conv2"] == ["Conv", "LeakyRelu", "Add"]
+    names = [node.name for node in proto.graph.node]
+    assert {"head.image.2", "head.clinical.0", "head.clinical.0/2", "head.classifier.3"} <= set(names)
+    assert len(set(names)) == len(names)
 
 
 def test_head_matrices_in_half_are_folded_back_by_the_runtime() -> None:

@@ -19,6 +19,7 @@ SPEC = replace(
     weights_sha256="ab" * 32,
     training={"protocol": "lesion-disjoint", "seed": 3, "nested": {"list": [1, 2.5, None, "ü"]}},
     metrics={"accuracy": 0.75},
+    conversion={"float32_layers": ["stages.3.conv2"]},
 )
 
 
@@ -30,7 +31,7 @@ def steps(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 RECORD = json.loads(SPEC.to_json())
 PATHS = steps(RECORD)
-REQUIRED = sorted(set(RECORD) - {"features"})
+REQUIRED = sorted(set(RECORD) - {"features", "conversion"})
 
 
 def damaged(path: tuple[Any, ...], **new: Any) -> str:
@@ -82,6 +83,10 @@ def test_json_carries_its_version_and_the_feature_names() -> None:
 def test_nan_in_a_report_is_not_written() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(SPEC, metrics={"accuracy": float("nan")}).to_json()
+
+
+def test_files_from_before_the_conversion_record_are_read() -> None:
+    assert ModelSpec.from_json(damaged(("conversion",)), "x.onnx") == replace(SPEC, conversion={})
 
 
 @pytest.mark.parametrize("key", REQUIRED)

@@ -8,8 +8,7 @@ from PIL import Image
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches import LesionData, balanced_epoch
-from dermedge.data.ham10000 import CLASSES, SITES, Sample
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import CLASSES, SITES, Sample, schema_of
 from dermedge_runtime.image import load_image
 
 LABELS = np.repeat(np.array([0, 1, 3]), (3, 20, 6))

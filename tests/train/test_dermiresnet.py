@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ImageHead, ResidualUnit
 

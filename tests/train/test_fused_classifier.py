@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from dermedge.data.splits import schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import FUSIONS
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge.data.ham10000 import CLASSES, METADATA_NAMES, clinical_schema, read_samples
+from dermedge.data.ham10000 import CLASSES, METADATA_NAMES, read_samples, schema_of
 from dermedge_runtime.errors import InputRejected
 
 HEADER = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
@@ -96,8 +96,8 @@ def test_upper_case_suffixes_are_pictures_too(tmp_path):
 
 
 def test_dx_type_is_a_field_only_on_request():
-    assert clinical_schema(with_dx_type=False).names == ("age", "sex", "site")
-    assert clinical_schema(with_dx_type=True).names == ("age", "sex", "site", "dx_type")
+    assert schema_of("grouped").names == ("age", "sex", "site")
+    assert schema_of("paper").names == ("age", "sex", "site", "dx_type")
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,15 @@ def test_the_history_is_a_table_with_empty_cells_for_none(run):
     run.write_history([{"epoch": 1, "loss": 0.5, "accuracy": None}, {"epoch": 2, "loss": 0.25, "accuracy": 0.1}])
     with run.history_file.open(encoding="utf-8", newline="") as stream:
         assert list(csv.reader(stream)) == [["epoch", "loss", "accuracy"], ["1", "0.5", ""], ["2", "0.25", "0.1"]]
+
+
+def test_a_run_from_before_there_were_schemas_is_of_ham10000(run):
+    assert "schema" not in run.record()
+    assert run.schema().classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+
+
+@pytest.mark.parametrize("schema", [5, {}, {"name": "x"}])
+def test_a_damaged_schema_is_an_error_that_names_the_file(run, schema):
+    run.config_file.write_text(json.dumps({**run.record(), "schema": schema}), encoding="utf-8")
+    message = error_of(run.schema)
+    assert message.startswith(f"{run.config_file} is damaged (") and message.endswith("Train the run again.")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermedge.data.ham10000 import CLASSES, Sample, read_samples
-from dermedge.data.splits import SPLITS, Split, check_leaks, count_leaks, make_split, schema_of
+from dermedge.data.ham10000 import CLASSES, Sample, read_samples, schema_of
+from dermedge.data.splits import SPLITS, Split, check_leaks, count_leaks, make_split
 from dermedge_runtime.errors import InputRejected
 
 LESIONS = {"akiec": 20, "bcc": 41, "bkl": 60, "df": 7, "mel": 63, "nv": 400, "vasc": 3}

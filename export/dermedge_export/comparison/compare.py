@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dermedge.data.ham10000 import Sample
+from dermedge.data.ham10000 import HAM10000, Sample
 from dermedge.data.splits import make_split
 from dermedge.train import check_ready
 from dermedge_export.parity import Limits
@@ -63,7 +63,7 @@ def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
 
 def _check_ready(plan: Plan, samples: list[Sample]) -> None:
     first = plan.cells[0]
-    check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed))
+    check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
 
 
 def _work(

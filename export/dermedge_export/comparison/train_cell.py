@@ -34,7 +34,7 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], log: Log, on_epoch
     if not run.config_file.is_file():
         split = make_split(samples, cell.protocol, cell.seed)
         check_leaks(split)
-        start_run(plan.settings(cell), split, run, image_branch_record(branch) if branch else None)
+        start_run(plan.settings(cell), split, run, extra=image_branch_record(branch) if branch else None)
     # The record's settings, not the plan's: both are the same but for the place of the data.
     config = run.config()
     if branch is None:

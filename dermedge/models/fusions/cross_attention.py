@@ -1,0 +1,70 @@
+"""The image asks, the patient answers: attention from image tokens to clinical tokens."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dermedge.models.dermiresnet import IMAGE_FEATURES
+
+from .base import Fusion, GivenImage
+
+_TOKEN = 32
+
+
+class CrossAttention(Fusion):
+    """Z = X + softmax(Q_x K_y^T / sqrt(d)) V_y over tokens of x and y (equation 13).
+
+    As printed, x and y are one token each, so the softmax over a single key is 1, z = V_y and the image is ignored.
+    Here x is split into 16 tokens of 32 and y into 8 tokens of 32, image tokens query clinical tokens, and the residual
+    keeps the image.
+    """
+
+    features = IMAGE_FEATURES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(_TOKEN, _TOKEN, bias=False)
+        self.key = nn.Linear(_TOKEN, _TOKEN, bias=False)
+        self.value = nn.Linear(_TOKEN, _TOKEN, bias=False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Map float [B, 512] and float [B, 256] to float [B, 512]."""
+        return x + self._attended(self._queries(x), y.unsqueeze(1))
+
+    def given_image(self, x: Tensor, project: nn.Module) -> GivenImage:
+        """Contract the queries once; see the base class.
+
+        The residual is added to every step: contracting it too is one product more, and dearer than the sum.
+        """
+        queries = self._queries(x)
+
+        def projected(y: Tensor) -> Tensor:
+            batch, steps, _ = y.shape
+            fused = x[:, None, :] + self._attended(queries, y).reshape(batch, steps, -1)
+            hidden: Tensor = project(fused.flatten(0, 1))
+            return hidden.reshape(batch, steps, -1)
+
+        return projected
+
+    def _queries(self, x: Tensor) -> Tensor:
+        """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
+        tokens = x.reshape(-1, _TOKEN)
+        queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
+        return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
+
+    def _attended(self, queries: Tensor, y: Tensor) -> Tensor:
+        """Attend to the clinical tokens of float [B, S, 256]; float [B * S, 512].
+
+        Products of three dimensions and a softmax over the last one: anything else becomes a transposition of single
+        numbers in the exported graph, dearer than the product itself.
+        """
+        batch, steps, length = y.shape
+        n_image, n_clinical = queries.shape[1], length // _TOKEN
+        keys = y.reshape(batch, steps * n_clinical, _TOKEN)
+        scores = torch.bmm(queries, keys.transpose(1, 2)).reshape(batch, n_image, steps, n_clinical)
+        weights = torch.softmax(scores, dim=-1).transpose(1, 2).reshape(batch * steps, n_image, n_clinical)
+        values = self.value(y.reshape(-1, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
+        return torch.bmm(weights, values).reshape(batch * steps, n_image * _TOKEN)

@@ -1,0 +1,88 @@
+"""`dermedge train`: options of the command line -> a run that is ready -> its training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dermedge_runtime.errors import DermedgeError, UsageError
+
+from .config import TrainConfig
+from .data.samples import Sample, read_samples
+from .data.schema import DataSchema
+from .data.schema_file import load_schema
+from .data.splits import check_leaks, make_split
+from .run_folder import RunFolder
+from .train import check_ready, settings_from_options, start_run, train
+
+_Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
+_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite"})
+
+
+def run_training_job(
+    run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], *, log: Callable[[str], None]
+) -> None:
+    """Start or resume a run, and train it to its end.
+
+    :param options: all options of the command.
+    :param given: names of those that the user wrote; the others are defaults.
+    :raises UsageError: options that contradict each other or the run that is resumed.
+    :raises DermedgeError: a run is there already, or none to resume.
+    :raises InputRejected: schema or data cannot be used.
+    """
+    resume = options["resume"]
+    if resume and options["overwrite"]:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    config, schema, samples = _resumed(run, options, given, log) if resume else _new(run, options, log)
+    split = run.split() if resume else make_split(samples, config.protocol, config.seed, schema)
+    leaks, tested = check_leaks(split), len(split.ids("test"))
+    log(
+        f"{len(samples)} images; leak check: {leaks} of {tested} test images show a {split.group_name}"
+        " that is also in training"
+    )
+    check_ready(config, samples, split, schema)
+    if not resume:
+        run.clear()
+        start_run(config, split, run, schema, allow_missing_images=options["allow_missing_images"])
+    try:
+        train(config, samples, run, log)
+    except KeyboardInterrupt:
+        log(f"Go on with: dermedge train --run {run.path} --resume")
+        raise
+    log(f"best weights in {run.weights_file}")
+
+
+def _settings(options: Mapping[str, Any], names: AbstractSet[str] | None = None) -> dict[str, Any]:
+    chosen = options.keys() if names is None else names
+    return {name: options[name] for name in chosen if name not in _NO_SETTINGS}
+
+
+def _new(run: RunFolder, options: Mapping[str, Any], log: Callable[[str], None]) -> _Start:
+    """Settings, schema and data of a new run."""
+    if run.config_file.exists() and not options["overwrite"]:
+        raise DermedgeError(
+            f"{run.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
+        )
+    config, schema = settings_from_options(_settings(options)), load_schema(options["schema"])
+    folder, allow = Path(config.data) if config.data else None, options["allow_missing_images"]
+    return config, schema, read_samples(folder, schema, allow_missing_images=allow, log=log)
+
+
+def _resumed(run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], log: Callable[[str], None]) -> _Start:
+    """Settings, schema and data of an earlier run; the data may lie elsewhere by now."""
+    config, schema = run.config(), run.schema()
+    moved = settings_from_options(_settings(options, given & {"data"}), config)
+    changed = settings_from_options(_settings(options, given), config).differences(moved)
+    # As text, because the order of the classes and fields counts.
+    if "schema" in given and json.dumps(load_schema(options["schema"]).record) != json.dumps(schema.record):
+        changed.append(f"schema {schema.name} -> {options['schema']}")
+    if "allow_missing_images" in given and not run.record().get("allow_missing_images"):
+        changed.append("allow_missing_images no -> yes")
+    if changed:
+        raise UsageError(
+            f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
+        )
+    return moved, schema, run.samples(Path(moved.data) if moved.data else None, log)

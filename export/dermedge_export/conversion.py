@@ -1,0 +1,106 @@
+"""FP32 graph -> the graph of a precision, and what the file tells about how it was made.
+
+A conversion that its comparison refuses may have a next one, nearer to FP32: an INT8 graph gives its worst layers back
+to float32, one, two, four, then eight of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+
+from dermedge.data.samples import Sample
+from dermedge.progress import progress
+from dermedge_runtime.spec import ModelSpec
+
+from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
+from .half import compute_trunk_in_half, store_matrices_in_half
+from .half_ranges import measure_half_ranges
+from .mixed import keep_in_float
+from .quantize import packed, quantize
+from .sensitivity import LayerError, rank_layers
+
+KEPT_LAYERS = (1, 2, 4, 8)
+"""How many layers each further attempt keeps in float32; never more than half of them."""
+SENSITIVITY_IMAGES = 64
+_Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A graph and the record of its making."""
+
+    proto: onnx.ModelProto
+    record: dict[str, Any] = field(default_factory=dict)
+    """JSON-ready; goes into the file's description."""
+
+
+def conversions(
+    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
+) -> Iterator[Conversion]:
+    """Give the graphs of a precision, the preferred one first; a later one is only made when it is asked for.
+
+    :param proto: FP32 graph of `to_onnx`.
+    :param calibration: training photographs; FP32 needs none, nor does a network without image branch in FP16.
+    :param sensitivity: measure the layers' sensitivity to INT8 even where the first graph may do.
+    """
+    if spec.precision == "fp16":
+        yield _half(proto, spec, calibration, log)
+    elif spec.precision == "int8":
+        yield from _quantised(proto, spec, calibration, sensitivity=sensitivity, log=log)
+    else:
+        yield Conversion(proto)
+
+
+def needs_calibration(spec: ModelSpec) -> bool:
+    """Whether the graph of a precision depends on photographs."""
+    return spec.precision == "int8" or (spec.precision == "fp16" and spec.image is not None)
+
+
+def _half(proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], log: _Log) -> Conversion:
+    record: dict[str, Any] = {}
+    if needs_calibration(spec):
+        log(f"measure the range of every layer on {len(calibration)} training images")
+        batches = progress(in_batches(calibration), "measure ranges")
+        ranges = measure_half_ranges(proto, (model_inputs(batch, spec) for batch in batches))
+        for layer, reason in ranges.kept.items():
+            log(f"{layer} stays in float32: {reason}")
+        compute_trunk_in_half(proto, keep=ranges.kept)
+        record = {"calibration": {"images": ranges.images, "split": "train"}, **ranges.to_record()}
+    if matrices := store_matrices_in_half(proto):
+        log(f"{len(matrices)} matrices of the head are stored in float32: float16 cannot hold their values")
+    return Conversion(proto, {**record, "float32_matrices": matrices})
+
+
+def _quantised(
+    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
+) -> Iterator[Conversion]:
+    log(f"calibrate on {len(calibration)} training images")
+    original = onnx.ModelProto()
+    original.CopyFrom(proto)  # the quantiser takes the weights out of the graph it is given
+    quantised = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
+    made: dict[str, Any] = {
+        "calibration": {"images": len(calibration), "split": "train", "method": DEFAULT_METHOD.name},
+        "float32_layers": [],
+    }
+
+    def rank() -> list[LayerError]:
+        some = choose(calibration, SENSITIVITY_IMAGES, seed=0)
+        log(f"quantise one layer at a time, on {len(some)} training images")
+        errors = rank_layers(quantised, original, [model_inputs(batch, spec) for batch in in_batches(some)])
+        made["sensitivity"] = {"images": len(some), "layers": [error.to_record() for error in errors]}
+        return errors
+
+    ranked = rank() if sensitivity else None
+    yield Conversion(packed(quantised, spec.flavour), made)
+    ranked = ranked or rank()
+    for count in KEPT_LAYERS:
+        if count > len(ranked) // 2:
+            return
+        kept = [error.layer for error in ranked[:count]]
+        log(f"keep {', '.join(kept)} in float32")
+        mixed = keep_in_float(quantised, original, kept)
+        yield Conversion(packed(mixed, spec.flavour), {**made, "float32_layers": kept})

@@ -1,0 +1,136 @@
+"""Every fusion equals its equation in the paper, written out as slowly as it can be."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dermedge.models.fusion import fusion_class
+from dermedge.models.fusions.self_attention import TokenAttention
+
+X, Y = 512, 256
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def vectors(batch: int = 2) -> tuple[Tensor, Tensor]:
+    return torch.randn(batch, X), torch.randn(batch, Y)
+
+
+@torch.no_grad()
+def test_concat_is_equation_4():
+    x, y = vectors()
+    z = fusion_class("concat")()(x, y)
+    assert torch.equal(z[:, :X], x) and torch.equal(z[:, X:], y)
+
+
+@torch.no_grad()
+def test_weighted_concat_starts_as_concat_and_is_equation_5():
+    fusion, (x, y) = fusion_class("weighted_concat")(), vectors()
+    assert torch.equal(fusion(x, y), torch.cat([x, y], dim=1))
+    assert [parameter.shape for parameter in fusion.parameters()] == [(), ()]
+    fusion.image_weight.fill_(0.5)
+    fusion.clinical_weight.fill_(-3)
+    z = fusion(x, y)
+    torch.testing.assert_close(z[:, :X], x / 2)
+    torch.testing.assert_close(z[:, X:], -3 * y)
+
+
+def linear(layer: nn.Linear, vector: Tensor) -> list[float]:
+    bias = [0.0] * layer.out_features if layer.bias is None else layer.bias.tolist()
+    return [float(row.double() @ vector.double()) + b for row, b in zip(layer.weight, bias, strict=True)]
+
+
+@torch.no_grad()
+def test_hadamard_is_equation_6():
+    fusion, (x, y) = fusion_class("hadamard")(), vectors()
+    for row, z in enumerate(fusion(x, y)):
+        projected = linear(fusion.image, x[row])
+        expected = [a * float(b) for a, b in zip(projected, y[row], strict=True)]
+        torch.testing.assert_close(z, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_tensor_is_equation_7_divided_by_a_constant():
+    fusion, (x, y) = fusion_class("tensor")(), vectors()
+    z = fusion(x, y)
+    for row, i, j in ((0, 0, 0), (0, 511, 0), (1, 0, 255), (1, 37, 201), (0, 200, 100)):
+        torch.testing.assert_close(z[row, X * j + i], x[row, i] * y[row, j] / math.sqrt(X))
+    # All products, each once: the norm of an outer product is the product of the norms.
+    torch.testing.assert_close(z.norm(dim=1), x.norm(dim=1) * y.norm(dim=1) / math.sqrt(X), rtol=1e-4, atol=0)
+
+
+@torch.no_grad()
+def test_bilinear_is_equations_8_and_9_divided_by_a_constant():
+    fusion, (x, y) = fusion_class("bilinear")(), vectors()
+    z = fusion(x, y)
+    for k in (0, 1, 130, 255):
+        form = torch.stack([fusion.forms.weight[Y * k + j] for j in range(Y)], dim=1)  # W_k [512, 256]
+        for row in range(2):
+            expected = x[row].double() @ form.double() @ y[row].double() / math.sqrt(X)
+            torch.testing.assert_close(z[row, k].double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_gated_is_equations_10_and_11():
+    fusion, (x, y) = fusion_class("gated")(), vectors()
+    for row, z in enumerate(fusion(x, y)):
+        image = linear(fusion.image, x[row])
+        of_image = linear(fusion.image_gate, torch.tensor(image))
+        gates = [a + b for a, b in zip(of_image, linear(fusion.clinical_gate, y[row]), strict=True)]
+        gates = [1 / (1 + math.exp(-gate)) for gate in gates]
+        expected = [g * a + (1 - g) * b for g, a, b in zip(gates, image, y[row].tolist(), strict=True)]
+        torch.testing.assert_close(z, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+def attended(layer: TokenAttention, vector: Tensor) -> Tensor:
+    tokens = vector.split(32)
+    queries, keys, values = ([m.weight @ t for t in tokens] for m in (layer.query, layer.key, layer.value))
+    result = []
+    for token, query in zip(tokens, queries, strict=True):
+        weights = [math.exp(float(query @ key) / math.sqrt(32)) for key in keys]
+        mixed = sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
+        result.append(token + mixed)
+    return torch.cat(result)
+
+
+@torch.no_grad()
+def test_self_attention_is_equation_12_within_each_modality():
+    fusion, (x, y) = fusion_class("self_attention")(), vectors()
+    z = fusion(x, y)
+    for row in range(2):
+        torch.testing.assert_close(z[row, :X], attended(fusion.image, x[row]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(z[row, X:], attended(fusion.clinical, y[row]), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tensor", "bilinear"])
+def test_products_start_with_unit_variance(name):
+    fusion, project = fusion_class(name)(), nn.Linear(fusion_class(name).features, 256)
+    fusion.start_reader(project)
+    x, y = vectors(16)
+    z = fusion(x, y)
+    first = project(z) if name == "tensor" else z
+    assert 0.8 < first.var() < 1.25
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["tensor", "bilinear"])
+def test_coefficients_of_a_product_are_the_whole_form(name):
+    fusion, project = fusion_class(name)(), nn.Linear(fusion_class(name).features, 5)
+    x, y = vectors()
+    form = torch.einsum("hji,bj,bi->bh", fusion.coefficients(project), y, x) + project.bias
+    torch.testing.assert_close(form, project(fusion(x, y)), rtol=1e-4, atol=1e-4)
+
+
+def test_names_of_weights_in_saved_runs_stay():
+    names = {name: sorted(fusion_class(name)().state_dict()) for name in ("cross_attention", "gated", "bilinear")}
+    assert names == {
+        "cross_attention": ["key.weight", "query.weight", "value.weight"],
+        "gated": ["clinical_gate.weight", "image.bias", "image.weight", "image_gate.bias", "image_gate.weight"],
+        "bilinear": ["forms.weight"],
+    }

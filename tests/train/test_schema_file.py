@@ -1,0 +1,159 @@
+"""Schema files: what is shipped, what a clinic may write, and one sentence for everything that is wrong."""
+
+import json
+
+import pytest
+from clinic import SCHEMA
+
+from dermedge.data.schema_file import load_schema, parse_schema, schema_from_record, shipped_schemas
+from dermedge_runtime.clinical import CategoricalField, NumericField
+from dermedge_runtime.errors import InputRejected
+
+
+def rejection(text: str | bytes) -> str:
+    with pytest.raises(InputRejected) as caught:
+        parse_schema(text if isinstance(text, bytes) else text.encode(), "clinic.toml")
+    assert caught.value.exit_code == 3
+    message = str(caught.value)
+    assert message.startswith("The schema clinic.toml") and "\n" not in message
+    return message
+
+
+def test_both_published_data_sets_are_shipped():
+    assert shipped_schemas() == ("ham10000", "pad_ufes_20")
+
+
+def test_ham10000_keeps_its_classes_and_fields():
+    schema = load_schema("ham10000")
+    assert schema.classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    assert (schema.melanoma, schema.table.group, schema.table.group_name) == ("mel", ("lesion_id",), "lesion")
+    assert schema.clinical("grouped").names == ("age", "sex", "site")
+    assert schema.clinical("paper").names == ("age", "sex", "site", "dx_type")
+    assert len(schema.clinical("grouped").features) == 17
+    assert "HAM10000: CC BY-NC 4.0: non-commercial use only" in schema.licence_of_weights
+
+
+def test_pad_ufes_20_has_its_22_clinical_columns():
+    schema = load_schema("pad_ufes_20")
+    assert schema.classes == ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+    assert schema.melanoma == "MEL"
+    assert len(schema.fields) == len(schema.clinical("paper").names) == 22
+    assert set(schema.clinical("paper").names) - set(schema.clinical("grouped").names) == {"biopsed"}
+    assert "PAD-UFES-20: CC BY 4.0" in schema.licence_of_weights
+
+
+def test_a_clinics_file_is_read_whole(tmp_path):
+    path = tmp_path / "clinic.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SCHEMA.encode())  # as Windows editors save it
+    schema = load_schema(str(path))
+    assert (schema.name, schema.melanoma, schema.published) == ("Example clinic 2024", None, "")
+    assert schema.class_names["benign"] == "benign lesion"
+    assert schema.diagnoses == {
+        "benign": "benign", "malignant": "malignant", "other": "other",
+        "melanoma in situ": "malignant", "nevus": "benign",
+    }  # fmt: skip
+    assert schema.columns == ("Photo", "Ward", "Patient", "Finding", "Age (years)", "Site", "itch", "confirmed")
+    clinical = schema.clinical("grouped")
+    assert clinical.numeric == (NumericField("age", "years", 0.0, 110.0),)
+    assert clinical.categorical == (
+        CategoricalField("site", ("head", "trunk", "limb")),
+        CategoricalField("itch", ("false", "true")),
+    )
+    assert schema.clinical("paper").names == ("age", "site", "itch", "confirmed")
+    assert schema.fields[1].synonyms == {"kopf": "head", "arm": "limb", "leg": "limb"}
+    assert schema.licence_of_weights.endswith("Example clinic 2024: internal use only")
+
+
+def test_a_licence_that_is_not_written_is_not_stated():
+    schema = parse_schema(SCHEMA.replace('licence = "internal use only"\n', "").encode(), "x")
+    assert schema.licence_of_weights.endswith("Example clinic 2024: not stated")
+
+
+def test_a_schema_survives_the_json_of_a_run():
+    schema = parse_schema(SCHEMA.encode(), "clinic.toml")
+    again = schema_from_record(json.loads(json.dumps(schema.record)), "config.json")
+    assert again == schema
+    assert (again.classes, again.clinical("paper").names) == (schema.classes, schema.clinical("paper").names)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("pad_ufes20", "Did you mean 'pad_ufes_20'?"),
+        ("HAM", "Did you mean 'ham10000'?"),
+        ("quantum", "dermedge ships ham10000, pad_ufes_20. A schema of your own is given by its path"),
+    ],
+)
+def test_an_unknown_name_lists_the_known_and_the_nearest(name, says):
+    with pytest.raises(InputRejected, match=f"There is no schema '{name}'") as caught:
+        load_schema(name)
+    assert says in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputRejected, match=r"nowhere\.toml cannot be read: No such file"):
+        load_schema(str(tmp_path / "nowhere.toml"))
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"a = 1\na = 2", b"\xff\xfe\x00", b"{}"])
+def test_what_is_no_toml_is_said(content):
+    assert "is no TOML file: " in rejection(content)
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "files", "image", "diagnosis", "group", "group_name", "kind", "unit", "minimum", "vocabulary"]
+)
+def test_a_key_that_is_missing_is_named_with_its_table(key):
+    line = next(line for line in SCHEMA.splitlines() if line.startswith(f"{key} = "))
+    where = {"kind": "fields[1].", "unit": "fields[1].", "minimum": "fields[1].", "vocabulary": "fields[2]."}
+    full = "" if key == "name" else where.get(key, "table.")
+    assert f"the key {full}{key} is missing." in rejection(SCHEMA.replace(line + "\n", "", 1))
+
+
+CHANGES = {
+    "no classes": ('[classes]\nbenign = "benign lesion"', '[glasses]\nbenign = "x"', "the key classes is missing"),
+    "one class": (
+        'malignant = "malignant lesion"\nother = "another lesion"\n',
+        "",
+        "classes must hold 2 or more words",
+    ),
+    "classes alike": ('other = "another lesion"', 'Benign = "x"', "classes holds 'benign' more than once"),
+    "class name": ('"benign lesion"', "5", "classes must be a table of texts, found a table"),
+    "misspelt key": ('licence = "int', 'license = "int', "the key license is unknown; did you mean 'licence'?"),
+    "foreign key": ('delimiter = ";"', 'colour = "red"', "the key table.colour is unknown; known are files,"),
+    "wrong kind": ('image = "Photo"', "image = 7", "table.image must be a text, found a whole number, 7"),
+    "empty text": ('image = "Photo"', 'image = " "', "table.image must be a text, found text, ' '"),
+    "no list": ('files = ["cases.csv"]', 'files = "cases.csv"', "table.files must be a list of texts, found text"),
+    "path": ('["cases.csv"]', '["a/cases.csv"]', "table.files must be names without a folder, found 'a/cases.csv'"),
+    "delimiter": ('delimiter = ";"', 'delimiter = "::"', "table.delimiter must be one character"),
+    "group name": ('group_name = "patient"', 'group_name = "a patient"', "table.group_name must be one word"),
+    "melanoma": ("licence =", 'melanoma = "mel"\nlicence =', "melanoma is 'mel', which is not among the classes"),
+    "class map": ('nevus = "benign"', 'nevus = "good"', "diagnoses.nevus is 'good', which is not among the classes"),
+    "class map twice": ('nevus = "benign"', 'BENIGN = "other"', "'BENIGN' means both benign and other"),
+    "kind": ('kind = "numeric"', 'kind = "number"', "must be numeric, categorical or boolean, found 'number'"),
+    "range": ("maximum = 110", "maximum = 0", "the field age has the minimum 0 and the maximum 0"),
+    "number": ("maximum = 110", "maximum = inf", "fields[1].maximum must be a number, found a number, inf"),
+    "truth": ("paper_only = true", 'paper_only = "yes"', "fields[4].paper_only must be true or false, found text"),
+    "vocabulary": ('"limb"]', '"HEAD"]', "fields[2].vocabulary holds 'head' more than once, case and _ aside"),
+    "empty word": ('"limb"]', '""]', "fields[2].vocabulary must hold 1 or more words, none of them empty"),
+    "synonym": ('leg = "limb"', 'leg = "lim"', "has the synonym 'leg' of 'lim', which is not in its vocabulary: head"),
+    "synonym of two": ('leg = "limb"', 'TRUNK = "limb"', "in the field site 'TRUNK' means both trunk and limb"),
+    "unknown word": ('["?"]', '["KOPF"]', "in the field site 'kopf' is a word of the vocabulary, and means unknown"),
+    "field twice": ('name = "itch"', 'name = "site"\ncolumn = "itch"', "two fields are called 'site'"),
+    "field name": ('name = "itch"', 'name = "target"', "fields[3].name is 'target'; a field's name is letters"),
+    "diagnosis as field": ('column = "Site"', 'column = "Finding"', "site reads the column of the diagnosis"),
+    "date": ('name = "Example clinic 2024"', "name = 2024-01-01", "name must be a text, found something else"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says"), CHANGES.values(), ids=CHANGES.keys())
+def test_what_is_wrong_is_one_sentence_with_the_key(old, new, says):
+    assert old in SCHEMA
+    assert says in rejection(SCHEMA.replace(old, new, 1))
+
+
+def test_a_schema_whose_fields_are_all_for_the_paper_alone_is_refused():
+    text = SCHEMA[: SCHEMA.index("[[fields]]")] + '[[fields]]\nname = "x"\nkind = "boolean"\npaper_only = true\n'
+    assert "every field is paper_only" in rejection(text)
+    assert "the key fields is missing" in rejection(SCHEMA[: SCHEMA.index("[[fields]]")])
+    assert "fields must be one or more tables [[fields]]" in rejection("fields = 3\n" + text[: text.index("[[fields")])
