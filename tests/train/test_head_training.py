@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from dermedge.data.augment import Augmentation
 from dermedge.data.batches import LesionData
 from dermedge.data.feature_cache import ImageBranch, load_feature_data
-from dermedge.data.splits import make_split, schema_of
+from dermedge.data.ham10000 import schema_of
+from dermedge.data.splits import make_split
 from dermedge.evaluate import torch_probabilities, trained_model
 from dermedge.head_training import HeadTrainer, image_branch_record
 from dermedge.models.classifier import pool
@@ -47,7 +48,7 @@ def head_run(new_run, samples, branch) -> Callable[..., HeadTrainer]:
 
     def make(**settings) -> HeadTrainer:
         config, run = new_run(**settings)
-        start_run(config, make_split(samples, config.protocol, config.seed), run, image_branch_record(branch))
+        start_run(config, make_split(samples, config.protocol, config.seed), run, extra=image_branch_record(branch))
         return HeadTrainer(config, samples, run, branch)
 
     return make
