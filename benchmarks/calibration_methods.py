@@ -32,7 +32,7 @@ from dermedge_export.calibration import (
     model_inputs,
 )
 from dermedge_export.pipeline import build_graph, describe
-from dermedge_export.quantize import quantize_for_cpu
+from dermedge_export.quantize import packed, quantize
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     print("| method | class agreement | balanced accuracy | largest probability change | mean |")
     print("|---|---|---|---|---|")
     for method in RANGE_METHODS.values():
-        quantised = quantize_for_cpu(copy.deepcopy(graph), CalibrationReader(calibration, spec), method)
+        quantised = packed(quantize(copy.deepcopy(graph), CalibrationReader(calibration, spec), "cpu", method), "cpu")
         found = _probabilities(quantised, batches)
         change = np.abs(found - reference)
         agreement = np.mean(found.argmax(1) == reference.argmax(1))
