@@ -15,7 +15,7 @@ demo: install
 	$(BIN)/dermedge demo --folder demo
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .
