@@ -79,8 +79,11 @@ def test_first_node_on_the_image_is_the_cast(graph) -> None:
 
 
 def test_no_trace_of_the_exporting_machine(graph) -> None:
-    _, _, _, proto = graph
-    assert b".py" not in proto.SerializeToString()
+    described = onnx.ModelProto()
+    described.CopyFrom(graph[3])
+    for tensor in described.graph.initializer:
+        tensor.ClearField("raw_data")  # among millions of random weights any three bytes occur
+    assert b".py" not in described.SerializeToString()
 
 
 def test_nodes_are_named_by_layer() -> None:
