@@ -48,6 +48,8 @@ class TrainConfig:
     """Decay per step of an exponential moving average of the weights, which is then what is kept; 0 is off."""
     precision: str = "fp32"
     """fp32, bf16 or fp16: autocast of the forward pass."""
+    start_from: str = ""
+    """SHA-256 of the weights that the training starts from; empty: random ones."""
     device: str = "cpu"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -54,6 +54,11 @@ class RunFolder:
         return self.path / "weights.safetensors"
 
     @property
+    def start_file(self) -> Path:
+        """Weights that the training starts from, where it does not start from random ones."""
+        return self.path / "start.safetensors"
+
+    @property
     def history_file(self) -> Path:
         """One row per epoch."""
         return self.path / "history.csv"
@@ -77,7 +82,13 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run; anything else in the folder stays."""
         own = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file)
-        for path in (*own, self.split_file, *self.plots.glob("*.png"), *(self.path / "explain").glob("*.*")):
+        for path in (
+            *own,
+            self.start_file,
+            self.split_file,
+            *self.plots.glob("*.png"),
+            *(self.path / "explain").glob("*.*"),
+        ):
             path.unlink(missing_ok=True)
 
     def record(self) -> dict[str, Any]:

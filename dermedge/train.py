@@ -34,6 +34,7 @@ from .metrics import balanced_accuracy
 from .models.classifier import FusedClassifier
 from .progress import progress
 from .run_folder import RunFolder
+from .start_weights import load_start_weights
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
@@ -178,6 +179,8 @@ class Trainer:
         self.data, self.validation = (self._load(part, name) for name, part in parts.items())
         torch.manual_seed(config.seed)
         self.model = self._new_model()
+        if config.start_from:
+            load_start_weights(run.start_file, self.model)
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
         self.model.to(self.device).to(memory_format=torch.channels_last)

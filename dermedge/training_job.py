@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from dermedge_runtime.errors import DermedgeError, UsageError
 
+from .checkpoint import save_weights
 from .config import TrainConfig
 from .data.samples import Sample, read_samples
 from .data.schema import DataSchema
 from .data.schema_file import load_schema
 from .data.splits import check_leaks, make_split
 from .run_folder import RunFolder
+from .start_weights import start_weights
 from .train import check_ready, settings_from_options, start_run, train
 
 _Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
-_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite"})
+_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from"})
 
 
 def run_training_job(
@@ -43,9 +46,16 @@ def run_training_job(
         f"{len(samples)} images; leak check: {leaks} of {tested} test images show a {split.group_name}"
         " that is also in training"
     )
+    start = None
+    if options["start_from"] is not None and not resume:
+        start = start_weights(options["start_from"], config, schema, split)
+        config = replace(config, start_from=start.sha256)
+        log(start.summary)
     check_ready(config, samples, split, schema)
     if not resume:
         run.clear()
+        if start is not None:
+            save_weights(run.start_file, start.tensors)
         start_run(config, split, run, schema, allow_missing_images=options["allow_missing_images"])
     try:
         train(config, samples, run, log)
@@ -81,6 +91,8 @@ def _resumed(run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str]
         changed.append(f"schema {schema.name} -> {options['schema']}")
     if "allow_missing_images" in given and not run.record().get("allow_missing_images"):
         changed.append("allow_missing_images no -> yes")
+    if "start_from" in given and RunFolder(options["start_from"]).weights_sha256() != config.start_from:
+        changed.append(f"start_from {config.start_from[:12] or 'nothing'} -> {options['start_from']}")
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."

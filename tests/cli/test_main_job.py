@@ -30,6 +30,16 @@ def test_paper_protocol_counts_its_leaks(cli, synthetic_data: Path) -> None:
     assert 0 < leaks < tested
 
 
+def test_train_starts_from_an_earlier_run(cli, synthetic_data: Path, trained, workspace: Path) -> None:
+    settings = ("--data", synthetic_data, "--image-size", 48, "--epochs", 1, "--per-class", 2, "--run", "runs/larger")
+    done = cli("train", *settings, "--start-from", "runs/cross_attention")
+    assert done.returncode == 0 and "start from all weights of runs/cross_attention" in done.stderr, done.stderr
+    again = cli("train", "--run", "runs/larger", "--resume", "--start-from", "runs/larger")
+    assert again.returncode == 2 and "-> runs/larger" in again.stderr
+    absent = cli("train", *settings[:-1], "runs/none", "--start-from", "runs/nothing")
+    assert absent.returncode == 1 and len(absent.stderr.splitlines()) == 2 and not (workspace / "runs/none").exists()
+
+
 def test_evaluate_scores_torch_and_the_runtime(cli, models: Path, workspace: Path) -> None:
     done = cli("evaluate", "--json")
     assert done.returncode == 0, done.stderr

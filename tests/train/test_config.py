@@ -14,7 +14,7 @@ UNUSUAL = TrainConfig(
     batch_size=5, learning_rate=1 / 3, weight_decay=1e-7, per_class=11, balance=0.25, hide_clinical=0.125, mixup=0.2,
     cutmix=0.5, class_weights=0.5, focal=2.0,
     label_smoothing=0.1, logit_adjustment=1.0,
-    dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", device="cuda", seed=42,
+    dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3),
 )  # fmt: skip
 

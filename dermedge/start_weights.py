@@ -1,0 +1,90 @@
+"""Weights that a training starts from: those of an earlier run, at another picture size or on other data.
+
+Where fusion, clinical features and classes are the same, the whole network is taken; otherwise the image branch alone.
+The weights are copied into the new run, so that it can be resumed without the old one. Not covered: freezing any of
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
+
+from .config import TrainConfig
+from .data.schema import DataSchema
+from .data.splits import Split
+from .models.fusion import fusion_class
+from .run_folder import RunFolder
+
+_IMAGE_BRANCH = ("trunk.", "head.image.")
+
+
+@dataclass(frozen=True, slots=True)
+class StartWeights:
+    """What is taken from an earlier run."""
+
+    sha256: str
+    """Of the earlier run's weights file."""
+    tensors: dict[str, Tensor]
+    summary: str
+    """For the log."""
+
+
+def start_weights(source: Path, config: TrainConfig, schema: DataSchema, split: Split) -> StartWeights:
+    """Choose the weights to take from the run in `source`.
+
+    :param config: settings of the new run.
+    :param split: of the new run.
+    :raises UsageError: the two networks have no image branch in common.
+    :raises InputRejected: the earlier run was trained on what the new one is validated or tested on.
+    :raises DermedgeError: no run there, no weights, or damaged ones.
+    """
+    run = RunFolder(source)
+    earlier, earlier_schema, sha256 = run.config(), run.schema(), run.weights_sha256()
+    for name in (config.fusion, earlier.fusion):
+        if not fusion_class(name).uses_image:
+            raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
+    _check_leaks(run, split)
+    try:
+        tensors = load_file(run.weights_file)
+    except (OSError, SafetensorError) as error:
+        raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
+    same = (earlier.fusion, earlier_schema.classes) == (config.fusion, schema.classes)
+    features = earlier_schema.clinical(earlier.protocol).features, schema.clinical(config.protocol).features
+    if same and features[0] == features[1]:
+        return StartWeights(sha256, tensors, f"start from all weights of {source}")
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
+    return StartWeights(sha256, kept, f"start from the image branch of {source}")
+
+
+def _check_leaks(run: RunFolder, split: Split) -> None:
+    seen = {(image, group) for image, group, part in run.split().rows if part == "train"}
+    images, groups = {image for image, _ in seen}, {group for _, group in seen}
+    held_back = [row for row in split.rows if row[2] != "train"]
+    leaked = sum(image in images or group in groups for image, group, _ in held_back)
+    if leaked:
+        raise InputRejected(
+            f"The run in {run.path} was trained on photographs or lesions of {leaked} of the {len(held_back)} images"
+            " that this training is validated or tested on. Start from a run with the same --seed and --protocol."
+        )
+
+
+@torch.no_grad()
+def load_start_weights(path: Path, model: nn.Module) -> None:
+    """Copy the kept weights of `StartWeights` into a model; the rest of it stays as it is.
+
+    :raises DermedgeError: missing, damaged, or weights of another network.
+    """
+    try:
+        unknown = model.load_state_dict(load_file(path), strict=False).unexpected_keys
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DermedgeError(f"The weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+    if unknown:
+        raise DermedgeError(f"The weights {path} are of another network: it has no {unknown[0]}.")
