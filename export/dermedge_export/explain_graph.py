@@ -67,12 +67,20 @@ class ExplainedHead(nn.Module):
         assert self.head.clinical is not None
         fractions = (torch.arange(STEPS, dtype=torch.float32, device=clinical.device) + 0.5) / STEPS
         batch, features = clinical.shape
+        first, *rest = self.head.clinical
+        assert isinstance(first, nn.Linear)
         steps = fractions[None, :, None] * clinical.detach()[:, None, :]  # [B, S, F]
         # Layers run on [B * S, ...]: on three dimensions each of them would be wrapped in reshapes, forth and back.
-        path = steps.reshape(-1, features).requires_grad_()
-        hidden = given(self.head.clinical(path).reshape(batch, STEPS, -1))
+        path = first(steps.reshape(-1, features)).detach().requires_grad_()
+        y = path
+        for layer in rest:
+            y = layer(y)
+        hidden = given(y.reshape(batch, STEPS, -1))
         (gradients,) = torch.autograd.grad(hidden, path, self._slope(hidden, chosen))
-        return clinical * gradients.reshape(batch, STEPS, features).mean(dim=1)
+        # The first layer is linear: the mean over the steps may as well be taken before its gradient, on one row.
+        mean = gradients.reshape(batch, STEPS, -1).mean(dim=1) @ first.weight
+        attribution: Tensor = clinical * mean
+        return attribution
 
     def _slope(self, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Give d score / d hidden, float32 [B, S, 256].

@@ -12,12 +12,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from .calibration import DEFAULT_METHOD, RangeMethod
 from .half import store_matrices_in_half
 from .int8_matrices import quantize_large_matrices
+from .int8_pixels import read_pixels_as_they_are, scaled_pixels
 from .layers import trunk_nodes
 from .quiet import quiet
 
@@ -61,6 +63,9 @@ def quantize(
     form = _FLAVOURS[flavour]
     trunk = [node.name for node in trunk_nodes(proto) if node.op_type in _TRUNK_OPERATORS]
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
+    pixels = scaled_pixels(proto) if flavour == "cpu" else None
+    # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
+    known_ranges = {pixels: [{"rmin": np.float32(0), "rmax": np.float32(1)}]} if pixels else {}
     with tempfile.TemporaryDirectory() as folder, quiet():
         target = Path(folder) / "int8.onnx"
         quantize_static(
@@ -74,7 +79,12 @@ def quantize(
             op_types_to_quantize=operators,
             nodes_to_quantize=trunk or None,
             calibrate_method=method.method,
-            extra_options={**method.options, "CalibStridedMinMax": 1, **form.options},
+            extra_options={
+                **method.options,
+                **form.options,
+                "CalibStridedMinMax": 1,
+                "TensorQuantOverrides": known_ranges,
+            },
         )
         quantized = onnx.load(target)
     _drop_unused_domains(quantized)
@@ -86,6 +96,7 @@ def packed(quantised: onnx.ModelProto, flavour: str) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     proto.CopyFrom(quantised)
     if flavour == "cpu":
+        read_pixels_as_they_are(proto)
         quantize_large_matrices(proto)
     store_matrices_in_half(proto)
     return proto

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ class CrossAttention(Fusion):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Map float [B, 512] and float [B, 256] to float [B, 512]."""
-        return x + self._attended(self._queries(x), y.unsqueeze(1))
+        return x + self._attended(self._queries(x), y.unsqueeze(1), _scores)
 
     def given_image(self, x: Tensor, project: nn.Module) -> GivenImage:
         """Contract the queries once; see the base class.
@@ -43,7 +45,7 @@ class CrossAttention(Fusion):
 
         def projected(y: Tensor) -> Tensor:
             batch, steps, _ = y.shape
-            fused = x[:, None, :] + self._attended(queries, y).reshape(batch, steps, -1)
+            fused = x[:, None, :] + self._attended(queries, y, _Scores.apply).reshape(batch, steps, -1)
             hidden: Tensor = project(fused.flatten(0, 1))
             return hidden.reshape(batch, steps, -1)
 
@@ -55,16 +57,41 @@ class CrossAttention(Fusion):
         queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
         return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
 
-    def _attended(self, queries: Tensor, y: Tensor) -> Tensor:
+    def _attended(self, queries: Tensor, y: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Attend to the clinical tokens of float [B, S, 256]; float [B * S, 512].
 
         Products of three dimensions and a softmax over the last one: anything else becomes a transposition of single
         numbers in the exported graph, dearer than the product itself.
+
+        :param score: queries float [N, 16, 32] and keys float [N, 8, 32] to float [N, 16, 8].
         """
         batch, steps, length = y.shape
         n_image, n_clinical = queries.shape[1], length // _TOKEN
-        keys = y.reshape(batch, steps * n_clinical, _TOKEN)
-        scores = torch.bmm(queries, keys.transpose(1, 2)).reshape(batch, n_image, steps, n_clinical)
-        weights = torch.softmax(scores, dim=-1).transpose(1, 2).reshape(batch * steps, n_image, n_clinical)
+        keys = y.reshape(batch * steps, n_clinical, _TOKEN)
+        repeated = queries[:, None].expand(-1, steps, -1, -1).reshape(batch * steps, n_image, _TOKEN)
+        weights = torch.softmax(score(repeated, keys), dim=-1)
         values = self.value(y.reshape(-1, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
         return torch.bmm(weights, values).reshape(batch * steps, n_image * _TOKEN)
+
+
+def _scores(queries: Tensor, keys: Tensor) -> Tensor:
+    return torch.bmm(queries, keys.transpose(1, 2))
+
+
+class _Scores(torch.autograd.Function):
+    """`_scores` with the keys' gradient as (d scores)^T queries, where torch's is (queries^T d scores)^T.
+
+    Exported, the transposition of torch's result is a copy, number by number, and the dearest node of the clinical
+    explanation; that of the scores' gradient is an attribute of the product. Not for autocast.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, keys)
+        return _scores(queries, keys)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        queries, keys = ctx.saved_tensors
+        (gradient,) = gradients
+        return torch.bmm(gradient, keys), torch.bmm(gradient.transpose(1, 2), queries)
