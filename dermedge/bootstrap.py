@@ -57,7 +57,7 @@ def paired_bootstrap(
     rng = np.random.default_rng(seed)
     drawn = []
     for start in range(0, replicates, _CHUNK):
-        drawn.append(_differences(_multiplicities(len(lesions), min(_CHUNK, replicates - start), rng), tables))
+        drawn.append(_differences(multiplicities(len(lesions), min(_CHUNK, replicates - start), rng), tables))
     low, high = np.nanpercentile(np.concatenate(drawn), (2.5, 97.5), axis=0)
     value = _differences(np.ones((1, len(lesions))), tables)[0]
     names = ("accuracy", "balanced_accuracy")
@@ -74,7 +74,7 @@ def _by_lesion(outcome: PairedOutcome, lesions: NDArray[np.str_], n_classes: int
     return photographs.reshape(shape), gained
 
 
-def _multiplicities(lesions: int, replicates: int, rng: np.random.Generator) -> _Floats:
+def multiplicities(lesions: int, replicates: int, rng: np.random.Generator) -> _Floats:
     """How often each replicate drew each lesion, float [replicates, lesions]."""
     drawn = rng.integers(lesions, size=(replicates, lesions)) + lesions * np.arange(replicates)[:, None]
     return np.bincount(drawn.ravel(), minlength=replicates * lesions).reshape(replicates, lesions).astype(np.float64)

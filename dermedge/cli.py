@@ -21,6 +21,7 @@ from dermedge_runtime.devices import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
+from .card_command import card
 from .compare_command import compare
 from .engine_options import engine_options
 from .option_types import ChoiceList, FilePath, FiniteRange, NumberList
@@ -88,6 +89,7 @@ def _show_runtime_log() -> None:
     show_runtime_log(_log)
 
 
+cli.add_command(card)
 cli.add_command(compare)
 runs_option = click.option("--runs", default="runs", type=FilePath(), show_default=True, help="Folder of all runs.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -224,7 +226,7 @@ def export(
 
 @cli.command()
 @click.argument("images", nargs=-1, type=click.Path())
-@click.option("--model", type=FilePath(), help="Model file; by default the newest in MODELS.")
+@click.option("--model", type=FilePath(), help="Model file; by default the newest in MODELS, or the one in the box.")
 @models_option
 @click.option("--age", type=float, help="Years.")
 @click.option("--sex", help="female or male.")
@@ -250,11 +252,11 @@ def infer(
     from dermedge_runtime.classifier import Classifier
 
     from .infer import infer as run_infer
-    from .model_store import newest_model
+    from .model_store import newest_or_boxed_model
 
     _show_runtime_log()
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
-    classifier = Classifier(model or newest_model(models), device)
+    classifier = Classifier(model or newest_or_boxed_model(models, _log), device)
     sys.exit(run_infer(classifier, images, clinical, show=click.echo, log=_log, **options))
 
 
@@ -328,14 +330,16 @@ def bench(
 
 
 @cli.command()
-@click.argument("model", type=FilePath())
+@click.argument("model", type=FilePath(), required=False)
 @json_option
-def inspect(model: Path, as_json: bool) -> None:
-    """Print everything a model file, or an engine's description, says about itself."""
+def inspect(model: Path | None, as_json: bool) -> None:
+    """Print everything a model file, or an engine's description, says about itself; by default the model in the box."""
+    from dermedge_runtime.box import model_in_the_box
     from dermedge_runtime.model_file import read_model_file
 
     from .inspection import inspection_record, inspection_text
 
+    model = model or model_in_the_box()
     if model.suffix == ".engine":
         from dermedge_export.engine_file import inspect_engine
 

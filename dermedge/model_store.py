@@ -1,9 +1,11 @@
-"""Find exported model files: the newest, or those that were made from a run's weights."""
+"""Find exported model files: the newest, those that were made from a run's weights, or the one in the box."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from dermedge_runtime.box import model_in_the_box
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.model_file import read_model_file
 
@@ -21,6 +23,22 @@ def newest_model(folder: Path = MODELS) -> Path:
             f"There is no exported model in {folder.absolute()}. Run `dermedge export`, or name a file with --model."
         )
     return found[-1]
+
+
+def newest_or_boxed_model(folder: Path, log: Callable[[str], None]) -> Path:
+    """Give the newest model file of a folder; where the usual folder has none, the model in the box.
+
+    :param log: learns that it is the one in the box.
+    :raises ModelFileError: another folder without a model file, or no model in the box.
+    """
+    if folder != MODELS or any(folder.glob("*.onnx")):
+        return newest_model(folder)
+    path = model_in_the_box()
+    log(
+        f"There is no exported model in {folder.absolute()}: this is the model in the box, {path.stem}, for research"
+        " and non-commercial use alone. `dermedge inspect` tells about it."
+    )
+    return path
 
 
 def models_of(weights_sha256: str, folder: Path = MODELS, precision: str | None = None) -> list[Path]:

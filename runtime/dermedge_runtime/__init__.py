@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .box import model_in_the_box
     from .classifier import Classifier
     from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
     from .prediction import Prediction, Rejection
@@ -19,9 +20,15 @@ __all__ = [
     "Prediction",
     "Rejection",
     "UsageError",
+    "model_in_the_box",
 ]
 
-_MODULE_OF = {"Classifier": "classifier", "Prediction": "prediction", "Rejection": "prediction"}
+_MODULE_OF = {
+    "Classifier": "classifier",
+    "Prediction": "prediction",
+    "Rejection": "prediction",
+    "model_in_the_box": "box",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,40 @@
+"""`dermedge card`: a model file and its run in, the model card out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dermedge_runtime.errors import UsageError
+
+from .option_types import FilePath
+from .require import extras
+
+
+def _log(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@click.command()
+@click.argument("model", type=FilePath())
+@click.option("--run", required=True, type=FilePath(), help="Run folder that the file was exported from.")
+@click.option("--data", type=FilePath(), help="Data folder; by default the run's own.")
+@click.option("--note", "notes", multiple=True, help="A paragraph on data or training; may be given several times.")
+@click.option("--out", type=FilePath(), help="Where the card goes; by default beside the file, with .md at its end.")
+def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out: Path | None) -> None:
+    """Measure a model file on its run's test split and write its card.
+
+    Figures with intervals by lesion, per class and per group of patients; data, licence, training and limits.
+    """
+    with extras():
+        from dermedge_export.model_card import model_card
+
+        from .run_folder import RunFolder
+    from dermedge_runtime.files import write_text
+
+    out = out or model.with_suffix(".md")
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file.")
+    write_text(out, model_card(RunFolder(run), model, data=data, notes=notes, log=_log))
+    _log(f"written to {out}")
