@@ -111,7 +111,8 @@ def test_broken_model_files_are_4(cli, models: Path, picture: Path, tmp_path: Pa
 
 
 def test_no_exported_model_is_4(cli, picture: Path, tmp_path: Path) -> None:
-    _rejected(cli("infer", picture, cwd=tmp_path), 4, "no exported model", "dermedge export", "--model")
+    done = cli("infer", picture, "--models", "elsewhere", cwd=tmp_path)
+    _rejected(done, 4, "no exported model", "dermedge export", "--model")
 
 
 @pytest.mark.parametrize("device", ["cuda", "rtx"])

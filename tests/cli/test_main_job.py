@@ -57,6 +57,17 @@ def test_evaluate_without_a_model_file_makes_a_temporary_one(cli, trained) -> No
     assert "macro mean" in done.stdout
 
 
+def test_infer_without_an_exported_model_uses_the_one_in_the_box_and_says_so(
+    cli, picture: Path, tmp_path: Path
+) -> None:
+    done = cli("infer", picture, "--age", 55, "--site", "back", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the model in the box, ham10000-cross_attention-int8" in done.stderr
+    assert json.loads(done.stdout)["label"] in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    told = cli("inspect", "--json", cwd=tmp_path)
+    assert json.loads(told.stdout)["fusion"] == "cross_attention"
+
+
 def test_infer_finds_the_newest_model(cli, models: Path, picture: Path) -> None:
     done = cli("infer", picture, "--age", 55, "--site", "back", "--json")
     assert done.returncode == 0, done.stderr

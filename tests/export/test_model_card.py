@@ -1,0 +1,51 @@
+"""The card of a model file: measured figures, groups, limits, and refusals."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dermedge.data.ham10000 import read_samples
+from dermedge.evaluate import labels_of, runtime_probabilities
+from dermedge.metrics import score
+from dermedge_export.model_card import model_card
+from dermedge_runtime import Classifier
+from dermedge_runtime.errors import DermedgeError, InputRejected
+
+
+@pytest.fixture(scope="module")
+def card(trained_run, exported) -> str:
+    return model_card(trained_run, exported["int8"].path, notes=["Drawn, not photographed."])
+
+
+def test_its_figures_are_those_of_the_file_in_the_runtime(
+    card: str, trained_run, exported, synthetic_data: Path
+) -> None:
+    samples = trained_run.split().select(read_samples(synthetic_data), "test")
+    probabilities = runtime_probabilities(Classifier(exported["int8"].path, "cpu"), samples)
+    expected = score(labels_of(samples), probabilities, trained_run.schema().classes)
+    assert f"Accuracy {expected['accuracy']:.3f} [" in card
+    assert f"balanced accuracy {expected['balanced_accuracy']:.3f} [" in card
+    row = next(line for line in card.splitlines() if line.startswith("| mel |"))
+    assert row.split("|")[3].strip().startswith(f"{expected['per_class']['mel']['recall']:.3f} [")
+
+
+def test_it_says_what_a_reader_must_know(card: str) -> None:
+    for heading in ("## Data and training", "## Figures on the test split", "## For whom", "## Limits"):
+        assert heading in card
+    assert "Research use only" in card and "CC BY-NC" in card and "Drawn, not photographed." in card
+    assert re.search(r"SHA-256 `[0-9a-f]{64}`", card) and "protocol `grouped`" in card
+    for field in ("age", "sex", "site"):
+        assert f"**{field}**" in card
+    assert "recall of mel" in card and "nan" not in card
+
+
+def test_a_file_of_other_weights_is_refused(trained_run, tmp_path: Path) -> None:
+    tiny = Path(__file__).parents[1] / "data" / "tiny.onnx"
+    with pytest.raises(DermedgeError, match="was not exported from the run"):
+        model_card(trained_run, tiny)
+
+
+def test_pictures_that_are_not_there_are_refused(trained_run, exported, tmp_path: Path) -> None:
+    with pytest.raises(InputRejected, match="does not exist"):
+        model_card(trained_run, exported["int8"].path, data=tmp_path / "nowhere")
