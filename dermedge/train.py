@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, UsageError
@@ -34,6 +34,7 @@ from .metrics import balanced_accuracy
 from .models.classifier import FusedClassifier
 from .progress import progress
 from .run_folder import RunFolder
+from .schedule import learning_rate_at, update_average
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
@@ -319,24 +320,6 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         dtype = _AUTOCAST[self.config.precision]
         return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-
-def learning_rate_at(progress_epochs: float, config: TrainConfig) -> float:
-    """Learning rate after `progress_epochs` epochs (a fraction counts the steps of an epoch)."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    warm_up = min(1.0, 0.02 + progress_epochs)
-    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * progress_epochs / config.epochs))
-
-
-@torch.no_grad()
-def update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    """Move averaged weights a step towards the model's; integer buffers are copied."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():
-            average[name].lerp_(tensor, 1 - decay)
-        else:
-            average[name].copy_(tensor)
 
 
 @torch.no_grad()
