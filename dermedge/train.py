@@ -26,6 +26,7 @@ from .data.augment import augment, hide_clinical
 from .data.batches import Batch, LesionData, balanced_epoch
 from .data.ham10000 import HAM10000
 from .data.mixing import mix
+from .data.residency import keep_on_device
 from .data.samples import Sample
 from .data.schema import DataSchema
 from .data.splits import Split
@@ -176,7 +177,8 @@ class Trainer:
         self.device = torch_device(config.device)
         split, self.schema = run.split(), run.schema()
         parts = {name: split.select(samples, name) for name in ("train", "validation")}
-        self.data, self.validation = (self._load(part, name) for name, part in parts.items())
+        loaded = [self._load(part, name) for name, part in parts.items()]
+        self.data, self.validation = keep_on_device(loaded, self.device)
         torch.manual_seed(config.seed)
         self.model = self._new_model()
         if self.model.encoder is not None:
