@@ -111,6 +111,7 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
     "--schema", default="ham10000", show_default=True, help="Of the data: ham10000, pad_ufes_20 or a .toml file."
 )
 @click.option("--allow-missing-images", is_flag=True, help="Leave rows out whose image is absent.")
+@click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="torch.compile, for GPUs.")
 @click.option("--resume", is_flag=True, help="Go on after the run's last whole epoch, with the run's settings.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run of the same name.")
 @click.pass_context
