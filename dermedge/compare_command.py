@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def _run(
     min_heatmap: float | None,
     **training: Any,
 ) -> tuple[Any, list[str]]:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("A comparison is the work of one process: torchrun is for `dermedge train`.")
     with extras():
         from dermedge_export.comparison.compare import compare_fusions
         from dermedge_export.comparison.plan import Plan, plan_cells

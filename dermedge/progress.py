@@ -10,7 +10,8 @@ from tqdm import tqdm
 _Item = TypeVar("_Item")
 
 
-def progress(items: Iterable[_Item], label: str, *, total: int | None = None) -> Iterable[_Item]:
-    """Iterate `items` with a bar that appears after two seconds and leaves no line behind."""
-    bar: Iterable[_Item] = tqdm(items, desc=label, total=total, delay=2, leave=False, disable=None)
+def progress(items: Iterable[_Item], label: str, *, total: int | None = None, shown: bool = True) -> Iterable[_Item]:
+    """Iterate `items` with a bar that appears after two seconds and leaves no line behind; none where not `shown`."""
+    hidden = None if shown else True  # None: where no terminal listens
+    bar: Iterable[_Item] = tqdm(items, desc=label, total=total, delay=2, leave=False, disable=hidden)
     return bar

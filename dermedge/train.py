@@ -1,8 +1,8 @@
 """The training loop (paper, section 3.6.2), readable from top to bottom.
 
 Every epoch starts from a seed made of (run seed, epoch), so a run resumed after a kill draws the same photographs,
-augmentations and dropout masks as one never interrupted, and on a CPU ends with the same weights. Not covered: several
-GPUs.
+augmentations and dropout masks as one never interrupted, and on a CPU ends with the same weights. Several processes
+share every batch (`processes`); each draws from a seed of its own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, UsageError
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
@@ -26,14 +26,19 @@ from .data.augment import augment, hide_clinical
 from .data.batches import Batch, LesionData, balanced_epoch
 from .data.ham10000 import HAM10000
 from .data.mixing import mix
+from .data.residency import keep_on_device
 from .data.samples import Sample
 from .data.schema import DataSchema
 from .data.splits import Split
+from .global_batch_norm import share_batch_statistics
 from .losses import ClassificationLoss
 from .metrics import balanced_accuracy
 from .models.classifier import FusedClassifier
+from .processes import ALONE, Processes, torch_device
 from .progress import progress
 from .run_folder import RunFolder
+from .schedule import learning_rate_at, update_average
+from .scoring import training_score
 from .start_weights import load_start_weights
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -112,26 +117,21 @@ def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     return FusedClassifier(config.fusion, schema.clinical(config.protocol), len(schema.classes), config.dropout)
 
 
-def torch_device(name: str) -> torch.device:
-    """Turn cpu or cuda into a torch device.
-
-    :raises DeviceUnavailable: cuda without a usable GPU.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceUnavailable(
-            f"cuda was requested, but torch {torch.__version__} finds no usable GPU here."
-            " Check the driver with nvidia-smi, or train with --device cpu."
-        )
-    return torch.device(name)
-
-
 def train(
-    config: TrainConfig, samples: list[Sample], run: RunFolder, log: Callable[[str], None]
+    config: TrainConfig,
+    samples: list[Sample],
+    run: RunFolder,
+    log: Callable[[str], None],
+    processes: Processes = ALONE,
+    *,
+    compiled: bool = False,
 ) -> list[dict[str, Any]]:
     """Train until `config.epochs`, from the run's checkpoint if it has one.
 
     :param run: a folder made by `start_run`.
     :param log: receives one line per epoch.
+    :param processes: that train this run together; every one of them calls this.
+    :param compiled: score with torch.compile.
     :return: the history, one row per epoch.
     :raises InputRejected: a picture that cannot be read.
     :raises UsageError: a run whose image branch is another run's (`head_training`).
@@ -142,7 +142,7 @@ def train(
             f"The run in {run.path} trains a head on the image branch of another run."
             " Go on with the `dermedge compare` that began it."
         )
-    return go_on(Trainer(config, samples, run), log)
+    return go_on(Trainer(config, samples, run, processes, compiled=compiled), log)
 
 
 def go_on(trainer: Trainer, log: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -171,19 +171,31 @@ def describe(row: dict[str, Any], epochs: int) -> str:
 class Trainer:
     """State of a run in memory: data, network, optimiser, history."""
 
-    def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder) -> None:
-        self.config, self.run = config, run
-        self.device = torch_device(config.device)
+    def __init__(
+        self,
+        config: TrainConfig,
+        samples: list[Sample],
+        run: RunFolder,
+        processes: Processes = ALONE,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self.config, self.run, self.processes = config, run, processes
+        self.device = torch_device(config.device, processes)
         split, self.schema = run.split(), run.schema()
         parts = {name: split.select(samples, name) for name in ("train", "validation")}
-        self.data, self.validation = (self._load(part, name) for name, part in parts.items())
+        loaded = [self._load(part, name) for name, part in parts.items()]
+        self.data, self.validation = keep_on_device(loaded, self.device)
         torch.manual_seed(config.seed)
         self.model = self._new_model()
         if config.start_from:
             load_start_weights(run.start_file, self.model)
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
+        if processes.count > 1:
+            share_batch_statistics(self.model, self.device)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        self.score = training_score(self.model, processes, compiled=compiled)
         self.loss = self._loss().to(self.device)
         # Fused: one pass over the 34 million weights of a product fusion, a sixth of the step's time otherwise.
         self.optimizer = torch.optim.Adam(
@@ -232,11 +244,12 @@ class Trainer:
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train and validate one epoch (counted from 0), then write weights, history and checkpoint."""
         started = time.perf_counter()
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch)
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch + self.processes.seed_offset)
         rng = np.random.default_rng((self.config.seed, epoch))
         order = balanced_epoch(self.data.labels, self.config.per_class, rng, self.config.balance)
         if len(order) % self.config.batch_size == 1:
             order = order[:-1]  # batch normalisation cannot learn from a single photograph
+        order = self.processes.whole(order)
         loss, accuracy = self._train(order, epoch)
         trained = time.perf_counter() - started
         row: dict[str, Any] = {
@@ -244,33 +257,41 @@ class Trainer:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss,
             "train_accuracy": accuracy,  # under mixup the share of the hits on the unmixed label
+        }
+        row = self.processes.from_first(lambda: self._finish(row, len(order), started, trained))
+        self.history.append(row)
+        return row
+
+    def _finish(self, row: dict[str, Any], drawn: int, started: float, trained: float) -> dict[str, Any]:
+        row |= {
             **self._validate(),
             "seconds": round(time.perf_counter() - started, 2),
-            "images_per_second": round(len(order) / trained, 1),
+            "images_per_second": round(drawn / trained, 1),
         }
         row["best"] = self._is_best(row)
         if row["best"]:
             save_weights(self.run.weights_file, self._published())
-        self.history.append(row)
-        self.run.write_history(self.history)
-        rest = {"history": self.history, "scaler": self.scaler.state_dict()}
+        history = [*self.history, row]
+        self.run.write_history(history)
+        rest = {"history": history, "scaler": self.scaler.state_dict()}
         # Last: a run killed before this line repeats the epoch and writes the same files again.
         save_checkpoint(self.run.checkpoint_file, self.model, self.optimizer, self.average, rest)
         return row
 
     def _train(self, order: np.ndarray[Any, np.dtype[np.int64]], epoch: int) -> tuple[float, float]:
         self.model.train()
-        size = self.config.batch_size
-        steps = math.ceil(len(order) / size)
+        share, size = self.processes.share(order), self.processes.share_of(self.config.batch_size)
+        steps = math.ceil(len(share) / size)
         losses, hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        batches = self.data.batches(order, size, self.device)
-        for step, batch in enumerate(progress(batches, f"epoch {epoch + 1}", total=steps)):
+        batches = self.data.batches(share, size, self.device)
+        label, shown = f"epoch {epoch + 1}", self.processes.first
+        for step, batch in enumerate(progress(batches, label, total=steps, shown=shown)):
             self._set_learning_rate(epoch + step / steps)
             image = self._augmented(batch)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
             mixed = mix(image, clinical, self.config.mixup, self.config.cutmix)
             with self._autocast():
-                logits = self.model.score(mixed.image, mixed.clinical)
+                logits = self.score(mixed.image, mixed.clinical)
                 loss = mixed.share * self.loss(logits, batch.label)
                 if mixed.partner is not None:
                     loss = loss + (1 - mixed.share) * self.loss(logits, batch.label[mixed.partner])
@@ -284,6 +305,7 @@ class Trainer:
                 update_average(self.average, self.model, min(self.config.ema, (1 + done) / (10 + done)))
             losses += loss.detach() * len(batch.label)
             hits += (logits.argmax(1) == batch.label).sum()
+        self.processes.add_up(losses, hits)
         mean_loss = float(losses) / len(order)
         if not math.isfinite(mean_loss):
             raise DermedgeError(
@@ -322,24 +344,6 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         dtype = _AUTOCAST[self.config.precision]
         return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-
-def learning_rate_at(progress_epochs: float, config: TrainConfig) -> float:
-    """Learning rate after `progress_epochs` epochs (a fraction counts the steps of an epoch)."""
-    if config.schedule == "constant":
-        return config.learning_rate
-    warm_up = min(1.0, 0.02 + progress_epochs)
-    return config.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * progress_epochs / config.epochs))
-
-
-@torch.no_grad()
-def update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    """Move averaged weights a step towards the model's; integer buffers are copied."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():
-            average[name].lerp_(tensor, 1 - decay)
-        else:
-            average[name].copy_(tensor)
 
 
 @torch.no_grad()

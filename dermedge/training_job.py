@@ -16,26 +16,59 @@ from .config import TrainConfig
 from .data.samples import Sample, read_samples
 from .data.schema import DataSchema
 from .data.schema_file import load_schema
-from .data.splits import check_leaks, make_split
+from .data.splits import Split, check_leaks, make_split
+from .processes import Processes, joined, torch_device
 from .run_folder import RunFolder
 from .start_weights import start_weights
 from .train import check_ready, settings_from_options, start_run, train
 
 _Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
-_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from"})
+_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from", "compiled"})
 
 
 def run_training_job(
     run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], *, log: Callable[[str], None]
 ) -> None:
-    """Start or resume a run, and train it to its end.
+    """Start or resume a run, and train it to its end, together with the other processes that torchrun has started.
 
     :param options: all options of the command.
     :param given: names of those that the user wrote; the others are defaults.
-    :raises UsageError: options that contradict each other or the run that is resumed.
+    :raises UsageError: options that contradict each other, the run that is resumed, or the number of processes.
+    :raises DeviceUnavailable: no usable GPU, or fewer devices than processes.
     :raises DermedgeError: a run is there already, or none to resume.
     :raises InputRejected: schema or data cannot be used.
     """
+    resume = options["resume"]
+    with joined() as processes:
+        if not processes.first:
+            log = _quiet
+        (config, schema, samples), split = processes.from_first(lambda: _start(run, options, given, log))
+        processes.each(lambda: _check(config, samples, split, schema, processes))
+
+        def begin() -> None:
+            start = start_weights(options["start_from"], config, schema, split) if config.start_from else None
+            run.clear()
+            if start is not None:
+                save_weights(run.start_file, start.tensors)
+            start_run(config, split, run, schema, allow_missing_images=options["allow_missing_images"])
+
+        if not resume:
+            processes.from_first(begin)
+        try:
+            train(config, samples, run, log, processes, compiled=options["compiled"])
+        except KeyboardInterrupt:
+            log(f"Go on with: dermedge train --run {run.path} --resume")
+            raise
+        log(f"best weights in {run.weights_file}")
+
+
+def _quiet(line: str) -> None:
+    """Leave the telling to the first process."""
+
+
+def _start(
+    run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], log: Callable[[str], None]
+) -> tuple[_Start, Split]:
     resume = options["resume"]
     if resume and options["overwrite"]:
         raise UsageError("--resume and --overwrite exclude each other.")
@@ -46,23 +79,18 @@ def run_training_job(
         f"{len(samples)} images; leak check: {leaks} of {tested} test images show a {split.group_name}"
         " that is also in training"
     )
-    start = None
     if options["start_from"] is not None and not resume:
         start = start_weights(options["start_from"], config, schema, split)
         config = replace(config, start_from=start.sha256)
         log(start.summary)
-    check_ready(config, samples, split, schema)
-    if not resume:
-        run.clear()
-        if start is not None:
-            save_weights(run.start_file, start.tensors)
-        start_run(config, split, run, schema, allow_missing_images=options["allow_missing_images"])
-    try:
-        train(config, samples, run, log)
-    except KeyboardInterrupt:
-        log(f"Go on with: dermedge train --run {run.path} --resume")
-        raise
-    log(f"best weights in {run.weights_file}")
+    return (config, schema, samples), split
+
+
+def _check(config: TrainConfig, samples: list[Sample], split: Split, schema: DataSchema, processes: Processes) -> None:
+    processes.share_of(config.batch_size)
+    torch_device(config.device, processes)
+    if processes.local_rank == 0:  # decodes the pictures, once for all processes of a machine
+        check_ready(config, samples, split, schema)
 
 
 def _settings(options: Mapping[str, Any], names: AbstractSet[str] | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -41,6 +41,8 @@ class LesionData:
     numeric: NDArray[np.float32]
     categorical: NDArray[np.int32]
     labels: NDArray[np.int64]
+    resident: Tensor | None = field(default=None, kw_only=True)
+    """`pixels` on the training's device, where they fit (`residency`); then batches are drawn from there."""
 
     @classmethod
     def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig) -> LesionData:
@@ -64,17 +66,21 @@ class LesionData:
         for start in range(0, len(order), size):
             picked = order[start : start + size]
             yield Batch(
-                image=None if self.pixels is None else _to_float(self.pixels[picked], device),
+                image=self._images(picked, device),
                 numeric=torch.from_numpy(self.numeric[picked]).to(device),
                 categorical=torch.from_numpy(self.categorical[picked]).to(device),
                 label=torch.from_numpy(self.labels[picked]).to(device),
             )
 
-
-def _to_float(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    raw = torch.from_numpy(pixels).to(device, non_blocking=True)
-    # [B, H, W, 3] in memory is [B, 3, H, W] in the channels-last format: permuting copies nothing.
-    return raw.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    def _images(self, picked: NDArray[np.int64], device: torch.device) -> Tensor | None:
+        if self.resident is not None:
+            raw = self.resident[torch.from_numpy(picked).to(device)]
+        elif self.pixels is not None:
+            raw = torch.from_numpy(self.pixels[picked]).to(device, non_blocking=True)
+        else:
+            return None
+        # [B, H, W, 3] in memory is [B, 3, H, W] in the channels-last format: permuting copies nothing.
+        return raw.permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def balanced_epoch(

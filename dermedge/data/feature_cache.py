@@ -50,17 +50,15 @@ class ImageBranch:
 
 @dataclass(frozen=True, slots=True)
 class FeatureData(LesionData):
-    """One part of a data set as features: batches hold float32 [B, C] where `LesionData`'s hold pictures."""
+    """One part of a data set as features, without its pixels: batches hold float32 [B, C] for pictures."""
 
     features: tuple[NDArray[np.float32], ...]
     """Float32 [N, C] of each view, memory-mapped."""
 
     def batches(self, order: NDArray[np.int64], size: int, device: torch.device) -> Iterator[Batch]:
         """Give the photographs `order`, each in a view drawn from torch's default generator; see the base class."""
-        clinical = replace(self, pixels=None)
-        for start, batch in zip(
-            range(0, len(order), size), LesionData.batches(clinical, order, size, device), strict=True
-        ):
+        clinical = LesionData.batches(self, order, size, device)
+        for start, batch in zip(range(0, len(order), size), clinical, strict=True):
             picked = order[start : start + size]
             view = torch.randint(0, len(self.features), (len(picked),)).numpy()
             drawn = np.empty((len(picked), self.features[0].shape[1]), dtype=np.float32)
@@ -80,7 +78,7 @@ def load_feature_data(
     data = LesionData.load(samples, schema, config)
     key = pixels_key([sample.path for sample in samples], config.image_size, config.resample) if samples else ""
     features = tuple(_load_view(branch, data, key, config, view) for view in range(1 + views))
-    return FeatureData(data.pixels, data.numeric, data.categorical, data.labels, features)
+    return FeatureData(None, data.numeric, data.categorical, data.labels, features)
 
 
 def _load_view(
