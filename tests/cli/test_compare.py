@@ -33,6 +33,13 @@ def test_usage(synthetic_data, tmp_path, option, value, said):
     assert not (tmp_path / "c").exists()
 
 
+def test_torchrun_does_not_compare(synthetic_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = in_process("--data", synthetic_data, "--folder", tmp_path / "c")
+    assert done.exception.exit_code == 2 and "torchrun is for `dermedge train`" in str(done.exception)
+    assert not (tmp_path / "c").exists()
+
+
 def test_an_unknown_fusion_names_the_nearest(cli, synthetic_data, tmp_path):
     done = cli("compare", "--data", synthetic_data, "--folder", tmp_path / "c", "--fusions", "cross_atention")
     assert (done.returncode, done.stdout) == (2, "")
