@@ -33,8 +33,8 @@ def test_usage(synthetic_data, tmp_path, option, value, said):
     assert not (tmp_path / "c").exists()
 
 
-def test_an_unknown_fusion_names_the_nearest(cli, synthetic_data, tmp_path):
-    done = cli("compare", "--data", synthetic_data, "--folder", tmp_path / "c", "--fusions", "cross_atention")
+def test_an_unknown_fusion_names_the_nearest(cli_here, synthetic_data, tmp_path):
+    done = cli_here("compare", "--data", synthetic_data, "--folder", tmp_path / "c", "--fusions", "cross_atention")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean cross_attention?" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "c").exists()
