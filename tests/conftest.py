@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_once import SharedFolder
 
 # Set before torch is imported: on tensors this small, threads only wait for each other (seconds on a busy machine).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,17 +23,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with 28 lesions (4 per class) on 42 pictures. Read only: copy it before changing it."""
-    from dermedge.data.synthetic import write_dataset
-
-    folder = tmp_path_factory.mktemp("synthetic")
-    write_dataset(folder, lesions_per_class=4)
-    return folder
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    """What all workers of this test run share."""
+    return SharedFolder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def trained_run(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
+def synthetic_data(shared_folder: SharedFolder) -> Path:
+    """A data folder with 28 lesions (4 per class) on 42 pictures. Read only: copy it before changing it."""
+    from dermedge.data.synthetic import write_dataset
+
+    return shared_folder.once("synthetic", lambda folder: write_dataset(folder, lesions_per_class=4))
+
+
+@pytest.fixture(scope="session")
+def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     """The RunFolder of cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
     from dermedge.config import TrainConfig
     from dermedge.data.ham10000 import read_samples
@@ -41,11 +46,13 @@ def trained_run(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
     from dermedge.train import start_run, train
 
     config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=2, per_class=8, batch_size=28)
-    samples = read_samples(synthetic_data)
-    run = RunFolder(tmp_path_factory.mktemp("runs") / config.fusion)
-    start_run(config, make_split(samples, config.protocol, config.seed), run)
-    train(config, samples, run, log=lambda line: None)
-    return run
+
+    def make(folder: Path) -> None:
+        samples, run = read_samples(synthetic_data), RunFolder(folder)
+        start_run(config, make_split(samples, config.protocol, config.seed), run)
+        train(config, samples, run, log=lambda line: None)
+
+    return RunFolder(shared_folder.once(config.fusion, make))
 
 
 @pytest.fixture(scope="session")

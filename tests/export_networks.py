@@ -1,11 +1,11 @@
 """Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import torch
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader
@@ -18,12 +18,12 @@ from dermedge.models.fusion import fusion_class
 from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.pipeline import write_described
 from dermedge_export.quantize import packed, quantize
-from dermedge_export.to_onnx import output_names, to_onnx
+from dermedge_export.to_onnx import output_names
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.model_file import ModelFile, read_model_file
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
-SIZE = 64
+SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
 
 
 def random_classifier(fusion: str, seed: int = 0) -> FusedClassifier:
@@ -69,6 +69,13 @@ def torch_probabilities_of(model: FusedClassifier, inputs: dict[str, torch.Tenso
     return torch.softmax(model(scaled, inputs["numeric"], inputs["categorical"]), dim=1)
 
 
+def open_session(proto: onnx.ModelProto) -> ort.InferenceSession:
+    """Open a graph on one thread of the CPU: those of all test workers together would only wait for each other."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 class RandomReader(CalibrationDataReader):
     """Two calibration batches of random inputs, those that a graph reads."""
 
@@ -88,17 +95,14 @@ class RandomReader(CalibrationDataReader):
         return next(self._pending, None)
 
 
-@cache
-def _traced(fusion: str) -> bytes:
-    """Tracing takes seconds, and all precisions start from the same graph."""
-    content: bytes = to_onnx(random_classifier(fusion), schema_of("grouped"), SIZE).SerializeToString()
-    return content
+def random_model_file(
+    proto: onnx.ModelProto, folder: Path, fusion: str, precision: str, flavour: str = "cpu"
+) -> ModelFile:
+    """Write and read a described model file of a random network.
 
-
-def random_model_file(folder: Path, fusion: str, precision: str, flavour: str = "cpu") -> ModelFile:
-    """Write and read a described model file of a random network at 64 px."""
+    :param proto: the fusion's exported graph, from the fixture `traced`; changed in place.
+    """
     kind, schema = fusion_class(fusion), schema_of("grouped")
-    proto = onnx.load_from_string(_traced(fusion))
     if precision == "fp16":
         compute_trunk_in_half(proto)
         store_matrices_in_half(proto)

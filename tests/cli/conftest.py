@@ -1,12 +1,17 @@
 """One real run of the command line, from generated pictures to model files, shared by the tests of this folder."""
 
+import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from made_once import SharedFolder
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,20 +35,52 @@ def cli(workspace: Path) -> Cli:
 
 
 @pytest.fixture(scope="session")
-def trained(cli: Cli, synthetic_data: Path) -> subprocess.CompletedProcess[str]:
-    """The output of a tiny training in the workspace."""
-    return cli(
-        *("train", "--data", synthetic_data, "--image-size", 32, "--epochs", 2, "--per-class", 6, "--batch-size", 16)
-    )
+def cli_here(workspace: Path) -> Cli:
+    """Run `dermedge` in this process, for commands that import torch: a new process takes seconds for that alone."""
+    from dermedge.cli import main
+
+    def run(*arguments: object, cwd: Path = workspace) -> subprocess.CompletedProcess[str]:
+        command, out, err = ["dermedge", *map(str, arguments)], io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(cwd)
+            patch.setattr(sys, "argv", command)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return subprocess.CompletedProcess(command, ended.value.code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def models(cli: Cli, trained: subprocess.CompletedProcess[str], workspace: Path) -> Path:
-    """The folder with one INT8 file of the tiny training."""
+def trained(
+    cli: Cli, synthetic_data: Path, workspace: Path, shared_folder: SharedFolder
+) -> subprocess.CompletedProcess[str]:
+    """The output of a tiny training in the workspace; trained once, copied into the workspace of every worker."""
+    settings = ("--image-size", 32, "--epochs", 2, "--per-class", 6, "--batch-size", 16)
+
+    def train(folder: Path) -> None:
+        folder.mkdir()
+        done = cli("train", "--data", synthetic_data, *settings, cwd=folder)
+        (folder / "done.json").write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
+
+    folder = shared_folder.once("trained", train)
+    done = subprocess.CompletedProcess(*json.loads((folder / "done.json").read_text()))
+    if done.returncode == 0:
+        shutil.copytree(folder / "runs", workspace / "runs")
+    return done
+
+
+@pytest.fixture(scope="session")
+def models(cli: Cli, trained: subprocess.CompletedProcess[str], workspace: Path, shared_folder: SharedFolder) -> Path:
+    """The folder with one INT8 file of the tiny training; exported once, copied into the workspace of every worker."""
     assert trained.returncode == 0, trained.stderr
-    done = cli("export", "--int8", "--min-agreement", 0, "--max-drop", 100)
-    assert done.returncode == 0, done.stderr
-    return workspace / "models"
+
+    def export(folder: Path) -> None:
+        options = ("--int8", "--models", folder, "--min-agreement", 0, "--max-drop", 100)
+        done = cli("export", "--runs", folder.with_name("trained") / "runs", *options)
+        assert done.returncode == 0, done.stderr
+
+    return Path(shutil.copytree(shared_folder.once("models", export), workspace / "models"))
 
 
 @pytest.fixture(scope="session")

@@ -26,13 +26,10 @@ def _rejected(done, code: int, *words: str) -> None:
         (["export", "--fp16", "--target", "rtx"], ["--target", "add --int8"]),
         (["export", "--int8", "--target", "gpu"], ["gpu", "cpu", "rtx"]),
         (["train", "--epochs", "0"], ["epochs"]),
-        (["train", "--resume", "--overwrite"], ["exclude each other"]),
-        (["train", "--fusion", "cross_atention"], ["cross_atention", "image_only", "Did you mean cross_attention?"]),
         (["bench", "x.onnx", "--batch", "1,x"], ["--batch"]),
         (["bench", "x.onnx", "--devices", "gpu"], ["gpu", "openvino"]),
         (["bench"], ["MODELS"]),
         (["bench", "x.onnx", "--batch", "100000"], ["1 to 1024"]),
-        (["bench", "x.onnx", "--out", "."], ["--out"]),
         (["infer", "--report", ""], ["--report", "empty"]),
         (["infer", "x.jpg", "--target", "mel"], ["--explain"]),
         (["infer", "--age", "30", "--field", "age=40"], ["age is given twice"]),
@@ -47,15 +44,28 @@ def test_usage_errors_are_2(cli, models: Path, arguments: list[str], words: list
     _rejected(cli(*arguments), 2, *words)
 
 
-def test_settings_that_differ_on_resume_are_2(cli, models: Path) -> None:
-    _rejected(cli("train", "--resume", "--epochs", 9, "--noise", 0.5), 2, "epochs 2 -> 9", "noise")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--resume", "--overwrite"], ["exclude each other"]),
+        (["train", "--fusion", "cross_atention"], ["cross_atention", "image_only", "Did you mean cross_attention?"]),
+        (["bench", "x.onnx", "--out", "."], ["--out"]),
+    ],
+    ids=" ".join,
+)
+def test_usage_errors_found_after_the_imports_are_2(
+    cli_here, models: Path, arguments: list[str], words: list[str]
+) -> None:
+    _rejected(cli_here(*arguments), 2, *words)
+
+
+def test_settings_that_differ_on_resume_are_2(cli_here, models: Path) -> None:
+    _rejected(cli_here("train", "--resume", "--epochs", 9, "--noise", 0.5), 2, "epochs 2 -> 9", "noise")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--run", "new"], ["No data folder", "doi:10.7910/DVN/DBW86T", "dermedge demo"]),
-        (["train", "--run", "new", "--data", "missing"], ["missing", "does not exist", "doi:10.7910/DVN/DBW86T"]),
         (["train", "--run", "new", "--data", "."], ["holds no HAM10000_metadata.csv"]),
         (["infer", "missing.jpg"], ["missing.jpg", "no such file"]),
         (["infer"], ["reads an image"]),
@@ -70,23 +80,34 @@ def test_rejected_input_is_3(cli, models: Path, picture: Path, arguments: list[s
     _rejected(cli(*(picture if text == "PICTURE" else text for text in arguments)), 3, *words)
 
 
-def test_empty_data_folder_is_3(cli, tmp_path: Path) -> None:
-    _rejected(cli("train", "--run", "new", "--data", tmp_path), 3, "holds no HAM10000_metadata.csv")
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], ["No data folder", "doi:10.7910/DVN/DBW86T", "dermedge demo"]),
+        (["--data", "missing"], ["missing", "does not exist", "doi:10.7910/DVN/DBW86T"]),
+    ],
+)
+def test_absent_data_is_3(cli_here, data: list[str], words: list[str]) -> None:
+    _rejected(cli_here("train", "--run", "new", *data), 3, *words)
 
 
-def test_absent_images_are_counted_and_named(cli, synthetic_data: Path, tmp_path: Path) -> None:
+def test_empty_data_folder_is_3(cli_here, tmp_path: Path) -> None:
+    _rejected(cli_here("train", "--run", "new", "--data", tmp_path), 3, "holds no HAM10000_metadata.csv")
+
+
+def test_absent_images_are_counted_and_named(cli_here, synthetic_data: Path, tmp_path: Path) -> None:
     shutil.copy(synthetic_data / "HAM10000_metadata.csv", tmp_path)
-    done = cli("train", "--run", "new", "--data", tmp_path)
+    done = cli_here("train", "--run", "new", "--data", tmp_path)
     total = len((tmp_path / "HAM10000_metadata.csv").read_text().splitlines()) - 1
     _rejected(done, 3, f"{total} of the {total} images", "SYN_0000000, SYN_0000001", "SYN_0000004", "and others")
     assert "SYN_0000005" not in done.stderr
 
 
-def test_unknown_diagnosis_is_3(cli, tmp_path: Path) -> None:
+def test_unknown_diagnosis_is_3(cli_here, tmp_path: Path) -> None:
     (tmp_path / "HAM10000_metadata.csv").write_text(
         "lesion_id,image_id,dx,dx_type,age,sex,localization\nL1,I1,wart,histo,50,male,back\n"
     )
-    _rejected(cli("train", "--run", "new", "--data", tmp_path), 3, "line 2", "wart", "akiec, bcc")
+    _rejected(cli_here("train", "--run", "new", "--data", tmp_path), 3, "line 2", "wart", "akiec, bcc")
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "bomb"])
@@ -123,31 +144,31 @@ def test_absent_devices_are_5(cli, models: Path, picture: Path, device: str) -> 
     _rejected(done, 5, f"{device} was requested", "--device cpu")
 
 
-def test_export_and_evaluate_before_training_are_1(cli, tmp_path: Path) -> None:
+def test_export_and_evaluate_before_training_are_1(cli_here, tmp_path: Path) -> None:
     for command in ("export", "evaluate"):
-        _rejected(cli(command, cwd=tmp_path), 1, "no training run", "dermedge train")
+        _rejected(cli_here(command, cwd=tmp_path), 1, "no training run", "dermedge train")
     assert not (tmp_path / "models").exists()
 
 
-def test_a_training_that_cannot_start_leaves_the_earlier_run(cli, models: Path, synthetic_data: Path) -> None:
+def test_a_training_that_cannot_start_leaves_the_earlier_run(cli_here, models: Path, synthetic_data: Path) -> None:
     run = models.parent / "runs" / "cross_attention"
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    done = cli("train", "--data", synthetic_data, "--image-size", 32, "--overwrite", "--device", "cuda")
+    done = cli_here("train", "--data", synthetic_data, "--image-size", 32, "--overwrite", "--device", "cuda")
     if done.returncode == 0:
         pytest.skip("this machine has a working GPU")
     _rejected(done, 5, "cuda was requested")
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
-def test_damaged_metrics_are_1(cli, models: Path) -> None:
+def test_damaged_metrics_are_1(cli_here, models: Path) -> None:
     metrics = models.parent / "runs" / "cross_attention" / "metrics.json"
     before = metrics.read_bytes() if metrics.exists() else None
     metrics.write_text("{bad")
     try:
-        _rejected(cli("export"), 1, "metrics.json is damaged", "dermedge evaluate")
+        _rejected(cli_here("export"), 1, "metrics.json is damaged", "dermedge evaluate")
     finally:
         metrics.unlink() if before is None else metrics.write_bytes(before)
 
 
-def test_an_earlier_run_is_never_overwritten_unasked(cli, models: Path, synthetic_data: Path) -> None:
-    _rejected(cli("train", "--data", synthetic_data), 1, "holds a run already", "--resume", "--overwrite")
+def test_an_earlier_run_is_never_overwritten_unasked(cli_here, models: Path, synthetic_data: Path) -> None:
+    _rejected(cli_here("train", "--data", synthetic_data), 1, "holds a run already", "--resume", "--overwrite")

@@ -15,8 +15,8 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(cli, clinic: Path) -> Path:
-    done = cli(
+def run(cli_here, clinic: Path) -> Path:
+    done = cli_here(
         *("train", "--data", "data", "--schema", "data/clinic.toml", "--image-size", 32, "--epochs", 1),
         *("--per-class", 8, "--batch-size", 12),
         cwd=clinic,
@@ -27,8 +27,8 @@ def run(cli, clinic: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(cli, clinic: Path, run: Path) -> Path:
-    done = cli("export", "--int8", "--min-agreement", 0, "--max-drop", 100, "--min-heatmap", -1, cwd=clinic)
+def model(cli_here, clinic: Path, run: Path) -> Path:
+    done = cli_here("export", "--int8", "--min-agreement", 0, "--max-drop", 100, "--min-heatmap", -1, cwd=clinic)
     assert done.returncode == 0, done.stderr
     assert "melanoma recall not compared (the schema names no melanoma class)" in done.stdout
     return clinic / "models" / "cross_attention-int8.onnx"
@@ -42,15 +42,15 @@ def test_the_run_holds_the_whole_schema(run: Path) -> None:
     assert (run / "split.csv").read_text(encoding="utf-8").startswith("image_id,patient_id,split\n")
 
 
-def test_everything_after_the_training_needs_no_schema_file(cli, clinic: Path, model: Path) -> None:
+def test_everything_after_the_training_needs_no_schema_file(cli_here, clinic: Path, model: Path) -> None:
     schema = clinic / "data" / "clinic.toml"
     schema.rename(schema.with_suffix(".moved"))
     try:
-        done = cli("evaluate", "--json", cwd=clinic)
+        done = cli_here("evaluate", "--json", cwd=clinic)
         assert done.returncode == 0, done.stderr
         for scores in json.loads(done.stdout)["results"].values():
             assert scores["classes"] == ["benign", "malignant", "other"]
-        done = cli("train", "--resume", cwd=clinic)
+        done = cli_here("train", "--resume", cwd=clinic)
         assert done.returncode == 0, done.stderr
     finally:
         schema.with_suffix(".moved").rename(schema)
@@ -82,8 +82,8 @@ def test_bench_finds_a_patient_for_any_schema(cli, clinic: Path, model: Path) ->
     assert done.returncode == 0, done.stderr
 
 
-def test_masks_that_the_schema_does_not_name_are_3(cli, clinic: Path, model: Path) -> None:
-    done = cli("explain", "--masks", "--limit", 1, cwd=clinic)
+def test_masks_that_the_schema_does_not_name_are_3(cli_here, clinic: Path, model: Path) -> None:
+    done = cli_here("explain", "--masks", "--limit", 1, cwd=clinic)
     assert done.returncode == 3
     assert "names no folder of lesion masks" in done.stderr
 
@@ -98,16 +98,16 @@ def test_masks_that_the_schema_does_not_name_are_3(cli, clinic: Path, model: Pat
         ("column.toml", 3, ["lacks the columns Sight", "The columns there are: Ward, Patient"]),
     ],
 )
-def test_a_wrong_schema_is_one_sentence_and_leaves_nothing(cli, clinic: Path, schema, code, words) -> None:
+def test_a_wrong_schema_is_one_sentence_and_leaves_nothing(cli_here, clinic: Path, schema, code, words) -> None:
     (clinic / "broken.toml").write_text(SCHEMA.replace("[table]", "[table"), encoding="utf-8")
     (clinic / "column.toml").write_text(SCHEMA.replace('"Site"', '"Sight"'), encoding="utf-8")
-    done = cli("train", "--data", "data", "--schema", schema, "--run", "new", cwd=clinic)
+    done = cli_here("train", "--data", "data", "--schema", schema, "--run", "new", cwd=clinic)
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 1 and all(word in done.stderr for word in words), done.stderr
     assert not (clinic / "new").exists()
 
 
-def test_a_run_is_not_resumed_with_another_schema(cli, clinic: Path, run: Path) -> None:
-    done = cli("train", "--resume", "--schema", "pad_ufes_20", "--allow-missing-images", cwd=clinic)
+def test_a_run_is_not_resumed_with_another_schema(cli_here, clinic: Path, run: Path) -> None:
+    done = cli_here("train", "--resume", "--schema", "pad_ufes_20", "--allow-missing-images", cwd=clinic)
     assert done.returncode == 2
     assert "schema Example clinic 2024 -> pad_ufes_20" in done.stderr and "allow_missing_images" in done.stderr

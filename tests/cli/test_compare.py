@@ -40,8 +40,8 @@ def test_torchrun_does_not_compare(synthetic_data, tmp_path, monkeypatch):
     assert not (tmp_path / "c").exists()
 
 
-def test_an_unknown_fusion_names_the_nearest(cli, synthetic_data, tmp_path):
-    done = cli("compare", "--data", synthetic_data, "--folder", tmp_path / "c", "--fusions", "cross_atention")
+def test_an_unknown_fusion_names_the_nearest(cli_here, synthetic_data, tmp_path):
+    done = cli_here("compare", "--data", synthetic_data, "--folder", tmp_path / "c", "--fusions", "cross_atention")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean cross_attention?" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "c").exists()

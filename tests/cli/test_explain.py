@@ -135,8 +135,8 @@ def test_report_of_several_pictures_is_2(cli, models: Path, photo: Path, tmp_pat
     assert not (tmp_path / "out.html").exists()
 
 
-def test_file_without_explanations_says_how_to_get_them(cli, models: Path, photo: Path) -> None:
-    done = cli(*("export", "--no-explanations", "--models", "plain", "--min-agreement", 0, "--max-drop", 100))
+def test_file_without_explanations_says_how_to_get_them(cli, cli_here, models: Path, photo: Path) -> None:
+    done = cli_here(*("export", "--no-explanations", "--models", "plain", "--min-agreement", 0, "--max-drop", 100))
     assert done.returncode == 0, done.stderr
     plain = models.parent / "plain" / "cross_attention-fp32.onnx"
     assert json.loads(cli("inspect", plain, "--json").stdout)["outputs"] == ["probabilities"]
@@ -147,8 +147,8 @@ def test_file_without_explanations_says_how_to_get_them(cli, models: Path, photo
         assert "without explanations. Export it again without --no-explanations." in refused.stderr
 
 
-def test_explain_of_a_run_writes_gallery_and_tables(cli, models: Path, synthetic_data: Path) -> None:
-    done = cli("explain", "--per-class", 1, "--limit", 1)
+def test_explain_of_a_run_writes_gallery_and_tables(cli_here, models: Path) -> None:
+    done = cli_here("explain", "--per-class", 1, "--limit", 1)
     assert done.returncode == 0, done.stderr
     assert "mean relevance" in done.stdout
     out = models.parent / "runs" / "cross_attention" / "explain"

@@ -1,12 +1,15 @@
-"""The commands of the README, run as processes, one after the other."""
+"""The commands of the README, one after the other; each of them also as a process, here or in another file."""
 
 import csv
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from dermedge import bench_cold
 from dermedge_runtime.hardware import cpu_name
 
 
@@ -20,8 +23,8 @@ def test_train_writes_the_run_and_says_whether_it_leaks(trained, workspace: Path
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2"]
 
 
-def test_paper_protocol_counts_its_leaks(cli, synthetic_data: Path) -> None:
-    done = cli(
+def test_paper_protocol_counts_its_leaks(cli_here, synthetic_data: Path) -> None:
+    done = cli_here(
         *("train", "--data", synthetic_data, "--protocol", "paper", "--fusion", "clinical_only"),
         *("--image-size", 32, "--epochs", 1, "--per-class", 2, "--run", "runs/paper"),
     )
@@ -30,13 +33,13 @@ def test_paper_protocol_counts_its_leaks(cli, synthetic_data: Path) -> None:
     assert 0 < leaks < tested
 
 
-def test_train_starts_from_an_earlier_run(cli, synthetic_data: Path, trained, workspace: Path) -> None:
+def test_train_starts_from_an_earlier_run(cli_here, synthetic_data: Path, trained, workspace: Path) -> None:
     settings = ("--data", synthetic_data, "--image-size", 48, "--epochs", 1, "--per-class", 2, "--run", "runs/larger")
-    done = cli("train", *settings, "--start-from", "runs/cross_attention")
+    done = cli_here("train", *settings, "--start-from", "runs/cross_attention")
     assert done.returncode == 0 and "start from all weights of runs/cross_attention" in done.stderr, done.stderr
-    again = cli("train", "--run", "runs/larger", "--resume", "--start-from", "runs/larger")
+    again = cli_here("train", "--run", "runs/larger", "--resume", "--start-from", "runs/larger")
     assert again.returncode == 2 and "-> runs/larger" in again.stderr
-    absent = cli("train", *settings[:-1], "runs/none", "--start-from", "runs/nothing")
+    absent = cli_here("train", *settings[:-1], "runs/none", "--start-from", "runs/nothing")
     assert absent.returncode == 1 and len(absent.stderr.splitlines()) == 2 and not (workspace / "runs/none").exists()
 
 
@@ -50,8 +53,8 @@ def test_evaluate_scores_torch_and_the_runtime(cli, models: Path, workspace: Pat
     assert {path.name for path in (run / "plots").iterdir()} == {"confusion_matrix.png", "roc.png", "history.png"}
 
 
-def test_evaluate_without_a_model_file_makes_a_temporary_one(cli, trained) -> None:
-    done = cli("evaluate", "--split", "validation", "--models", "nothing-here")
+def test_evaluate_without_a_model_file_makes_a_temporary_one(cli_here, trained) -> None:
+    done = cli_here("evaluate", "--split", "validation", "--models", "nothing-here")
     assert done.returncode == 0, done.stderr
     assert "cross_attention-fp32 (cpu), validation split: accuracy" in done.stdout
     assert "macro mean" in done.stdout
@@ -121,8 +124,18 @@ def test_inspect_tells_everything(cli, models: Path) -> None:
         assert word in text
 
 
-def test_bench_compares_torch_and_files_in_one_run(cli, models: Path, workspace: Path) -> None:
-    done = cli("bench", models / "cross_attention-int8.onnx", "--devices", "cpu,cuda", "--rounds", 3, "--json")
+@pytest.fixture
+def _own_threads() -> Iterator[None]:
+    """Give torch back the threads of the tests; the benchmark sets its own."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_own_threads")
+def test_bench_compares_torch_and_files_in_one_run(cli_here, models: Path, workspace: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bench_cold, "_ROUNDS", 1)  # of whole processes, some of which import torch
+    done = cli_here("bench", models / "cross_attention-int8.onnx", "--devices", "cpu,cuda", "--rounds", 3, "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert json.loads((workspace / "bench.json").read_text()) == record
@@ -143,10 +156,10 @@ def test_bench_compares_torch_and_files_in_one_run(cli, models: Path, workspace:
     assert "onnxruntime" in record["versions"]
 
 
-def test_resume_of_a_finished_run_changes_nothing(cli, models: Path, workspace: Path) -> None:
+def test_resume_of_a_finished_run_changes_nothing(cli_here, models: Path, workspace: Path) -> None:
     weights = workspace / "runs" / "cross_attention" / "weights.safetensors"
     before = weights.read_bytes()
-    done = cli("train", "--resume")
+    done = cli_here("train", "--resume")
     assert done.returncode == 0, done.stderr
     assert "resumed after epoch 2" in done.stderr
     assert weights.read_bytes() == before

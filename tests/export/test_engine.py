@@ -25,16 +25,16 @@ def trt() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def clinical(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clinical(traced, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest model file: FP32, clinical values alone."""
-    return random_model_file(tmp_path_factory.mktemp("clinical"), "clinical_only", "fp32").path
+    return random_model_file(traced("clinical_only"), tmp_path_factory.mktemp("clinical"), "clinical_only", "fp32").path
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_every_fusion_compiles_with_its_explanations(
-    fusion: str, precision: str, trt: ModuleType, tmp_path: Path
+    fusion: str, precision: str, traced, trt: ModuleType, tmp_path: Path
 ) -> None:
-    file = random_model_file(tmp_path, fusion, precision, "rtx")
+    file = random_model_file(traced(fusion), tmp_path, fusion, precision, "rtx")
     content, record = build_engine(file, EngineTarget(), trt)
     assert len(content) > 0.8 * len(file.content)  # the weights are in it
     tensors = {(tensor.side, tensor.name): (tensor.dtype, tensor.shape) for tensor in record.tensors}
@@ -63,8 +63,8 @@ def test_turing_is_refused_for_the_reason_given(clinical: Path, trt: ModuleType)
         build_engine(read_model_file(clinical), EngineTarget(("7.5",)), trt)
 
 
-def test_a_graph_that_does_not_compile_leaves_the_onnx_alone(trt: ModuleType, tmp_path: Path) -> None:
-    onnx = random_model_file(tmp_path, "image_only", "int8", "cpu").path
+def test_a_graph_that_does_not_compile_leaves_the_onnx_alone(traced, trt: ModuleType, tmp_path: Path) -> None:
+    onnx = random_model_file(traced("image_only"), tmp_path, "image_only", "int8", "cpu").path
     before = onnx.read_bytes()
     with pytest.raises(DermedgeError) as caught:
         write_engine(onnx, EngineTarget(), trt)

@@ -1,20 +1,16 @@
 """The explanations of an exported file are the gradients that torch and captum compute."""
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam
-from export_networks import random_classifier, random_inputs
+from export_networks import open_session, random_classifier, random_inputs
 from torch import Tensor, nn
 
-from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import FusedClassifier, pool
-from dermedge.models.fusion import FUSIONS, fusion_class
+from dermedge.models.fusion import FUSIONS
 from dermedge_export.explain_graph import STEPS
-from dermedge_export.to_onnx import to_onnx
 
-SIZE = 96  # a map of 3 x 3: larger than one pixel, so that it has a shape
 IMAGE_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_image]
 CLINICAL_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_clinical]
 
@@ -32,14 +28,13 @@ class Encoded(nn.Module):
 
 
 @pytest.fixture(scope="module", params=list(FUSIONS))
-def case(request: pytest.FixtureRequest):
-    model = random_classifier(request.param)
-    proto = to_onnx(model, schema_of("grouped"), SIZE)
-    return request.param, model, ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+def case(request: pytest.FixtureRequest, traced):
+    session = open_session(traced(request.param))
+    return random_classifier(request.param), session
 
 
 def _prepare(model: FusedClassifier, batch: int) -> tuple[dict, Tensor, Tensor | None]:
-    inputs = random_inputs(batch, seed=batch, size=SIZE)
+    inputs = random_inputs(batch, seed=batch)
     image = inputs["image"].permute(0, 3, 1, 2).float() / 255
     clinical = None if model.encoder is None else model.encoder(inputs["numeric"], inputs["categorical"])
     return inputs, image, clinical
@@ -52,14 +47,18 @@ def _run(session, inputs: dict, target: list[int]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("case", CLINICAL_FUSIONS, indirect=True)
 def test_integrated_gradients_equal_captum(case, batch: int) -> None:
-    fusion, model, session = case
-    if not fusion_class(fusion).uses_clinical:
-        pytest.skip("reads no clinical field")
+    model, session = case
     inputs, image, clinical = _prepare(model, batch)
-    network = Encoded(model)
-    predicted = network(image, clinical).argmax(1)
-    reference = IntegratedGradients(lambda e: network(image.repeat(len(e) // batch, 1, 1, 1), e)).attribute(
+    with torch.no_grad():
+        pooled = None if model.trunk is None else pool(model.trunk(image))  # the same at every step of the path
+        predicted = model.head(pooled, clinical).argmax(1)
+
+    def scores(encoded: Tensor) -> Tensor:
+        return model.head(None if pooled is None else pooled.repeat(len(encoded) // batch, 1), encoded)
+
+    reference = IntegratedGradients(scores).attribute(
         clinical, baselines=torch.zeros_like(clinical), target=predicted, n_steps=STEPS, method="riemann_middle"
     )
     expected = reference.detach().numpy()
@@ -70,10 +69,9 @@ def test_integrated_gradients_equal_captum(case, batch: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("case", IMAGE_FUSIONS, indirect=True)
 def test_grad_cam_equals_captum(case, batch: int) -> None:
-    fusion, model, session = case
-    if not fusion_class(fusion).uses_image:
-        pytest.skip("reads no image")
+    model, session = case
     inputs, image, clinical = _prepare(model, batch)
     network = Encoded(model)
     for target in (None, 3):
@@ -87,10 +85,9 @@ def test_grad_cam_equals_captum(case, batch: int) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("fusion", CLINICAL_FUSIONS)
-def test_attributions_add_up_to_the_score(fusion: str) -> None:
-    model = random_classifier(fusion)
-    session = ort.InferenceSession(to_onnx(model, schema_of("grouped"), SIZE).SerializeToString())
+@pytest.mark.parametrize("case", CLINICAL_FUSIONS, indirect=True)
+def test_attributions_add_up_to_the_score(case) -> None:
+    model, session = case
     inputs, image, clinical = _prepare(model, 16)
     network = Encoded(model)
     with torch.no_grad():
@@ -105,7 +102,7 @@ def test_attributions_add_up_to_the_score(fusion: str) -> None:
 
 
 def test_explanations_change_with_the_input(case) -> None:
-    _, model, session = case
+    model, session = case
     first, second = _prepare(model, 5)[0], _prepare(model, 6)[0]
     second = {name: value[:5] for name, value in second.items()}
     for name in {value.name for value in session.get_outputs()} - {"probabilities"}:
@@ -115,7 +112,7 @@ def test_explanations_change_with_the_input(case) -> None:
 
 
 def test_explanations_change_with_the_class(case) -> None:
-    _, model, session = case
+    model, session = case
     inputs = _prepare(model, 3)[0]
     one, other = _run(session, inputs, [0] * 3), _run(session, inputs, [4] * 3)
     np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
@@ -124,7 +121,7 @@ def test_explanations_change_with_the_class(case) -> None:
 
 
 def test_rows_of_a_batch_do_not_mix(case) -> None:
-    _, model, session = case
+    model, session = case
     inputs = _prepare(model, 4)[0]
     together = _run(session, inputs, [-1, 2, 0, -1])
     for row, target in enumerate([-1, 2, 0, -1]):

@@ -4,9 +4,7 @@ Judged by ONNX's own evaluator, which rounds after every node as a GPU does; ONN
 """
 
 import copy
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,11 +14,10 @@ from export_networks import change_weights, random_classifier, random_inputs, to
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from dermedge.data.ham10000 import read_samples, schema_of
+from dermedge.data.ham10000 import schema_of
 from dermedge_export.half import LARGEST_HALF, compute_trunk_in_half, rounding_loss, store_matrices_in_half
 from dermedge_export.half_ranges import HalfRanges, measure_half_ranges
 from dermedge_export.to_onnx import to_onnx
-from dermedge_runtime.model_file import read_model_file
 
 SIZE = 32
 INPUTS = random_inputs(4, size=SIZE)
@@ -139,12 +136,3 @@ def test_matrices_that_float16_cannot_hold_are_stored_in_float32() -> None:
     assert len(kept) == 2
     assert {kinds[name] for name in kept} == {TensorProto.FLOAT}
     np.testing.assert_allclose(_evaluate(proto), torch_probabilities_of(model, INPUTS).numpy(), atol=2e-3)
-
-
-def test_the_file_says_which_layers_stayed(exported: dict, trained_run, synthetic_data: Path) -> None:
-    spec = read_model_file(exported["fp16"].path).spec
-    assert spec.conversion["float32_layers"] == {}
-    assert len(spec.conversion["largest_activation"]) == 17
-    training = len(trained_run.split().select(read_samples(synthetic_data), "train"))
-    assert spec.conversion["calibration"] == {"images": training, "split": "train"}
-    assert json.loads(json.dumps(exported["fp16"].to_record()))["conversion"] == spec.conversion

@@ -5,10 +5,10 @@ from functools import cache
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
-from export_networks import change_weights, random_classifier, random_inputs
+from export_networks import change_weights, open_session, random_classifier, random_inputs
+from onnxruntime import InferenceSession
 from torch import nn
 
 from dermedge.data.ham10000 import schema_of
@@ -51,9 +51,15 @@ def _quantised(original: onnx.ModelProto) -> onnx.ModelProto:
     return quantize(copy.deepcopy(original), Reader())
 
 
-def _session(proto: onnx.ModelProto) -> ort.InferenceSession:
+@pytest.fixture(scope="module")
+def ordinary() -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The exported graph, which INT8 does not spoil, and its INT8 graph."""
+    return _exported(), _quantised(_exported())
+
+
+def _session(proto: onnx.ModelProto) -> InferenceSession:
     onnx.checker.check_model(proto, full_check=True)
-    return ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return open_session(proto)
 
 
 def _change(original: onnx.ModelProto, proto: onnx.ModelProto) -> float:
@@ -103,18 +109,16 @@ def test_the_spoilt_layers_rank_first_and_keeping_them_mends_the_graph(spoil, sp
         assert all(_change(original, keep_in_float(quantised, original, {one})) > 2 * mended for one in spoilt)
 
 
-def test_every_layer_kept_is_the_float_graph() -> None:
-    original = _exported()
-    quantised = _quantised(original)
+def test_every_layer_kept_is_the_float_graph(ordinary) -> None:
+    original, quantised = ordinary
     kept = keep_in_float(quantised, original, quantised_layers(quantised))
     assert {"QuantizeLinear", "DequantizeLinear"}.isdisjoint(node.op_type for node in kept.graph.node)
     assert _change(original, kept) < 0.02  # the head's matrices are stored in float16
     assert _change(original, kept) < _change(original, quantised) / 2
 
 
-def test_no_layer_kept_is_the_quantised_graph() -> None:
-    original = _exported()
-    quantised = _quantised(original)
+def test_no_layer_kept_is_the_quantised_graph(ordinary) -> None:
+    original, quantised = ordinary
     same = keep_in_float(quantised, original, [])
     assert [node.SerializeToString() for node in same.graph.node] == [
         node.SerializeToString() for node in quantised.graph.node
@@ -122,9 +126,8 @@ def test_no_layer_kept_is_the_quantised_graph() -> None:
     assert _change(quantised, same) == 0
 
 
-def test_a_kept_layer_has_its_float_weights_and_the_others_stay_int8() -> None:
-    original = _exported()
-    quantised = _quantised(original)
+def test_a_kept_layer_has_its_float_weights_and_the_others_stay_int8(ordinary) -> None:
+    original, quantised = ordinary
     layers = quantised_layers(quantised)
     assert len(layers) == 17
     kept = keep_in_float(quantised, original, ["stages.3.conv1"])
@@ -134,9 +137,8 @@ def test_a_kept_layer_has_its_float_weights_and_the_others_stay_int8() -> None:
     assert len(kept.SerializeToString()) < len(quantised.SerializeToString()) + 4 * 128 * 128 * 9
 
 
-def test_layers_in_the_ranking_are_complete_and_sorted() -> None:
-    original = _exported()
-    quantised = _quantised(original)
+def test_layers_in_the_ranking_are_complete_and_sorted(ordinary) -> None:
+    original, quantised = ordinary
     ranked = rank_layers(quantised, original, BATCHES)
     assert {error.layer for error in ranked} == set(quantised_layers(quantised))
     divergences = [error.divergence for error in ranked]

@@ -33,6 +33,15 @@ def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
         assert {"dermedge", "torch", "onnx", "onnxruntime"} <= set(spec.versions)
 
 
+def test_an_fp16_file_says_which_layers_stayed_in_float32(exported: dict, trained_run, synthetic_data: Path) -> None:
+    spec = read_model_file(exported["fp16"].path).spec
+    assert spec.conversion["float32_layers"] == {}
+    assert len(spec.conversion["largest_activation"]) == 17
+    training = len(trained_run.split().select(read_samples(synthetic_data), "train"))
+    assert spec.conversion["calibration"] == {"images": training, "split": "train"}
+    assert json.loads(json.dumps(exported["fp16"].to_record()))["conversion"] == spec.conversion
+
+
 def test_no_file_tells_where_it_was_made(exported: dict, synthetic_data: Path) -> None:
     for report in exported.values():
         assert str(synthetic_data).encode() not in report.path.read_bytes()
@@ -62,7 +71,7 @@ def test_metadata_is_canonical_json(exported: dict) -> None:
 def test_over_the_limit_nothing_is_written(trained_run, synthetic_data: Path, tmp_path: Path) -> None:
     target = tmp_path / "models" / "m.onnx"
     with pytest.raises(ParityError, match=r"m\.onnx was not written: class agreement is .* the limit is 110\.00%"):
-        export_model(trained_run, read_samples(synthetic_data), "fp32", target, limits=Limits(1.1, 1))
+        export_model(trained_run, read_samples(synthetic_data), "fp32", target, explain=False, limits=Limits(1.1, 1))
     assert list(target.parent.iterdir()) == []
 
 
@@ -70,7 +79,7 @@ def test_over_the_limit_the_earlier_file_stays(trained_run, synthetic_data: Path
     target = tmp_path / "m.onnx"
     target.write_bytes(b"earlier")
     with pytest.raises(ParityError):
-        export_model(trained_run, read_samples(synthetic_data), "fp32", target, limits=Limits(1.1, 1))
+        export_model(trained_run, read_samples(synthetic_data), "fp32", target, explain=False, limits=Limits(1.1, 1))
     assert target.read_bytes() == b"earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
@@ -83,7 +92,7 @@ def test_full_disk_leaves_nothing(trained_run, synthetic_data: Path, tmp_path: P
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        export_model(trained_run, read_samples(synthetic_data), "fp32", tmp_path / "m.onnx")
+        export_model(trained_run, read_samples(synthetic_data), "fp32", tmp_path / "m.onnx", explain=False)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -89,6 +89,7 @@ def test_an_attempt_never_keeps_more_than_half_of_the_layers(decided_run, synthe
             read_samples(synthetic_data),
             "int8",
             tmp_path / "m.onnx",
+            explain=False,
             limits=Limits(1.1, 1),
             log=lines.append,
         )

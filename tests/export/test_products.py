@@ -2,30 +2,27 @@
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
-from export_networks import SIZE, random_classifier, random_inputs
+from export_networks import open_session, random_classifier, random_inputs
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from dermedge.data.ham10000 import schema_of
 from dermedge_export import int8_matrices
 from dermedge_export.fold_product import FoldedProduct, fold_product
 from dermedge_export.half import store_matrices_in_half
 from dermedge_export.int8_matrices import quantize_large_matrices
-from dermedge_export.to_onnx import to_onnx
 
 INPUTS, FEATURES, HIDDEN = 512, 128, 256
 
 
 @pytest.fixture(scope="module", params=["tensor", "bilinear"])
-def proto(request: pytest.FixtureRequest) -> onnx.ModelProto:
-    return to_onnx(random_classifier(request.param), schema_of("grouped"), SIZE)
+def proto(request: pytest.FixtureRequest, traced) -> onnx.ModelProto:
+    return traced(request.param)
 
 
 def _run(proto: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(proto)
     feed = {name: value.numpy() for name, value in random_inputs(batch, seed=batch).items()}
     feed["target"] = np.arange(batch, dtype=np.int32)
     names = [value.name for value in session.get_outputs()]
@@ -101,7 +98,7 @@ def products(monkeypatch: pytest.MonkeyPatch):
     matrix = rng.uniform(-1, 1, (40, 24)).astype(np.float32)
     proto = _product_and_gradient(matrix)
     quantize_large_matrices(proto)
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(proto)
     return matrix, session, rng
 
 

@@ -1,5 +1,6 @@
 """INT8 files: what is quantised, from which photographs, and how."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge_export.calibration import CalibrationReader, choose
+from dermedge_export.conversion import conversions
 from dermedge_export.pipeline import build_graph, describe
 from dermedge_export.quantize import FLAVOURS
 
@@ -19,10 +21,17 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def int8(flavour: str, trained_run, synthetic_data: Path) -> onnx.ModelProto:
+def fp32(trained_run) -> onnx.ModelProto:
+    """The graph that both flavours are made from."""
+    return build_graph(trained_run, describe(trained_run, trained_run.split(), "fp32"), [])
+
+
+@pytest.fixture(scope="module")
+def int8(flavour: str, fp32: onnx.ModelProto, trained_run, synthetic_data: Path) -> onnx.ModelProto:
     split = trained_run.split()
     calibration = split.select(read_samples(synthetic_data), "train")[:16]
-    return build_graph(trained_run, describe(trained_run, split, "int8", flavour=flavour), calibration)
+    spec = describe(trained_run, split, "int8", flavour=flavour)
+    return next(conversions(copy.deepcopy(fp32), spec, calibration, sensitivity=False, log=[].append)).proto
 
 
 def test_weights_are_int8_per_output_channel_and_activations_of_the_flavour(

@@ -2,9 +2,8 @@
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
-from export_networks import SIZE, random_classifier, random_inputs, torch_probabilities_of
+from export_networks import SIZE, open_session, random_classifier, random_inputs, torch_probabilities_of
 
 from dermedge.data.ham10000 import schema_of
 from dermedge.models.fusion import FUSIONS, fusion_class
@@ -28,18 +27,17 @@ RESULTS = {
 
 
 @pytest.fixture(scope="module", params=[(f, h) for f in FUSIONS for h in (False, True)], ids=str)
-def graph(request: pytest.FixtureRequest):
+def graph(request: pytest.FixtureRequest, traced):
     fusion, half = request.param
-    model = random_classifier(fusion)
-    proto = to_onnx(model, schema_of("grouped"), SIZE)
+    proto = traced(fusion)
     if half:
         compute_trunk_in_half(proto)
-    return fusion, half, model, proto
+    return fusion, half, random_classifier(fusion), proto
 
 
 def test_equals_torch_for_every_batch(graph) -> None:
     _, half, model, proto = graph
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(proto)
     for batch in (1, 2, 5):
         inputs = random_inputs(batch, seed=batch)
         feed = {value.name: inputs[value.name].numpy() for value in session.get_inputs() if value.name != "target"}
@@ -52,7 +50,7 @@ def test_equals_torch_for_every_batch(graph) -> None:
 
 def test_signature_is_the_contract(graph) -> None:
     fusion, _, _, proto = graph
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(proto)
     kind = fusion_class(fusion)
     inputs, outputs = ["target"], ["probabilities"]
     if kind.uses_image:
@@ -86,8 +84,8 @@ def test_no_trace_of_the_exporting_machine(graph) -> None:
     assert b".py" not in described.SerializeToString()
 
 
-def test_nodes_are_named_by_layer() -> None:
-    proto = to_onnx(random_classifier("cross_attention"), schema_of("grouped"), SIZE)
+def test_nodes_are_named_by_layer(traced) -> None:
+    proto = traced("cross_attention")
     convolutions = [node.name for node in proto.graph.node if node.op_type == "Conv"]
     blocks = [f"stages.{index}.{conv}" for index in range(8) for conv in ("conv1", "conv2")]
     assert convolutions == ["conv1", *blocks]
@@ -108,6 +106,6 @@ def test_head_matrices_in_half_are_folded_back_by_the_runtime() -> None:
     onnx.checker.check_model(proto, full_check=True)
     assert len(proto.SerializeToString()) < plain_size - 1_000_000
     assert not [t for t in proto.graph.initializer if len(t.dims) == 2 and t.data_type == onnx.TensorProto.FLOAT]
-    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(proto)
     found = session.run(["probabilities"], {name: value.numpy() for name, value in inputs.items()})[0]
     np.testing.assert_allclose(found, torch_probabilities_of(model, inputs).numpy(), atol=2e-3)
