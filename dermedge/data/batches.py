@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dermedge.config import TrainConfig
 from dermedge.models.fusion import fusion_class
+from dermedge.models.preparation import Preparation
 from dermedge_runtime.clinical import ClinicalSchema
 
 from .pixel_cache import load_pixels
@@ -69,6 +70,11 @@ class LesionData:
                 categorical=torch.from_numpy(self.categorical[picked]).to(device),
                 label=torch.from_numpy(self.labels[picked]).to(device),
             )
+
+
+def preparation_of(config: TrainConfig) -> Preparation:
+    """Make what a run's pictures go through before the network, float32 [B, 3, H, W] to the same."""
+    return Preparation(hair_removal=config.hair_removal, colour_constancy=config.colour_constancy)
 
 
 def _to_float(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:

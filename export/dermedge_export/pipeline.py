@@ -18,6 +18,7 @@ import onnxruntime
 import torch
 
 from dermedge import __version__
+from dermedge.data.batches import preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
@@ -191,7 +192,7 @@ def _photographs(
 def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
     """Make the description of a run's model file, without parity."""
     record, config, schema = run.record(), run.config(), run.schema()
-    kind = fusion_class(config.fusion)
+    kind, prepared = fusion_class(config.fusion), preparation_of(config).names
     settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
     return ModelSpec(
         classes=schema.classes,
@@ -210,6 +211,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
             "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
             "settings": settings,
+            **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
             **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
         },
         metrics=_metrics(run),
