@@ -228,13 +228,15 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
 
 
 def _metrics(run: RunFolder) -> dict[str, Any]:
-    """Figures of the trained weights, where the run was evaluated before the export."""
+    """Figures of the trained weights, where the run was evaluated before the export, without flips."""
     if not run.metrics_file.is_file():
         return {}
     try:
         record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
         if record["weights_sha256"] != run.weights_sha256():
             return {}  # of earlier weights of this run
+        if record.get("flips"):
+            return {}  # not what the file gives for one picture
         return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
     except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{run.metrics_file} is damaged ({error}). Run `dermedge evaluate` again.") from error
