@@ -152,7 +152,7 @@ def _captum(
             self.model = model
 
         def forward(self, image: torch.Tensor | None, clinical: torch.Tensor | None) -> torch.Tensor:
-            return self.model.head(None if image is None else pool(self.model.trunk(image)), clinical)
+            return self.model.head(None if image is None else pool(self.model.feature_map(image)), clinical)
 
     network = Network()
 

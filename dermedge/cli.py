@@ -132,6 +132,7 @@ def train(context: click.Context, /, run_path: Path | None, runs: Path, **option
 @models_option
 @click.option("--split", "part", default="test", show_default=True, type=click.Choice(["test", "validation"]))
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(DEVICES), help="Where model files run.")
+@click.option("--flips", is_flag=True, help="Mean over the picture, its mirror images and its half turn.")
 @json_option
 def evaluate(
     fusion: str,
@@ -141,20 +142,21 @@ def evaluate(
     models: Path,
     part: str,
     device: str,
+    flips: bool,
     as_json: bool,
 ) -> None:
     """Evaluate the trained weights and every model file made from them; without one, a temporary FP32 file."""
     with extras():
-        from dermedge_export.evaluation import evaluate_run
+        from dermedge_export.evaluation import evaluate_run, part_title
 
         from .tables import metrics_text
     _show_runtime_log()
-    record = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, log=_log)
+    record = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, flips=flips, log=_log)
     if as_json:
         _print_json(record)
         return
     for name, scores in record["results"].items():
-        click.echo(metrics_text(f"{name}, {part} split", scores) + "\n")
+        click.echo(metrics_text(f"{name}, {part_title(record)}", scores) + "\n")
 
 
 @cli.command()

@@ -20,6 +20,10 @@ class TrainConfig:
     image_size: int = 256
     """Height and width in pixels."""
     resample: str = "bilinear"
+    hair_removal: bool = False
+    """Removes dark hairs before anything else, inside the network (`models.hair_removal`); not in the paper."""
+    colour_constancy: bool = False
+    """Takes the colour of the light out, inside the network (`models.colour_constancy`); not in the paper."""
     epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 0.001

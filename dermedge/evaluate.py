@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from dermedge_runtime import Classifier, Rejection
 from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.image import ImageSource, load_image
 
 from .checkpoint import load_weights
 from .data.batches import LesionData
@@ -21,6 +23,8 @@ from .run_folder import RunFolder
 from .train import build_model, predict_logits
 
 TRAINED_WEIGHTS = "trained weights (torch)"
+FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+"""The picture, its mirror images and its half turn, as steps over rows and columns."""
 _BATCH = 16
 
 
@@ -40,18 +44,28 @@ def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     return np.array([sample.label for sample in samples], dtype=np.int64)
 
 
-def torch_probabilities(run: RunFolder, samples: Sequence[Sample]) -> NDArray[np.float32]:
-    """Run the trained weights in torch in float32 on the CPU; float32 [N, classes]."""
-    config = run.config()
+def torch_probabilities(run: RunFolder, samples: Sequence[Sample], *, flips: bool = False) -> NDArray[np.float32]:
+    """Run the trained weights in torch in float32 on the CPU; float32 [N, classes].
+
+    :param flips: the mean over `FLIPS`, for a run that reads pictures.
+    """
+    config, model = run.config(), trained_model(run)
     data = LesionData.load(samples, run.schema().clinical(config.protocol), config)
-    logits = predict_logits(trained_model(run), data, torch.device("cpu"))
-    probabilities: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
+    views = [data]
+    if flips:
+        assert data.pixels is not None
+        views = [replace(data, pixels=data.pixels[:, ::down, ::right]) for down, right in FLIPS]
+    outputs = [torch.softmax(predict_logits(model, view, torch.device("cpu")), dim=1) for view in views]
+    probabilities: NDArray[np.float32] = torch.stack(outputs).mean(dim=0).numpy()
     return probabilities
 
 
-def runtime_probabilities(classifier: Classifier, samples: Sequence[Sample]) -> NDArray[np.float32]:
+def runtime_probabilities(
+    classifier: Classifier, samples: Sequence[Sample], *, flips: bool = False
+) -> NDArray[np.float32]:
     """Run a model file through the shipped runtime, from the pictures' files on; float32 [N, classes].
 
+    :param flips: the mean over `FLIPS`, for a model that reads pictures.
     :raises InputRejected: a picture that cannot be read.
     """
     names = classifier.spec.clinical.names
@@ -60,9 +74,26 @@ def runtime_probabilities(classifier: Classifier, samples: Sequence[Sample]) -> 
     for start in progress(starts, f"run {classifier.name}", total=len(starts)):
         part = samples[start : start + _BATCH]
         clinical: list[dict[str, Any]] = [{n: s.clinical[n] for n in names if n in s.clinical} for s in part]
-        images = [sample.path if classifier.spec.image is not None else None for sample in part]
-        for result in classifier.predict_many(images, clinical, batch_size=_BATCH):
-            if isinstance(result, Rejection):
-                raise InputRejected(result.reason)
-            rows.append(list(result.probabilities.values()))
+        views = [_predicted(classifier, images, clinical) for images in _views(classifier, part, flips=flips)]
+        rows += np.mean(views, axis=0).tolist()
     return np.array(rows, dtype=np.float32)
+
+
+def _views(classifier: Classifier, samples: Sequence[Sample], *, flips: bool) -> list[list[ImageSource | None]]:
+    image = classifier.spec.image
+    if not flips:
+        return [[sample.path if image is not None else None for sample in samples]]
+    assert image is not None
+    pictures = [load_image(sample.path, image.size, image.resample) for sample in samples]
+    return [[np.ascontiguousarray(pixels[::down, ::right]) for pixels in pictures] for down, right in FLIPS]
+
+
+def _predicted(
+    classifier: Classifier, images: list[ImageSource | None], clinical: list[dict[str, Any]]
+) -> list[list[float]]:
+    rows = []
+    for result in classifier.predict_many(images, clinical, batch_size=_BATCH):
+        if isinstance(result, Rejection):
+            raise InputRejected(result.reason)
+        rows.append(list(result.probabilities.values()))
+    return rows

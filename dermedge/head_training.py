@@ -29,6 +29,10 @@ class HeadOnFeatures(FusedClassifier):
         nn.Module.__init__(self)
         self.trunk, self.encoder, self.head = None, whole.encoder, whole.head
 
+    def prepare(self, image: Tensor | None) -> Tensor | None:
+        """Give the features back: their pictures were prepared."""
+        return image
+
     def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map features float [B, C] and encoded values float [B, F] to logits float32 [B, classes]."""
         logits: Tensor = self.head(image, clinical)

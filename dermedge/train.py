@@ -23,7 +23,7 @@ from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .config import TrainConfig
 from .data.augment import augment, hide_clinical
-from .data.batches import Batch, LesionData, balanced_epoch
+from .data.batches import Batch, LesionData, balanced_epoch, preparation_of
 from .data.ham10000 import HAM10000
 from .data.mixing import mix
 from .data.residency import keep_on_device
@@ -114,7 +114,8 @@ def versions() -> dict[str, str]:
 
 def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     """Make the untrained network of a run."""
-    return FusedClassifier(config.fusion, schema.clinical(config.protocol), len(schema.classes), config.dropout)
+    clinical, preparation = schema.clinical(config.protocol), preparation_of(config)
+    return FusedClassifier(config.fusion, clinical, len(schema.classes), config.dropout, preparation)
 
 
 def train(
@@ -218,7 +219,8 @@ class Trainer:
         return build_model(self.config, self.schema)
 
     def _augmented(self, batch: Batch) -> Tensor | None:
-        return None if batch.image is None else augment(batch.image, self.config.augmentation)
+        image = self.model.prepare(batch.image)
+        return None if image is None else augment(image, self.config.augmentation)
 
     def _published(self) -> dict[str, Tensor]:
         """Weights of the whole network, as they are kept."""

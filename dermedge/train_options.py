@@ -25,6 +25,10 @@ _VARIED = (
 
 _OPTIONS = (
     click.option("--image-size", default=256, show_default=True, type=click.IntRange(32, 1024), help="Pixels."),
+    click.option("--hair-removal", is_flag=True, help="Remove dark hairs, inside the network and the model file."),
+    click.option(
+        "--colour-constancy", is_flag=True, help="Take out the light's colour, inside the network and the model file."
+    ),
     click.option("--epochs", default=100, show_default=True, type=click.IntRange(1)),
     click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2)),
     click.option("--learning-rate", default=0.001, show_default=True, type=FiniteRange(0, min_open=True)),

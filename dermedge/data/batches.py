@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dermedge.config import TrainConfig
 from dermedge.models.fusion import fusion_class
+from dermedge.models.preparation import Preparation
 from dermedge_runtime.clinical import ClinicalSchema
 
 from .pixel_cache import load_pixels
@@ -81,6 +82,11 @@ class LesionData:
             return None
         # [B, H, W, 3] in memory is [B, 3, H, W] in the channels-last format: permuting copies nothing.
         return raw.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def preparation_of(config: TrainConfig) -> Preparation:
+    """Make what a run's pictures go through before the network, float32 [B, 3, H, W] to the same."""
+    return Preparation(hair_removal=config.hair_removal, colour_constancy=config.colour_constancy)
 
 
 def balanced_epoch(

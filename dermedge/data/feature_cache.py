@@ -1,8 +1,8 @@
 """Pooled features of photographs under a trained image branch, computed once and kept as memory-mapped arrays.
 
-View 0 is the photograph as it is; every further view is an augmented copy, drawn from a seed of (run seed, view), so
-that a computation that was killed goes on with the views that are whole. Not covered: features of the test split, which
-is always measured with the whole network.
+View 0 is the photograph, prepared as the settings say; every further view is an augmented copy of it, drawn from a seed
+of (run seed, view), so that a computation that was killed goes on with the views that are whole. Not covered: features
+of the test split, which is always measured with the whole network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.files import atomic_path
 
 from .augment import augment
-from .batches import Batch, LesionData
+from .batches import Batch, LesionData, preparation_of
 from .ham10000 import Sample
 from .pixel_cache import pixels_key
 
@@ -85,7 +85,8 @@ def _load_view(
     branch: ImageBranch, data: LesionData, pixels: str, config: TrainConfig, view: int
 ) -> NDArray[np.float32]:
     drawn_with = (config.seed, view, config.augmentation) if view else ()
-    parts = (_FORMAT, branch.weights_sha256, pixels, config.precision, drawn_with)
+    prepared = preparation_of(config).names
+    parts = (_FORMAT, branch.weights_sha256, pixels, config.precision, drawn_with, *([prepared] if prepared else []))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     target = branch.folder / f"{key}-view{view}.f32"
     if not target.is_file():
@@ -116,4 +117,5 @@ def _computed(branch: ImageBranch, data: LesionData, config: TrainConfig, view: 
 
 def _seen(batch: Batch, config: TrainConfig, view: int) -> Tensor:
     assert batch.image is not None
-    return augment(batch.image, config.augmentation) if view else batch.image
+    image: Tensor = preparation_of(config)(batch.image)
+    return augment(image, config.augmentation) if view else image

@@ -1,4 +1,5 @@
-"""The whole network: image branch, clinical branch, fusion, classifier (paper, section 3.4, figure 2).
+"""The whole network: preparation of the picture, image branch, clinical branch, fusion, classifier (paper, section 3.4,
+figure 2).
 
 `head` holds everything after the pooled feature map, a small function of two vectors: explanations differentiate it
 alone, the convolutions never.
@@ -16,6 +17,7 @@ from dermedge_runtime.clinical import ClinicalSchema
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .dermiresnet import DermiResNet, ImageHead
 from .fusion import GivenImage, fusion_class
+from .preparation import Preparation
 
 _HIDDEN = 256
 
@@ -58,9 +60,17 @@ class Head(nn.Module):
 class FusedClassifier(nn.Module):
     """Image in [0, 1] and raw clinical values to class scores."""
 
-    def __init__(self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        fusion: str,
+        schema: ClinicalSchema,
+        n_classes: int,
+        dropout: float = 0.2,
+        preparation: Preparation | None = None,
+    ) -> None:
         super().__init__()
         kind = fusion_class(fusion)
+        self.preparation = preparation or Preparation()
         self.trunk = DermiResNet(dropout) if kind.uses_image else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
         self.head = Head(fusion, len(schema.features), n_classes, dropout)
@@ -70,14 +80,27 @@ class FusedClassifier(nn.Module):
 
         Inputs of a modality that the fusion does not read may be None.
         """
-        return self.score(image, self.encode(numeric, categorical))
+        return self.score(self.prepare(image), self.encode(numeric, categorical))
+
+    def prepare(self, image: Tensor | None) -> Tensor | None:
+        """Prepare pictures float32 [B, 3, H, W] in [0, 1] for `score`; None where none is read."""
+        return None if image is None or self.trunk is None else self.preparation(image)
+
+    def feature_map(self, image: Tensor) -> Tensor:
+        """Map pictures float [B, 3, H, W], not prepared, to the last feature map float [B, 512, h, w]."""
+        assert self.trunk is not None
+        features: Tensor = self.trunk(self.prepare(image))
+        return features
 
     def encode(self, numeric: Tensor | None, categorical: Tensor | None) -> Tensor | None:
         """Map float [B, Nn] and int [B, Nc] to the encoded vector float32 [B, F]; None where it is not read."""
         return None if self.encoder is None else self.encoder(numeric, categorical)
 
     def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
-        """Map float [B, 3, H, W] and encoded values float [B, F] to logits float32 [B, classes]."""
+        """Map prepared pictures float [B, 3, H, W] and encoded values float [B, F] to logits float32 [B, classes].
+
+        Training augments between `prepare` and this; all others call the network.
+        """
         pooled = None if self.trunk is None else pool(self.trunk(image))
         logits: Tensor = self.head(pooled, clinical)
         return logits.float()

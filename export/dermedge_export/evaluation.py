@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.metrics import score
 from dermedge.model_store import models_of
+from dermedge.models.fusion import fusion_class
 from dermedge.plots import confusion_plot, history_plot, roc_plot
 from dermedge.run_folder import RunFolder
 from dermedge_runtime import Classifier
-from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
 from .pipeline import write_unmeasured
@@ -27,6 +28,7 @@ def evaluate_run(
     device: str,
     *,
     data: Path | None = None,
+    flips: bool = False,
     log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Score one part of a run's data; write `metrics.json` and the plots into the run's folder.
@@ -35,10 +37,14 @@ def evaluate_run(
         file is made for the occasion, so that the shipped runtime is always among the results.
     :param part: validation or test.
     :param device: device of the runtime.
+    :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the record says so.
     :return: the record that was written.
     :raises InputRejected: the split has no such part, or pictures are missing.
+    :raises UsageError: flips of a run that reads no picture.
     """
     config, split = run.config(), run.split()
+    if flips and not fusion_class(config.fusion).uses_image:
+        raise UsageError(f"{config.fusion} reads no picture that could be flipped: leave --flips out.")
     samples = split.select(run.samples(data, log), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
@@ -46,13 +52,14 @@ def evaluate_run(
     with model_files(run, models, log) as paths:
         classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
     log(f"{len(samples)} {part} images; trained weights in torch")
-    outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples)}
+    outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples, flips=flips)}
     for stem, classifier in classifiers.items():
         log(f"{classifier.name} in the runtime on {classifier.device}")
-        outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples)
+        outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
     results = {name: score(labels, probabilities, run.schema().classes) for name, probabilities in outputs.items()}
     record = {
         "split": part,
+        **({"flips": True} if flips else {}),
         "protocol": config.protocol,
         "split_sha256": split.sha256,
         "weights_sha256": run.weights_sha256(),
@@ -60,12 +67,17 @@ def evaluate_run(
     }
     write_json(run.metrics_file, record)
     shown = next(reversed(results))
-    title = f"{config.fusion}, {part} split, {shown}"
+    title = f"{config.fusion}, {part_title(record)}, {shown}"
     confusion_plot(results[shown], title, run.plots / "confusion_matrix.png")
     roc_plot(labels, outputs[shown], results[shown], title, run.plots / "roc.png")
     history_plot(run.history_file, f"{config.fusion}, {config.protocol} protocol", run.plots / "history.png")
     log(f"written to {run.metrics_file} and {run.plots}")
     return record
+
+
+def part_title(record: Mapping[str, Any]) -> str:
+    """Say what an evaluation's figures are of, such as "test split, mean of 4 flips"."""
+    return f"{record['split']} split{', mean of 4 flips' if record.get('flips') else ''}"
 
 
 @contextmanager

@@ -27,13 +27,12 @@ def torch_heatmaps(
 
     :param targets: index of the class to explain, for every photograph.
     """
-    assert model.trunk is not None
     explained = ExplainedHead(model.head)
     maps = []
     for sample, target in zip(samples, targets, strict=True):
         inputs = {name: torch.from_numpy(array) for name, array in model_inputs([sample], spec).items()}
         with torch.no_grad():
-            feature_map = model.trunk(inputs["image"].permute(0, 3, 1, 2).float() / 255)
+            feature_map = model.feature_map(inputs["image"].permute(0, 3, 1, 2).float() / 255)
             clinical = model.encode(inputs.get("numeric"), inputs.get("categorical"))
         pooled = pool(feature_map).requires_grad_()
         _, gradient, _ = explained(pooled, clinical, torch.tensor([target], dtype=torch.int32))

@@ -45,7 +45,7 @@ def name_layers(proto: onnx.ModelProto) -> None:
         else:
             before = [layer_of[tensor] for tensor in node.input if tensor in layer_of]
             if not before:
-                continue  # the scaling of the pixels
+                continue  # the scaling of the pixels and the preparation, which are no layer
             # Of a sum, the residual comes first: it joins the convolution before it, not the skip connection.
             layer = before[0]
             name = f"{layer}/{node.op_type}"

@@ -18,6 +18,7 @@ import onnxruntime
 import torch
 
 from dermedge import __version__
+from dermedge.data.batches import preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
@@ -191,7 +192,7 @@ def _photographs(
 def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
     """Make the description of a run's model file, without parity."""
     record, config, schema = run.record(), run.config(), run.schema()
-    kind = fusion_class(config.fusion)
+    kind, prepared = fusion_class(config.fusion), preparation_of(config).names
     settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
     return ModelSpec(
         classes=schema.classes,
@@ -210,6 +211,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
             "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
             "settings": settings,
+            **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
             **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
         },
         metrics=_metrics(run),
@@ -226,13 +228,15 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
 
 
 def _metrics(run: RunFolder) -> dict[str, Any]:
-    """Figures of the trained weights, where the run was evaluated before the export."""
+    """Figures of the trained weights, where the run was evaluated before the export, without flips."""
     if not run.metrics_file.is_file():
         return {}
     try:
         record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
         if record["weights_sha256"] != run.weights_sha256():
             return {}  # of earlier weights of this run
+        if record.get("flips"):
+            return {}  # not what the file gives for one picture
         return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
     except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{run.metrics_file} is damaged ({error}). Run `dermedge evaluate` again.") from error

@@ -20,7 +20,7 @@ from .calibration import DEFAULT_METHOD, RangeMethod
 from .half import store_matrices_in_half
 from .int8_matrices import quantize_large_matrices
 from .int8_pixels import read_pixels_as_they_are, scaled_pixels
-from .layers import trunk_nodes
+from .layers import trunk_layers
 from .quiet import quiet
 
 _TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Add")
@@ -61,7 +61,9 @@ def quantize(
     :param method: how the ranges of the activations are found.
     """
     form = _FLAVOURS[flavour]
-    trunk = [node.name for node in trunk_nodes(proto) if node.op_type in _TRUNK_OPERATORS]
+    # By layer: what prepares the picture before the first convolution stays in float32.
+    layers = trunk_layers(proto).values()
+    trunk = [node.name for nodes in layers for node in nodes if node.op_type in _TRUNK_OPERATORS]
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
     pixels = scaled_pixels(proto) if flavour == "cpu" else None
     # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.

@@ -1,7 +1,7 @@
 """Trained network -> ONNX graph with the inputs and outputs of the model file's contract.
 
-Covered: division by 255, imputation, scaling, one-hot encoding and explanations inside the graph; a dynamic batch.
-Not covered: lower precisions (`half`, `quantize`) and the description (`pipeline`).
+Covered: division by 255, preparation of the picture, imputation, scaling, one-hot encoding and explanations inside the
+graph; a dynamic batch. Not covered: lower precisions (`half`, `quantize`) and the description (`pipeline`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ContractModule(nn.Module):
             assert image is not None
             # The cast comes first: TensorRT refuses to transpose uint8.
             scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-            feature_map = self.model.trunk(scaled)
+            feature_map = self.model.feature_map(scaled)
             pooled = pool(feature_map)
         if self.model.encoder is not None:
             clinical = self.model.encoder(numeric, categorical)

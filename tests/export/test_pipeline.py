@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 
 from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluate import runtime_probabilities, torch_probabilities
+from dermedge.run_folder import RunFolder
+from dermedge.train import start_run
 from dermedge_export import pipeline
+from dermedge_export.evaluation import evaluate_run, part_title
 from dermedge_export.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
+from dermedge_runtime.errors import UsageError
 from dermedge_runtime.model_file import read_model_file
 
 
@@ -112,3 +117,30 @@ def test_without_validation_set_training_photographs_stand_in(trained_run, synth
     assert held_back or calibration
     assert not {s.image_id for s in held_back} & {s.image_id for s in calibration}
     assert not {s.image_id for s in (*held_back, *calibration)} & set(split.ids("test"))
+
+
+def test_figures_with_flips_say_so_and_stay_out_of_files(
+    exported: dict, trained_run, synthetic_data: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(exported["fp32"].path, models)
+    plain = evaluate_run(run, models, "test", "cpu", data=synthetic_data)
+    assert "flips" not in plain and part_title(plain) == "test split"
+    assert pipeline.describe(run, run.split(), "fp32").metrics["split"] == "test"
+    flipped = evaluate_run(run, models, "test", "cpu", data=synthetic_data, flips=True)
+    assert json.loads(run.metrics_file.read_text()) == flipped and flipped["flips"] is True
+    assert part_title(flipped) == "test split, mean of 4 flips"
+    assert pipeline.describe(run, run.split(), "fp32").metrics == {}
+    samples = run.split().select(read_samples(synthetic_data), "test")
+    torch_mean = torch_probabilities(run, samples, flips=True)
+    file_mean = runtime_probabilities(Classifier(exported["fp32"].path, "cpu"), samples, flips=True)
+    np.testing.assert_allclose(file_mean, torch_mean, atol=1e-4)
+
+
+def test_a_run_without_pictures_has_no_flips(trained_run, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    start_run(replace(trained_run.config(), fusion="clinical_only"), trained_run.split(), run)
+    with pytest.raises(UsageError, match="reads no picture that could be flipped"):
+        evaluate_run(run, tmp_path, "test", "cpu", flips=True)

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dermedge import evaluate
 from dermedge.data.ham10000 import SITES
 from dermedge.evaluate import labels_of, runtime_probabilities, torch_probabilities, trained_model
 from dermedge.run_folder import RunFolder
@@ -13,6 +14,7 @@ from dermedge.train import start_run
 from dermedge_runtime import Rejection
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import DermedgeError, InputRejected
+from dermedge_runtime.image import load_image
 
 
 def test_the_trained_model_has_the_best_weights_in_evaluation_mode(trained_run):
@@ -95,3 +97,29 @@ def test_a_model_that_reads_no_picture_gets_none(samples):
 def test_a_rejected_picture_stops_the_evaluation(samples):
     with pytest.raises(InputRejected, match="no picture"):
         runtime_probabilities(Recorder(image=object(), reject=18), samples)
+
+
+def test_with_flips_the_runtime_gets_every_picture_four_times_and_the_mean_counts(samples):
+    recorder = Recorder(image=SimpleNamespace(size=32, resample="bilinear"))
+    probabilities = runtime_probabilities(recorder, samples[:2], flips=True)
+    pixels = [load_image(sample.path, 32) for sample in samples[:2]]
+    views = [view(p) for view in (np.array, np.fliplr, np.flipud, lambda p: np.rot90(p, 2)) for p in pixels]
+    for seen, expected in zip(recorder.images, views, strict=True):
+        np.testing.assert_array_equal(seen, expected)
+    np.testing.assert_allclose(probabilities[:, 0], [0.03, 0.04], rtol=1e-6)  # 0, 2, 4, 6 and 1, 3, 5, 7 hundredths
+    assert len(recorder.patients) == 8
+
+
+def test_with_flips_torch_gives_the_mean_of_four_predictions(trained_run, samples, monkeypatch):
+    def logits_of_corner(model, data, device):
+        return torch.from_numpy(data.pixels[:, 0, 0].astype(np.float32)) / 20
+
+    monkeypatch.setattr(evaluate, "predict_logits", logits_of_corner)
+    chosen = samples[:5]
+    pixels = np.stack([load_image(sample.path, 32) for sample in chosen])
+    corners = [torch.from_numpy(pixels[:, y, x].astype(np.float32)) / 20 for y in (0, -1) for x in (0, -1)]
+    expected = torch.stack([torch.softmax(corner, dim=1) for corner in corners])
+    assert np.ptp(expected, axis=0).min() > 0.001, "the views differ"
+    found = torch_probabilities(trained_run, chosen, flips=True)
+    np.testing.assert_allclose(found, expected.mean(dim=0), atol=1e-6)
+    np.testing.assert_allclose(torch_probabilities(trained_run, chosen), expected[0], atol=1e-6)

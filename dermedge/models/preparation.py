@@ -1,0 +1,36 @@
+"""What happens to every picture before the network, and before augmentation in training: optional, without parameters.
+
+It is a part of the network, so that training, validation, evaluation, features, comparison and model file share it,
+and it computes in float32 whatever the precision of the rest.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .colour_constancy import ColourConstancy
+from .hair_removal import HairRemoval
+
+
+class Preparation(nn.Module):
+    """Hair removal, then colour constancy, as switched on; hair is found in the picture as it was taken."""
+
+    def __init__(self, *, hair_removal: bool = False, colour_constancy: bool = False) -> None:
+        super().__init__()
+        steps: dict[str, nn.Module] = {}
+        if hair_removal:
+            steps["hair_removal"] = HairRemoval()
+        if colour_constancy:
+            steps["colour_constancy"] = ColourConstancy()
+        self.steps = nn.ModuleDict(steps)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The steps that are on, in their order."""
+        return tuple(self.steps)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map float32 [B, 3, H, W] in [0, 1] to the same; without any step to the very same."""
+        for step in self.steps.values():
+            image = step(image)
+        return image
