@@ -121,7 +121,9 @@ def _phases_ms(path: Path, arrays: tuple[np.ndarray | None, np.ndarray, np.ndarr
 def _phase_by_node(graph: onnx.GraphProto) -> dict[str, str]:
     """Give every node the first output that needs it; what the probabilities need up to the pooling is the branch."""
     producer = {output: node for node in graph.node for output in node.output}
-    pooling = [node for node in graph.node if node.op_type == "ReduceMean"][:1]
+    nodes = list(graph.node)
+    first = next((index for index, node in enumerate(nodes) if "Conv" in node.op_type), 0)
+    pooling = [node for node in nodes[first:] if node.op_type == "ReduceMean"][:1]  # colour constancy has means too
     phases: dict[str, str] = {}
     starts = [("image branch", list(pooling[0].output) if _has_convolution(graph) else [])]
     starts += [(f"for {value.name}", [value.name]) for value in graph.output]

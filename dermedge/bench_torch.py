@@ -48,6 +48,7 @@ class EagerModel:
         """Read one picture and run it; float32 [classes]."""
         known = {name: value for name, value in patient.items() if name in self.spec.clinical.names}
         image = self.spec.image
-        pixels = None if image is None else load_image(path, image.size, image.resample)[None]
+        # A copy, because torch warns of arrays that it may not write to.
+        pixels = None if image is None else np.array(load_image(path, image.size, image.resample))[None]
         probabilities: NDArray[np.float32] = self.run(pixels, *self.spec.clinical.encode([known]))[0]
         return probabilities
