@@ -36,6 +36,8 @@ class PeerFiles:
     fp32: Path
     int8: Path
     """With explanations, as `dermedge export` writes them."""
+    int8_plain: Path
+    """Without, which is what the peers compute."""
     openvino_int8: Path
     """Where NNCF's result goes."""
     calibration: Sequence[Sample]
@@ -50,10 +52,11 @@ def make_files(source: RunFolder, size: int | None, folder: Path, log: Callable[
     split = run.split()
     samples = split.select(read_samples(Path(run.config().data)), "train")
     calibration = choose(samples, CALIBRATION_IMAGES, run.config().seed)
-    paths = {name: folder / f"{name}.onnx" for name in ("plain", "fp32", "int8")}
+    paths = {name: folder / f"{name}.onnx" for name in ("plain", "fp32", "int8", "int8_plain")}
     for name, path in paths.items():
         log(f"export {path.name}")
-        spec = describe(run, split, "int8" if name == "int8" else "fp32", explain=name != "plain")
+        precision = "int8" if name.startswith("int8") else "fp32"
+        spec = describe(run, split, precision, explain=not name.endswith("plain"))
         write_described(build_graph(run, spec, calibration), spec, path)
     return PeerFiles(
         run=run,

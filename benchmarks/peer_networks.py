@@ -46,7 +46,11 @@ class Peer:
 
 def make_peers(files: PeerFiles, log: Callable[[str], None]) -> tuple[list[Peer], dict[str, str]]:
     """Open every peer that can be had, ours first; and the reasons of those that cannot."""
-    peers = [_ours("dermedge INT8, explained", files.int8), _ours("dermedge FP32, explained", files.fp32)]
+    peers = [
+        _ours("dermedge INT8, explained", files.int8),
+        _ours("dermedge INT8, not explained", files.int8_plain),
+        _ours("dermedge FP32, explained", files.fp32),
+    ]
     absent: dict[str, str] = {}
     makers: dict[str, Callable[[], tuple[Network, Sequence[str] | None]]] = {
         "onnxruntime FP32": partial(_onnxruntime, files),
