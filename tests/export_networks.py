@@ -37,14 +37,15 @@ def random_classifier(fusion: str, seed: int = 0) -> FusedClassifier:
         model.encoder.std.fill_(17)
         model.encoder.mode.copy_(torch.tensor([1, 2]))
     with torch.no_grad():
-        for index, module in enumerate(model.modules()):
+        for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.2)
                 module.running_var.uniform_(0.5, 2)
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
-            if isinstance(module, ResidualUnit):
-                module.alpha.fill_((0.7, -0.6, 1.3, 0.9)[index % 4])
+        units = [module for module in model.modules() if isinstance(module, ResidualUnit)]
+        for unit, alpha in zip(units, (0.7, -0.6, 1.3, 0.9), strict=False):  # no unit without an image branch
+            unit.alpha.fill_(alpha)
     return model
 
 

@@ -89,6 +89,7 @@ def test_public_names() -> None:
         "Prediction",
         "Rejection",
         "UsageError",
+        "model_in_the_box",
     ]
     for name in dermedge_runtime.__all__:
         assert getattr(dermedge_runtime, name).__name__ == name
