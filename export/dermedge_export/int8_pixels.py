@@ -1,8 +1,9 @@
 """The pixels of an INT8 file for the CPU: the image branch reads the bytes of the picture as they are.
 
 A picture is eight bits already. Divided by 255 and quantised with a step of 1/255 it is itself again, so that the cast,
-the division and the quantisation between the input and the first convolution do nothing but cost time, a
-hundredth of a prediction or so. Not covered: a network that prepares the picture first, and TensorRT, which takes no uint8 activations.
+the division and the quantisation between the input and the first convolution do nothing but cost time, a hundredth of a
+prediction or so. Not covered: a network that prepares the picture first, and TensorRT, which takes no uint8
+activations.
 """
 
 from __future__ import annotations
