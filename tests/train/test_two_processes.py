@@ -191,7 +191,8 @@ def test_more_processes_than_cpus_is_one_sentence_and_exit_code_5(synthetic_data
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     arguments = ("train", "--data", synthetic_data, "--image-size", 32, "--fusion", "clinical_only", "--device", "cpu")
-    done = torchrun("-m", "dermedge", *arguments, cwd=tmp_path, preexec_fn=bound)
+    # As the README writes it: without the --, torchrun takes --run for a part of an option of its own.
+    done = torchrun("-m", "--", "dermedge", *arguments, "--run", "runs/one", cwd=tmp_path, preexec_fn=bound)
     assert done.returncode != 0
     assert done.stderr.count("2 processes were started on") == 1
     assert "there are 1 usable CPUs: give torchrun --nproc-per-node 1" in done.stderr
