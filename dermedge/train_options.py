@@ -16,8 +16,9 @@ _VARIED = (
         "--protocol",
         default="grouped",
         show_default=True,
-        type=click.Choice(["grouped", "paper"]),
-        help="grouped: by lesion, 70/15/15. paper: random images, 70/30, with dx_type (leaks).",
+        type=click.Choice(["grouped", "refit", "paper"]),
+        help="grouped: by lesion, 70/15/15. refit: its test set, the rest trains. paper: random images, 70/30, with"
+        " dx_type (leaks).",
     ),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1)),
 )

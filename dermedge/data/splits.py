@@ -1,6 +1,7 @@
 """Evaluation protocols: which photographs train, which validate, which test, and whether that split leaks.
 
-`grouped` (default): by lesion, or by what else the schema groups by, stratified, 70/15/15. `paper`: random photographs,
+`grouped` (default): by lesion, or by what else the schema groups by, stratified, 70/15/15. `refit`: the same test set,
+the validation set in training, for a last training whose settings were chosen before. `paper`: random photographs,
 70/30, no validation set, with dx_type (paper, section 3.2.1), which puts photographs of one lesion on both sides.
 Not covered: duplicates across lesion ids.
 """
@@ -22,9 +23,10 @@ from dermedge_runtime.files import write_text
 
 from .ham10000 import HAM10000
 from .samples import Sample
-from .schema import DataSchema
+from .schema import PAPER, DataSchema
 
-PROTOCOLS = ("grouped", "paper")
+REFIT = "refit"
+PROTOCOLS = ("grouped", REFIT, PAPER)
 SPLITS = ("train", "validation", "test")
 _MINIMUM_LESIONS = 3
 
@@ -93,13 +95,15 @@ def make_split(samples: Sequence[Sample], protocol: str, seed: int, schema: Data
     """Split a data set.
 
     :param schema: the data set's, which names classes and groups.
-    :raises InputRejected: a class with fewer than three lesions (or other groups) under `grouped`, or too few images to
-        split.
+    :raises InputRejected: a class with fewer than three lesions (or other groups), or, under `paper`, too few images
+        to split.
     :raises UsageError: an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"Unknown protocol '{protocol}'; known are {', '.join(PROTOCOLS)}.")
-    part = _grouped(samples, seed, schema) if protocol == "grouped" else _random(samples, seed)
+    part = _random(samples, seed) if protocol == PAPER else _grouped(samples, seed, schema)
+    if protocol == REFIT:
+        part = ["train" if name == "validation" else name for name in part]
     rows = tuple((s.image_id, s.lesion_id, part[i]) for i, s in enumerate(samples))
     return Split(protocol, rows, schema.table.group_name)
 
@@ -155,7 +159,7 @@ def check_leaks(split: Split) -> int:
     :raises InputRejected: the split leaks.
     """
     leaks = count_leaks(split)
-    if leaks and split.protocol != "paper":
+    if leaks and split.protocol != PAPER:
         raise InputRejected(
             f"{leaks} of {len(split.ids('test'))} test images show a {split.group_name} that is also in training."
             f" Split by {split.group_name} (--protocol grouped),"

@@ -183,7 +183,7 @@ def _photographs(
     calibration = [] if precision == "fp32" else choose(training, count, seed)
     if validation:
         return calibration, validation, "validation"
-    # The paper's protocol has no validation set: training photographs that calibrated nothing stand in.
+    # A protocol without a validation set: training photographs that calibrated nothing stand in.
     used = {sample.image_id for sample in calibration}
     rest = [sample for sample in training if sample.image_id not in used]
     return calibration, choose(rest, _STAND_INS, seed), "training"

@@ -50,7 +50,7 @@ def test_grouped_is_stratified_70_15_15():
     assert images["test"] / len(split.rows) == pytest.approx(0.15, abs=0.03)
 
 
-@pytest.mark.parametrize("protocol", ["grouped", "paper"])
+@pytest.mark.parametrize("protocol", ["grouped", "refit", "paper"])
 def test_a_split_is_decided_by_its_seed(protocol):
     samples = made(LESIONS)
     first, again, other = (make_split(samples, protocol, seed) for seed in (3, 3, 4))
@@ -83,6 +83,21 @@ def test_paper_is_70_30_of_the_images_without_validation():
     assert split.ids("validation") == []
     assert len(split.ids("test")) == pytest.approx(0.3 * len(samples), abs=1)
     assert len(split.ids("train")) + len(split.ids("test")) == len(samples)
+
+
+def test_refit_tests_on_the_lesions_of_grouped_and_trains_on_all_others():
+    samples = made(LESIONS)
+    grouped, refit = make_split(samples, "grouped", 3), make_split(samples, "refit", 3)
+    assert refit.ids("test") == grouped.ids("test")
+    assert refit.ids("validation") == []
+    assert set(refit.ids("train")) == {*grouped.ids("train"), *grouped.ids("validation")}
+    assert check_leaks(refit) == 0
+
+
+@pytest.mark.parametrize("protocol", ["grouped", "refit"])
+def test_a_split_by_lesion_that_leaks_is_refused_whatever_its_name(protocol):
+    with pytest.raises(InputRejected, match="1 of 1 test images"):
+        check_leaks(Split(protocol, (("a", "L1", "test"), ("b", "L1", "train"))))
 
 
 def test_paper_refuses_three_images():
@@ -140,7 +155,7 @@ def test_select_counts_absent_images_and_names_the_first_five():
 
 
 def test_only_the_paper_protocol_reads_dx_type():
-    assert schema_of("grouped").names == ("age", "sex", "site")
+    assert schema_of("grouped").names == schema_of("refit").names == ("age", "sex", "site")
     assert schema_of("paper").names == ("age", "sex", "site", "dx_type")
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import Sample
-from dermedge.data.splits import PROTOCOLS, make_split
+from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge.run_folder import RunFolder
 from dermedge_runtime.errors import UsageError
+
+from .summary import PROTOCOLS
 
 OWN, SHARED, NONE = "own", "shared", "none"
 """How the image branch of a cell was trained: with its fusion, as another run's, or not at all (it has none)."""
