@@ -18,10 +18,10 @@ import onnx
 import onnxruntime
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluate import labels_of
-from dermedge.metrics import balanced_accuracy
 from dermedge.progress import progress
-from dermedge.run_folder import RunFolder
+from dermedge.statistics.metrics import balanced_accuracy
+from dermedge.training.evaluate import labels_of
+from dermedge.training.run_folder import RunFolder
 from dermedge_export.calibration import (
     CALIBRATION_IMAGES,
     DEFAULT_METHOD,

@@ -23,11 +23,11 @@ import onnxruntime
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam
 
-from dermedge.bench import take_turns
+from dermedge.bench.bench import take_turns
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluate import trained_model
 from dermedge.models.classifier import pool
-from dermedge.run_folder import RunFolder
+from dermedge.training.evaluate import trained_model
+from dermedge.training.run_folder import RunFolder
 from dermedge_export.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime import Classifier

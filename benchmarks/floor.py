@@ -18,7 +18,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 from operations import Operations
 
-from dermedge.bench import take_turns
+from dermedge.bench.bench import take_turns
 from dermedge_runtime.cpus import usable_cpus
 
 RTX_4060 = {

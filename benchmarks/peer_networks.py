@@ -20,8 +20,8 @@ from peer_files import PeerFiles, calibration_feeds
 from peer_scripts import ONNXRUNTIME, OPENVINO, TORCH, TORCH_COMPILE
 from PIL import Image
 
-from dermedge.bench import patient_of
-from dermedge.evaluate import trained_model
+from dermedge.bench.bench import patient_of
+from dermedge.training.evaluate import trained_model
 from dermedge_export.quiet import quiet
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.cpus import usable_cpus

@@ -5,7 +5,7 @@ Arguments: the model file or run folder, then the picture. Clinical values are l
 
 from __future__ import annotations
 
-from dermedge.bench_cold import TORCH_SCRIPT as TORCH
+from dermedge.bench.cold import TORCH_SCRIPT as TORCH
 
 _PICTURE = """
 import sys
@@ -52,8 +52,8 @@ TORCH_COMPILE = (
     + """
 from pathlib import Path
 import torch
-from dermedge.evaluate import trained_model
-from dermedge.run_folder import RunFolder
+from dermedge.training.evaluate import trained_model
+from dermedge.training.run_folder import RunFolder
 run = RunFolder(Path(sys.argv[1]))
 model = torch.compile(trained_model(run).to(memory_format=torch.channels_last))
 image = torch.from_numpy(read(run.config().image_size)).permute(0, 3, 1, 2).float().div(255)

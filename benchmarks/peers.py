@@ -31,10 +31,10 @@ from peer_files import calibration_feeds, make_files, write_photographs
 from peer_networks import Peer, make_peers
 from yolo_process import yolo_command
 
-from dermedge.bench import machine_record, take_turns
-from dermedge.bench_cold import run_measured
-from dermedge.run_folder import RunFolder
+from dermedge.bench.bench import machine_record, take_turns
+from dermedge.bench.cold import run_measured
 from dermedge.tables import table
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.files import write_json
 
 _CHUNKS = 10

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dermedge.bench import take_turns
+from dermedge.bench.bench import take_turns
 from dermedge.config import TrainConfig
 from dermedge.data.augment import augment
 from dermedge.data.batches import LesionData, balanced_epoch
 from dermedge.data.ham10000 import HAM10000, read_samples, schema_of
 from dermedge.data.splits import make_split
-from dermedge.train import build_model
+from dermedge.training.train import build_model
 
 
 def main() -> None:

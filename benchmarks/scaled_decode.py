@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dermedge.bench import take_turns
-from dermedge.bench_cold import run_measured
+from dermedge.bench.bench import take_turns
+from dermedge.bench.cold import run_measured
 from dermedge_runtime import Classifier
 from dermedge_runtime.image import load_image, upright_rgb
 

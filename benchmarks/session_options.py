@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from dermedge.bench import take_turns
+from dermedge.bench.bench import take_turns
 from dermedge_runtime.cpus import usable_cpus
 
 

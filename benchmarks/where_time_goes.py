@@ -22,7 +22,7 @@ import onnxruntime
 from peer_files import write_photographs
 from PIL import Image
 
-from dermedge.bench import machine_record, patient_of, take_turns
+from dermedge.bench.bench import machine_record, patient_of, take_turns
 from dermedge_runtime import Classifier
 from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.image import RESAMPLING, load_image, upright_rgb

@@ -21,12 +21,12 @@ from dermedge_runtime.devices import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__
-from .card_command import card
-from .compare_command import compare
-from .engine_options import engine_options
-from .option_types import ChoiceList, FilePath, FiniteRange, NumberList
+from .commands.card import card
+from .commands.compare import compare
+from .commands.engine_options import engine_options
+from .commands.option_types import ChoiceList, FilePath, FiniteRange, NumberList
+from .commands.train_options import train_options
 from .require import extras
-from .train_options import train_options
 
 MAX_BATCH = 1024  # largest batch of an exported graph
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -84,7 +84,7 @@ def _run_options(command: _Command) -> _Command:
 
 
 def _show_runtime_log() -> None:
-    from .runtime_log import show_runtime_log
+    from .commands.runtime_log import show_runtime_log
 
     show_runtime_log(_log)
 
@@ -100,7 +100,7 @@ models_option = click.option(
 
 def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
     from .models.fusion import fusion_class
-    from .run_folder import RunFolder
+    from .training.run_folder import RunFolder
 
     fusion_class(fusion)
     return RunFolder(run_path or runs / fusion)
@@ -121,7 +121,7 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
 def train(context: click.Context, /, run_path: Path | None, runs: Path, **options: Any) -> None:
     """Train one fusion; the defaults are the paper's settings."""
     with extras():
-        from .training_job import run_training_job
+        from .training.training_job import run_training_job
     run = _open_run(run_path, runs, options["fusion"])
     given = {n for n in options if context.get_parameter_source(n) is not click.core.ParameterSource.DEFAULT}
     run_training_job(run, options, given, log=_log)
@@ -254,7 +254,7 @@ def infer(
     """Classify images of one patient, or all in a folder; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
 
-    from .infer import infer as run_infer
+    from .commands.infer import infer as run_infer
     from .model_store import newest_or_boxed_model
 
     _show_runtime_log()
@@ -317,8 +317,8 @@ def bench(
     """Compare model files, and torch where it is installed, in one run: latency, cold start, memory, size."""
     from dermedge_runtime.files import write_json
 
-    from .bench import benchmark
-    from .bench_report import bench_text
+    from .bench.bench import benchmark
+    from .bench.report import bench_text
 
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
@@ -340,7 +340,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
     from dermedge_runtime.box import model_in_the_box
     from dermedge_runtime.model_file import read_model_file
 
-    from .inspection import inspection_record, inspection_text
+    from .commands.inspection import inspection_record, inspection_text
 
     model = model or model_in_the_box()
     if model.suffix == ".engine":
@@ -362,7 +362,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
 @json_option
 def doctor(device: str | None, as_json: bool) -> None:
     """Tell what is installed, which devices really run, what is wrong, and how to mend it."""
-    from .doctor import doctor_text, examine, exit_code
+    from .commands.doctor import doctor_text, examine, exit_code
 
     record = examine([device] if device else None)
     if as_json:
@@ -378,7 +378,7 @@ def doctor(device: str | None, as_json: bool) -> None:
 def demo(folder: Path, epochs: int) -> None:
     """Do the whole main job on generated pictures: train, evaluate, export, infer, bench."""
     with extras():
-        from .demo import run_demo
+        from .commands.demo import run_demo
     run_demo(folder, epochs, log=_log, show=click.echo)
 
 

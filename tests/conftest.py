@@ -42,8 +42,8 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     from dermedge.config import TrainConfig
     from dermedge.data.ham10000 import read_samples
     from dermedge.data.splits import make_split
-    from dermedge.run_folder import RunFolder
-    from dermedge.train import start_run, train
+    from dermedge.training.run_folder import RunFolder
+    from dermedge.training.train import start_run, train
 
     config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=2, per_class=8, batch_size=28)
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
-from dermedge.metrics import score
 from dermedge.model_store import models_of
 from dermedge.models.fusion import fusion_class
-from dermedge.plots import confusion_plot, history_plot, roc_plot
-from dermedge.run_folder import RunFolder
+from dermedge.statistics.metrics import score
+from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
+from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json

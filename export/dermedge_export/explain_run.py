@@ -16,10 +16,10 @@ import numpy as np
 
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
-from dermedge.explain_plots import gallery, relevance_bars
-from dermedge.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
 from dermedge.progress import progress
-from dermedge.run_folder import RunFolder
+from dermedge.statistics.explain_plots import gallery, relevance_bars
+from dermedge.statistics.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import write_json, write_text

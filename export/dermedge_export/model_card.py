@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermedge.bootstrap import Interval
 from dermedge.data.samples import Sample
-from dermedge.evaluate import labels_of, runtime_probabilities
-from dermedge.intervals import group_intervals, score_intervals
-from dermedge.metrics import score
-from dermedge.patient_groups import patient_groups
-from dermedge.run_folder import RunFolder
+from dermedge.statistics.bootstrap import Interval
+from dermedge.statistics.intervals import group_intervals, score_intervals
+from dermedge.statistics.metrics import score
+from dermedge.statistics.patient_groups import patient_groups
+from dermedge.training.evaluate import labels_of, runtime_probabilities
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.spec import ModelSpec

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermedge.metrics import balanced_accuracy
+from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime.errors import DermedgeError
 
 

@@ -21,9 +21,9 @@ from dermedge import __version__
 from dermedge.data.batches import preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
-from dermedge.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
 from dermedge.models.fusion import fusion_class
-from dermedge.run_folder import RunFolder
+from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import DermedgeError

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
-from dermedge.evaluate import torch_probabilities, trained_model
-from dermedge.run_folder import RunFolder
+from dermedge.training.evaluate import torch_probabilities, trained_model
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.spec import ModelSpec
 
 from .calibration import choose

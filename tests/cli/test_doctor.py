@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge.doctor import ask_apart, doctor_text, examine, exit_code
+from dermedge.commands.doctor import ask_apart, doctor_text, examine, exit_code
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.probe import Probe
 from dermedge_runtime.providers import PROVIDERS
@@ -83,7 +83,7 @@ def test_the_exit_code_of_one_device(runs: bool, code: int) -> None:
 def test_both_wheels_and_a_slow_cpu_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: wheels)
-    monkeypatch.setattr("dermedge.doctor.int8_instructions", lambda: ())
+    monkeypatch.setattr("dermedge.commands.doctor.int8_instructions", lambda: ())
     record = examine(["cpu"], lambda device: answer(device, True))
     causes = " ".join(problem["cause"] for problem in record["problems"])
     assert "onnxruntime and onnxruntime-gpu are installed together" in causes
@@ -117,7 +117,7 @@ def test_a_probe_that_dies_is_a_finding(script: str, cause: str) -> None:
 
 
 def test_a_probe_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge.doctor._LIMIT_S", 0.5)
+    monkeypatch.setattr("dermedge.commands.doctor._LIMIT_S", 0.5)
     found = ask_apart("cuda", [sys.executable, "-c", "import time; time.sleep(60)"])
     assert found.cause == "it did not answer within 0.5 seconds"
 

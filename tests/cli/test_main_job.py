@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dermedge import bench_cold
+from dermedge.bench import cold
 from dermedge_runtime.hardware import cpu_name
 
 
@@ -134,7 +134,7 @@ def _own_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_own_threads")
 def test_bench_compares_torch_and_files_in_one_run(cli_here, models: Path, workspace: Path, monkeypatch) -> None:
-    monkeypatch.setattr(bench_cold, "_ROUNDS", 1)  # of whole processes, some of which import torch
+    monkeypatch.setattr(cold, "_ROUNDS", 1)  # of whole processes, some of which import torch
     done = cli_here("bench", models / "cross_attention-int8.onnx", "--devices", "cpu,cuda", "--rounds", 3, "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)

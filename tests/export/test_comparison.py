@@ -15,13 +15,13 @@ from comparisons import FUSIONS, LOOSE, NARROW, row_of, run_plan, small_plan
 from safetensors.torch import load_file
 
 from dermedge.data.ham10000 import CLASSES, read_samples
-from dermedge.evaluate import torch_probabilities
-from dermedge.metrics import score
 from dermedge.models import dermiresnet
-from dermedge.paper_figures import PAPER_ROWS
-from dermedge.run_folder import RunFolder
+from dermedge.statistics.metrics import score
+from dermedge.training.evaluate import torch_probabilities
+from dermedge.training.run_folder import RunFolder
 from dermedge_export.comparison import compare as orchestration
 from dermedge_export.comparison import train_cell
+from dermedge_export.comparison.paper_figures import PAPER_ROWS
 from dermedge_export.comparison.publish import publish
 from dermedge_export.comparison.results import read_predictions
 from dermedge_export.parity import Limits
@@ -288,7 +288,7 @@ def test_stopped_by_hand_it_says_how_to_go_on(synthetic_data, tmp_path, monkeypa
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dermedge import train
+from dermedge.training import train
 from dermedge.models import dermiresnet
 from comparisons import NARROW, run_plan, small_plan
 

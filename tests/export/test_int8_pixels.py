@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluate import trained_model
+from dermedge.training.evaluate import trained_model
 from dermedge_export.calibration import CalibrationReader, model_inputs
 from dermedge_export.int8_pixels import PIXEL_STEP, read_pixels_as_they_are, scaled_pixels
 from dermedge_export.mixed import keep_in_float

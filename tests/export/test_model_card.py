@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluate import labels_of, runtime_probabilities
-from dermedge.metrics import score
+from dermedge.statistics.metrics import score
+from dermedge.training.evaluate import labels_of, runtime_probabilities
 from dermedge_export.model_card import model_card
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected

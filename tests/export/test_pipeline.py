@@ -11,9 +11,9 @@ import onnx
 import pytest
 
 from dermedge.data.ham10000 import CLASSES, read_samples
-from dermedge.evaluate import runtime_probabilities, torch_probabilities
-from dermedge.run_folder import RunFolder
-from dermedge.train import start_run
+from dermedge.training.evaluate import runtime_probabilities, torch_probabilities
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run
 from dermedge_export import pipeline
 from dermedge_export.evaluation import evaluate_run, part_title
 from dermedge_export.parity import Limits, ParityError

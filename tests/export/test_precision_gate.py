@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from dermedge.checkpoint import save_weights
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluate import runtime_probabilities, torch_probabilities, trained_model
-from dermedge.run_folder import RunFolder
+from dermedge.training.checkpoint import save_weights
+from dermedge.training.evaluate import runtime_probabilities, torch_probabilities, trained_model
+from dermedge.training.run_folder import RunFolder
 from dermedge_export import conversion
 from dermedge_export.calibration import SMALLEST_CALIBRATION, model_inputs
 from dermedge_export.parity import Limits, ParityError

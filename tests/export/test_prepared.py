@@ -12,12 +12,12 @@ from export_networks import SIZE, RandomReader, random_classifier, random_inputs
 from needs_tensorrt import needs_tensorrt
 from onnx import TensorProto
 
+from dermedge.commands.inspection import inspection_text
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
-from dermedge.inspection import inspection_text
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.preparation import Preparation
-from dermedge.run_folder import RunFolder
-from dermedge.train import start_run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run
 from dermedge_export.engine import build_engine
 from dermedge_export.engine_target import EngineTarget
 from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half

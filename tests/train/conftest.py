@@ -10,8 +10,8 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
-from dermedge.run_folder import RunFolder
-from dermedge.train import start_run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run
 
 NARROW = (8, 8, 16, 16)
 

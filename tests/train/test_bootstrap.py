@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dermedge.bootstrap import PairedOutcome, paired_bootstrap
-from dermedge.metrics import balanced_accuracy
+from dermedge.statistics.bootstrap import PairedOutcome, paired_bootstrap
+from dermedge.statistics.metrics import balanced_accuracy
 
 
 def outcome(lesions: str, labels: list[int], predicted: list[int], baseline: list[int]) -> PairedOutcome:

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dermedge import checkpoint
-from dermedge.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from dermedge.training import checkpoint
+from dermedge.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from dermedge_runtime.errors import DermedgeError
 
 REST = {"history": [{"epoch": 1, "train_loss": 0.1 + 0.2, "validation_loss": None, "best": True}], "scaler": {}}

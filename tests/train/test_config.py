@@ -7,7 +7,7 @@ import torch
 
 from dermedge.config import TrainConfig
 from dermedge.data.augment import Augmentation
-from dermedge.train import settings_from_options, versions
+from dermedge.training.train import settings_from_options, versions
 
 UNUSUAL = TrainConfig(
     data="/somewhere", fusion="image_only", protocol="paper", image_size=64, resample="lanczos", epochs=7,

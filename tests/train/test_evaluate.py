@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from dermedge import evaluate
 from dermedge.data.ham10000 import SITES
-from dermedge.evaluate import labels_of, runtime_probabilities, torch_probabilities, trained_model
-from dermedge.run_folder import RunFolder
-from dermedge.train import start_run
+from dermedge.training import evaluate
+from dermedge.training.evaluate import labels_of, runtime_probabilities, torch_probabilities, trained_model
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run
 from dermedge_runtime import Rejection
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import DermedgeError, InputRejected

@@ -13,11 +13,11 @@ from dermedge.data.batches import LesionData
 from dermedge.data.feature_cache import ImageBranch, load_feature_data
 from dermedge.data.ham10000 import schema_of
 from dermedge.data.splits import make_split
-from dermedge.evaluate import torch_probabilities, trained_model
-from dermedge.head_training import HeadTrainer, image_branch_record
 from dermedge.models.classifier import pool
-from dermedge.run_folder import RunFolder
-from dermedge.train import Trainer, go_on, start_run, train
+from dermedge.training.evaluate import torch_probabilities, trained_model
+from dermedge.training.head_training import HeadTrainer, image_branch_record
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import Trainer, go_on, start_run, train
 from dermedge_runtime.errors import UsageError
 
 VIEWS = 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dermedge.intervals import group_intervals, score_intervals
+from dermedge.statistics.intervals import group_intervals, score_intervals
 
 LESIONS = np.array(["a", "a", "b", "c", "d", "d"])
 LABELS = np.array([0, 0, 0, 1, 1, 1])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dermedge.losses import ClassificationLoss
+from dermedge.training.losses import ClassificationLoss
 
 COUNTS = np.array([80, 15, 5])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.mask_agreement import FIGURES, Judged, curves, judge, read_mask, summarise
+from dermedge.statistics.mask_agreement import FIGURES, Judged, curves, judge, read_mask, summarise
 
 SIZE = 32
 LESION = np.zeros((SIZE, SIZE), dtype=bool)

@@ -11,7 +11,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from dermedge.metrics import balanced_accuracy, score
+from dermedge.statistics.metrics import balanced_accuracy, score
 
 CLASSES = ("a", "b", "c")
 # By hand, rows are the truth:   a b c

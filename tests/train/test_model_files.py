@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dermedge import model_store
-from dermedge.inspection import inspection_record, inspection_text
+from dermedge.commands.inspection import inspection_record, inspection_text
 from dermedge.model_store import models_of, newest_model
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import ModelFileError

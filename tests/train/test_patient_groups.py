@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dermedge.data.samples import Sample
-from dermedge.patient_groups import patient_groups
+from dermedge.statistics.patient_groups import patient_groups
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.metrics import score
-from dermedge.plots import confusion_plot, history_plot, roc_plot
+from dermedge.statistics.metrics import score
+from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 
 CLASSES = ("akiec", "mel", "nv")
 

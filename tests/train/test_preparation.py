@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 from dermedge.data.batches import LesionData, preparation_of
 from dermedge.data.feature_cache import ImageBranch, load_feature_data
 from dermedge.data.ham10000 import schema_of
-from dermedge.evaluate import trained_model
 from dermedge.models.classifier import pool
 from dermedge.models.colour_constancy import ColourConstancy
 from dermedge.models.hair_removal import HairRemoval
 from dermedge.models.preparation import Preparation
-from dermedge.train import Trainer, train
+from dermedge.training.evaluate import trained_model
+from dermedge.training.train import Trainer, train
 
 BOTH = {"hair_removal": True, "colour_constancy": True}
 SKIN = torch.tensor([0.85, 0.65, 0.55]).view(1, 3, 1, 1)
@@ -146,7 +146,7 @@ def test_training_prepares_before_it_augments_and_evaluation_prepares_too(new_ru
     trainer = Trainer(config, samples, run)
     (batch,) = trainer.data.batches(np.arange(8), 8, torch.device("cpu"))
     seen = []
-    monkeypatch.setattr("dermedge.train.augment", lambda image, settings: seen.append(image) or image)
+    monkeypatch.setattr("dermedge.training.train.augment", lambda image, settings: seen.append(image) or image)
     trainer._augmented(batch)
     expected = Preparation(**BOTH)(batch.image)
     assert torch.equal(seen[0], expected) and not torch.equal(expected, batch.image)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from dermedge import processes as module
-from dermedge.processes import ALONE, Processes, joined, torch_device
+from dermedge.training import processes as module
+from dermedge.training.processes import ALONE, Processes, joined, torch_device
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, UsageError
 
 FOUR = [Processes(rank, 4, rank, 4) for rank in range(4)]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dermedge.checkpoint import load_checkpoint
-from dermedge.run_folder import RunFolder
-from dermedge.train import Trainer, train
+from dermedge.training.checkpoint import load_checkpoint
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import Trainer, train
 
 TIMES = ("seconds", "images_per_second")
 
@@ -90,10 +90,10 @@ def test_a_finished_run_is_left_as_it_is(new_run, samples):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dermedge import train as module
+from dermedge.training import train as module
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
-from dermedge.run_folder import RunFolder
+from dermedge.training.run_folder import RunFolder
 
 dermiresnet.STAGE_CHANNELS = {channels}
 run, moment, calls = RunFolder(Path(sys.argv[1])), sys.argv[2], []

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dermedge import run_folder
 from dermedge.config import TrainConfig
 from dermedge.data.splits import Split
-from dermedge.run_folder import RunFolder
+from dermedge.training import run_folder
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
 
 CONFIG = TrainConfig(data="/d", epochs=3, protocol="paper", seed=9)

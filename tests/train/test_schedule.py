@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from dermedge.config import TrainConfig
-from dermedge.schedule import learning_rate_at, update_average
-from dermedge.train import train
+from dermedge.training.schedule import learning_rate_at, update_average
+from dermedge.training.train import train
 
 CONSTANT = TrainConfig(data="", learning_rate=0.1, epochs=10)
 COSINE = TrainConfig(data="", learning_rate=0.1, epochs=10, schedule="cosine")

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from dermedge import scoring, training_job
 from dermedge.models.classifier import FusedClassifier
-from dermedge.processes import ALONE
-from dermedge.scoring import compile_score, training_score
-from dermedge.train import Trainer, train
+from dermedge.training import scoring, training_job
+from dermedge.training.processes import ALONE
+from dermedge.training.scoring import compile_score, training_score
+from dermedge.training.train import Trainer, train
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dermedge.checkpoint import save_weights
 from dermedge.data.ham10000 import HAM10000
-from dermedge.start_weights import load_start_weights, start_weights
-from dermedge.train import Trainer, train
+from dermedge.training.checkpoint import save_weights
+from dermedge.training.start_weights import load_start_weights, start_weights
+from dermedge.training.train import Trainer, train
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 

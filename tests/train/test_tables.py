@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dermedge.metrics import score
+from dermedge.statistics.metrics import score
 from dermedge.tables import metrics_text, prediction_text, table
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.prediction import Prediction

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dermedge import train as train_module
 from dermedge.config import TrainConfig
 from dermedge.data.splits import SPLITS
 from dermedge.models.fusion import FUSIONS
-from dermedge.train import Trainer, describe, predict_logits, torch_device, train
+from dermedge.training import train as train_module
+from dermedge.training.train import Trainer, describe, predict_logits, torch_device, train
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 

@@ -15,8 +15,8 @@ from dermedge.config import TrainConfig
 from dermedge.data.augment import Augmentation
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
-from dermedge.run_folder import RunFolder
-from dermedge.train import Trainer, start_run, train
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import Trainer, start_run, train
 from dermedge_runtime.cpus import usable_cpus
 
 pytestmark = [
@@ -42,13 +42,13 @@ import hashlib, json, sys
 from contextlib import nullcontext
 from pathlib import Path
 import torch
-from dermedge import training_job
+from dermedge.training import training_job
 from dermedge.cli import cli
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
-from dermedge.processes import joined
-from dermedge.run_folder import RunFolder
-from dermedge.train import Trainer, go_on
+from dermedge.training.processes import joined
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import Trainer, go_on
 
 dermiresnet.STAGE_CHANNELS = {NARROW}
 with joined() as processes:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dermedge.bench import benchmark, machine_record
-from dermedge.bench_cold import model_names
+from dermedge.bench.bench import benchmark, machine_record
+from dermedge.bench.cold import model_names
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json
 

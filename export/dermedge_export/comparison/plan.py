@@ -14,7 +14,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
-from dermedge.run_folder import RunFolder
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import UsageError
 
 from .summary import PROTOCOLS

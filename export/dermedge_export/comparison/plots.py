@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dermedge.plots import confusion_plot, roc_plot, save_figure
+from dermedge.statistics.plots import confusion_plot, roc_plot, save_figure
 
 from .summary import Record, best_predictions
 

@@ -8,10 +8,10 @@ from typing import Any
 from dermedge.data.feature_cache import ImageBranch
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import check_leaks, make_split
-from dermedge.evaluate import trained_model
-from dermedge.head_training import HeadTrainer, image_branch_record
-from dermedge.run_folder import RunFolder
-from dermedge.train import Trainer, go_on, start_run
+from dermedge.training.evaluate import trained_model
+from dermedge.training.head_training import HeadTrainer, image_branch_record
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import Trainer, go_on, start_run
 from dermedge_runtime.errors import UsageError
 
 from .plan import SHARED, Cell, Plan

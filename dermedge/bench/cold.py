@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.model_file import read_model_file
-
-from .run_folder import RunFolder
 
 _ROUNDS = 7
 
@@ -40,8 +39,8 @@ print(session.run(["probabilities"], feed)[0][0])
 TORCH_SCRIPT = """
 import sys
 from pathlib import Path
-from dermedge.bench_torch import EagerModel
-from dermedge.run_folder import RunFolder
+from dermedge.bench.torch_contender import EagerModel
+from dermedge.training.run_folder import RunFolder
 print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {}))
 """
 

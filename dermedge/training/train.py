@@ -17,25 +17,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dermedge import __version__
+from dermedge.config import TrainConfig
+from dermedge.data.augment import augment, hide_clinical
+from dermedge.data.batches import Batch, LesionData, balanced_epoch, preparation_of
+from dermedge.data.ham10000 import HAM10000
+from dermedge.data.mixing import mix
+from dermedge.data.residency import keep_on_device
+from dermedge.data.samples import Sample
+from dermedge.data.schema import DataSchema
+from dermedge.data.splits import Split
+from dermedge.models.classifier import FusedClassifier
+from dermedge.progress import progress
+from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
-from . import __version__
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
-from .config import TrainConfig
-from .data.augment import augment, hide_clinical
-from .data.batches import Batch, LesionData, balanced_epoch, preparation_of
-from .data.ham10000 import HAM10000
-from .data.mixing import mix
-from .data.residency import keep_on_device
-from .data.samples import Sample
-from .data.schema import DataSchema
-from .data.splits import Split
 from .global_batch_norm import share_batch_statistics
 from .losses import ClassificationLoss
-from .metrics import balanced_accuracy
-from .models.classifier import FusedClassifier
 from .processes import ALONE, Processes, torch_device
-from .progress import progress
 from .run_folder import RunFolder
 from .schedule import learning_rate_at, update_average
 from .scoring import training_score

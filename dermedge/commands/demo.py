@@ -7,21 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dermedge.bench.bench import benchmark
+from dermedge.bench.report import bench_text
+from dermedge.config import TrainConfig
+from dermedge.data.ham10000 import read_samples
+from dermedge.data.splits import check_leaks, make_split
+from dermedge.data.synthetic import write_dataset
+from dermedge.tables import metrics_text, prediction_text
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run, train
 from dermedge_export.evaluation import evaluate_run
 from dermedge_export.parity import Limits
 from dermedge_export.pipeline import PRECISIONS, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.files import write_json
-
-from .bench import benchmark
-from .bench_report import bench_text
-from .config import TrainConfig
-from .data.ham10000 import read_samples
-from .data.splits import check_leaks, make_split
-from .data.synthetic import write_dataset
-from .run_folder import RunFolder
-from .tables import metrics_text, prediction_text
-from .train import start_run, train
 
 LESIONS_PER_CLASS = 60
 # Validation is a hundred pictures: at the usual limits one of them could stop the demo.

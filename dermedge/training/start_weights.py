@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dermedge.config import TrainConfig
+from dermedge.data.schema import DataSchema
+from dermedge.data.splits import Split
+from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
-from .config import TrainConfig
-from .data.schema import DataSchema
-from .data.splits import Split
-from .models.fusion import fusion_class
 from .run_folder import RunFolder
 
 _IMAGE_BRANCH = ("trunk.", "head.image.")

@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermedge.config import TrainConfig
+from dermedge.data.ham10000 import HAM10000
+from dermedge.data.samples import Sample, read_samples
+from dermedge.data.schema import DataSchema
+from dermedge.data.schema_file import schema_from_record
+from dermedge.data.splits import Split
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.files import write_json, write_text
-
-from .config import TrainConfig
-from .data.ham10000 import HAM10000
-from .data.samples import Sample, read_samples
-from .data.schema import DataSchema
-from .data.schema_file import schema_from_record
-from .data.splits import Split
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermedge.picture_files import OVERLAY_SUFFIX, picture_files
+from dermedge.tables import explanation_text, prediction_text
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import atomic_path, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
-
-from .picture_files import OVERLAY_SUFFIX, picture_files
-from .tables import explanation_text, prediction_text
 
 
 def infer(
@@ -100,7 +99,7 @@ def _write(
         if explain and result.heatmap is not None:
             log(f"heat map of {result.source} written to {_write_overlay(result)}")
         if report is not None:
-            from .report import html_report
+            from .infer_report import html_report
 
             write_text(report, html_report(result, classifier.spec, clinical))
             log(f"report written to {report}")

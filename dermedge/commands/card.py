@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
 from .option_types import FilePath
-from .require import extras
 
 
 def _log(line: str) -> None:
@@ -28,9 +28,8 @@ def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out:
     Figures with intervals by lesion, per class and per group of patients; data, licence, training and limits.
     """
     with extras():
+        from dermedge.training.run_folder import RunFolder
         from dermedge_export.model_card import model_card
-
-        from .run_folder import RunFolder
     from dermedge_runtime.files import write_text
 
     out = out or model.with_suffix(".md")

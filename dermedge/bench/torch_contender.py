@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dermedge.training.evaluate import trained_model
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.image import load_image
 from dermedge_runtime.spec import ImageSpec, ModelSpec
-
-from .evaluate import trained_model
-from .run_folder import RunFolder
 
 
 class EagerModel:

@@ -11,13 +11,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dermedge.config import TrainConfig
+from dermedge.data.batches import Batch, LesionData
+from dermedge.data.feature_cache import ImageBranch, load_feature_data
+from dermedge.data.ham10000 import Sample
+from dermedge.models.classifier import FusedClassifier
 from dermedge_runtime.errors import UsageError
 
-from .config import TrainConfig
-from .data.batches import Batch, LesionData
-from .data.feature_cache import ImageBranch, load_feature_data
-from .data.ham10000 import Sample
-from .models.classifier import FusedClassifier
 from .run_folder import RunFolder
 from .train import Trainer, build_model
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.devices import PROVIDERS
@@ -33,8 +34,7 @@ from dermedge_runtime.installed import PACKAGES, versions
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 
-from .bench_cold import cold_starts, model_names
-from .run_folder import RunFolder
+from .cold import cold_starts, model_names
 
 _WARM_UP = 3
 _PAUSE_S = 0.05
@@ -184,7 +184,7 @@ def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunF
 def _torch_contender(run: RunFolder, picture: Path) -> Contender:
     import torch
 
-    from .bench_torch import EagerModel
+    from .torch_contender import EagerModel
 
     torch.set_num_threads(usable_cpus())
     model = EagerModel(run)
@@ -237,7 +237,7 @@ def _picture(image: Path | None) -> Iterator[Path]:
             raise InputRejected(f"Cannot read the image {image}: there is no such file.")
         yield image
         return
-    from .data.synthetic import picture
+    from dermedge.data.synthetic import picture
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generated.jpg"

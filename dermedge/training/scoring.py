@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dermedge.models.classifier import FusedClassifier
 from dermedge_runtime.errors import DermedgeError
 
-from .models.classifier import FusedClassifier
 from .processes import Processes
 
 Score: TypeAlias = Callable[[Tensor | None, Tensor | None], Tensor]

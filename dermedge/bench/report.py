@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .tables import table
+from dermedge.tables import table
 
 
 def bench_text(record: Mapping[str, Any]) -> str:

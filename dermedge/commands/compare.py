@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from dermedge.require import extras
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .option_types import FilePath, FiniteRange
-from .require import extras
 from .train_options import common_train_options
 
 
@@ -94,12 +94,11 @@ def _run(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("A comparison is the work of one process: torchrun is for `dermedge train`.")
     with extras():
+        from dermedge.data.ham10000 import read_samples
+        from dermedge.training.train import settings_from_options
         from dermedge_export.comparison.compare import compare_fusions
         from dermedge_export.comparison.plan import Plan, plan_cells
         from dermedge_export.parity import limits_from_percent
-
-        from .data.ham10000 import read_samples
-        from .train import settings_from_options
     cells = plan_cells(fusions, protocols, seeds, image_branch)
     base = settings_from_options({"data": data, **training})
     plan = Plan(folder, cells, base, head_epochs or base.epochs, feature_views)

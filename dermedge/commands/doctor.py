@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dermedge import __version__
 from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.devices import is_installed
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
@@ -26,8 +27,6 @@ from dermedge_runtime.kernel_cache import kernel_folder, why_not_writable
 from dermedge_runtime.nvidia import find_driver
 from dermedge_runtime.probe import Probe, probe
 from dermedge_runtime.providers import AUTO, DRIVER_MEND, PROVIDERS
-
-from . import __version__
 
 _LIMIT_S = 180
 """For one probe: a first start on a slow machine compiles and loads a gigabyte of libraries."""

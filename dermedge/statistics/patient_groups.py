@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dermedge.data.samples import Sample
 from dermedge_runtime.clinical import UNKNOWN_CATEGORY, ClinicalSchema
-
-from .data.samples import Sample
 
 _BAND = 20
 """Width of an age band, years."""

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dermedge.data.batches import LesionData
+from dermedge.data.samples import Sample
+from dermedge.models.classifier import FusedClassifier
+from dermedge.progress import progress
 from dermedge_runtime import Classifier, Rejection
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.image import ImageSource, load_image
 
 from .checkpoint import load_weights
-from .data.batches import LesionData
-from .data.samples import Sample
-from .models.classifier import FusedClassifier
-from .progress import progress
 from .run_folder import RunFolder
 from .train import build_model, predict_logits
 

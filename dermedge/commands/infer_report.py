@@ -14,12 +14,11 @@ from typing import Any
 
 from PIL import Image
 
+from dermedge import __version__
+from dermedge.tables import SHOWN_FROM
 from dermedge_runtime.image import upright_rgb
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
-
-from . import __version__
-from .tables import SHOWN_FROM
 
 _LARGEST = 1200
 """Pixels of the longer side of the pictures in the page."""

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from dermedge.config import TrainConfig
+from dermedge.data.samples import Sample, read_samples
+from dermedge.data.schema import DataSchema
+from dermedge.data.schema_file import load_schema
+from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
-from .config import TrainConfig
-from .data.samples import Sample, read_samples
-from .data.schema import DataSchema
-from .data.schema_file import load_schema
-from .data.splits import Split, check_leaks, make_split
 from .processes import Processes, joined, torch_device
 from .run_folder import RunFolder
 from .start_weights import start_weights

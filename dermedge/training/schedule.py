@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
+from dermedge.config import TrainConfig
 
 
 def learning_rate_at(progress_epochs: float, config: TrainConfig) -> float:

@@ -1,0 +1,1 @@
+"""`dermedge bench`: latency, throughput, cold start and memory of model files on this machine."""

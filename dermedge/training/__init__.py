@@ -1,0 +1,1 @@
+"""Training, its run folders, and what a trained run predicts."""
