@@ -114,6 +114,10 @@ def _open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
 )
 @click.option("--allow-missing-images", is_flag=True, help="Leave rows out whose image is absent.")
 @click.option("--start-from", type=FilePath(), help="Run whose best weights to start from, whole or its image branch.")
+@click.option("--freeze-image-branch", is_flag=True, help="Keep that image branch; train the rest on its features.")
+@click.option(
+    "--feature-views", default=8, show_default=True, type=click.IntRange(0, 64), help="Augmented copies it then sees."
+)
 @click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="torch.compile, for GPUs.")
 @click.option("--resume", is_flag=True, help="Go on after the run's last whole epoch, with the run's settings.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run of the same name.")

@@ -54,6 +54,10 @@ class TrainConfig:
     """fp32, bf16 or fp16: autocast of the forward pass."""
     start_from: str = ""
     """SHA-256 of the weights that the training starts from; empty: random ones."""
+    freeze_image_branch: bool = False
+    """Takes the trunk of these weights as it is, and trains the rest on features computed once (`head_training`)."""
+    feature_views: int = 8
+    """Augmented copies of every training photograph that the rest of such a network sees."""
     device: str = "cpu"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "start.safetensors"
 
     @property
+    def features(self) -> Path:
+        """Features of a frozen image branch."""
+        return self.path / "features"
+
+    @property
     def history_file(self) -> Path:
         """One row per epoch."""
         return self.path / "history.csv"
@@ -87,6 +92,7 @@ class RunFolder:
             self.split_file,
             *self.plots.glob("*.png"),
             *(self.path / "explain").glob("*.*"),
+            *self.features.glob("*.f32"),
         ):
             path.unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
 """Weights that a training starts from: those of an earlier run, at another picture size or on other data.
 
 Where fusion, clinical features and classes are the same, the whole network is taken; otherwise the image branch alone.
-The weights are copied into the new run, so that it can be resumed without the old one. Not covered: freezing any of
-them.
+The weights are copied into the new run, so that it can be resumed without the old one. Not covered: keeping them as
+they are (`head_training`).
 """
 
 from __future__ import annotations
@@ -77,13 +77,15 @@ def _check_leaks(run: RunFolder, split: Split) -> None:
 
 
 @torch.no_grad()
-def load_start_weights(path: Path, model: nn.Module) -> None:
+def load_start_weights(path: Path, model: nn.Module, *, but: str | None = None) -> None:
     """Copy the kept weights of `StartWeights` into a model; the rest of it stays as it is.
 
+    :param but: what a name begins with that the model is not to take.
     :raises DermedgeError: missing, damaged, or weights of another network.
     """
     try:
-        unknown = model.load_state_dict(load_file(path), strict=False).unexpected_keys
+        taken = {name: each for name, each in load_file(path).items() if but is None or not name.startswith(but)}
+        unknown = model.load_state_dict(taken, strict=False).unexpected_keys
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DermedgeError(f"The weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
     if unknown:

@@ -190,7 +190,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = self._new_model()
         if config.start_from:
-            load_start_weights(run.start_file, self.model)
+            self._load_start()
         if self.model.encoder is not None:
             self.model.encoder.fit(self.data.numeric, self.data.categorical)
         if processes.count > 1:
@@ -217,6 +217,9 @@ class Trainer:
 
     def _new_model(self) -> FusedClassifier:
         return build_model(self.config, self.schema)
+
+    def _load_start(self) -> None:
+        load_start_weights(self.run.start_file, self.model)
 
     def _augmented(self, batch: Batch) -> Tensor | None:
         image = self.model.prepare(batch.image)

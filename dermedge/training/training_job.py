@@ -17,10 +17,11 @@ from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
+from .head_training import check_frozen, frozen_trainer
 from .processes import Processes, joined, torch_device
 from .run_folder import RunFolder
 from .start_weights import start_weights
-from .train import check_ready, settings_from_options, start_run, train
+from .train import check_ready, go_on, settings_from_options, start_run, train
 
 _Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
 _NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from", "compiled"})
@@ -43,6 +44,10 @@ def run_training_job(
         if not processes.first:
             log = _quiet
         (config, schema, samples), split = processes.from_first(lambda: _start(run, options, given, log))
+        if config.freeze_image_branch:
+            check_frozen(config, processes, compiled=options["compiled"])
+        elif "feature_views" in given:
+            raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
         processes.each(lambda: _check(config, samples, split, schema, processes))
 
         def begin() -> None:
@@ -55,7 +60,10 @@ def run_training_job(
         if not resume:
             processes.from_first(begin)
         try:
-            train(config, samples, run, log, processes, compiled=options["compiled"])
+            if config.freeze_image_branch:
+                go_on(frozen_trainer(config, samples, run), log)
+            else:
+                train(config, samples, run, log, processes, compiled=options["compiled"])
         except KeyboardInterrupt:
             log(f"Go on with: dermedge train --run {run.path} --resume")
             raise

@@ -15,6 +15,7 @@ UNUSUAL = TrainConfig(
     cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
     label_smoothing=0.1, logit_adjustment=1.0,
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
+    freeze_image_branch=True, feature_views=3,
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3),
 )  # fmt: skip
 

@@ -55,7 +55,7 @@ def shared_branch(plan: Plan, cell: Cell) -> ImageBranch:
     run = cell.trunk.run(plan.root)
     trunk = trained_model(run).trunk
     assert trunk is not None
-    return ImageBranch(trunk, run.weights_sha256(), plan.views, run.path / "features")
+    return ImageBranch(trunk, run.weights_sha256(), plan.views, run.features)
 
 
 def _check_branch(run: RunFolder, branch: ImageBranch) -> None:
