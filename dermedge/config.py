@@ -56,8 +56,8 @@ class TrainConfig:
     """SHA-256 of the weights that the training starts from; empty: random ones."""
     freeze_image_branch: bool = False
     """Takes the trunk of these weights as it is, and trains the rest on features computed once (`head_training`)."""
-    feature_views: int = 8
-    """Augmented copies of every training photograph that the rest of such a network sees."""
+    feature_views: int = 0
+    """Augmented copies of every training photograph that the rest of such a network sees beside the photograph."""
     device: str = "cpu"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)

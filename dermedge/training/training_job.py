@@ -103,6 +103,8 @@ def _check(config: TrainConfig, samples: list[Sample], split: Split, schema: Dat
 
 def _settings(options: Mapping[str, Any], names: AbstractSet[str] | None = None) -> dict[str, Any]:
     chosen = options.keys() if names is None else names
+    if names is None and not options["freeze_image_branch"]:
+        chosen = chosen - {"feature_views"}  # of no meaning without it
     return {name: options[name] for name in chosen if name not in _NO_SETTINGS}
 
 

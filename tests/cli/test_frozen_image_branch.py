@@ -1,6 +1,7 @@
 """`train --freeze-image-branch`: another run's trunk as it is, the rest trained on its features."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from safetensors.torch import load_file
 
 SETTINGS = ("--image-size", 32, "--per-class", 6, "--batch-size", 16, "--fusion", "concat", "--feature-views", 2)
 FROZEN = (*SETTINGS, "--start-from", "runs/cross_attention", "--freeze-image-branch")
+
+
+def _earlier(workspace: Path) -> Path:
+    return workspace / "runs" / "cross_attention"
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,7 @@ def frozen(cli_here, trained, synthetic_data, workspace: Path) -> Path:
 
 
 def test_the_trunk_stays_and_the_rest_learns(frozen: Path, workspace: Path) -> None:
-    before = load_file(workspace / "runs" / "cross_attention" / "weights.safetensors")
+    before = load_file(_earlier(workspace) / "weights.safetensors")
     after = load_file(frozen / "weights.safetensors")
     assert len([name for name in after if name.startswith("trunk.")]) > 50
     for name, tensor in after.items():
@@ -30,6 +35,11 @@ def test_the_trunk_stays_and_the_rest_learns(frozen: Path, workspace: Path) -> N
     moved = float((new - old).abs().mean() / old.abs().mean())
     assert 0 < moved < 0.5, "it learned, and it started from the earlier run's: two random ones differ by 1.3"
     assert len(list((frozen / "features").glob("*.f32"))) == 4, "three views for training, one for validation"
+
+
+def test_views_are_a_setting_of_such_a_run_alone(frozen: Path, workspace: Path) -> None:
+    settings = [json.loads((run / "config.json").read_text())["settings"] for run in (frozen, _earlier(workspace))]
+    assert [(each["freeze_image_branch"], each["feature_views"]) for each in settings] == [(True, 2), (False, 0)]
 
 
 def test_it_is_evaluated_as_any_run(cli_here, frozen: Path) -> None:
