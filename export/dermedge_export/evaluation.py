@@ -92,7 +92,8 @@ def model_files(
     if found:
         yield found
         return
-    log(f"no model file of this run in {models}: a temporary FP32 file is made")
+    kind = "model file" if precision is None else f"explained {precision.upper()} file"
+    log(f"no {kind} of this run in {models}: a temporary FP32 file is made")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{run.config().fusion}-fp32.onnx"
         write_unmeasured(run, path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import ModelFileError
 
 _FOLDER = Path(__file__).parent / "boxed"
-_NAME = "ham10000-cross_attention-int8"
+_NAME = "ham10000-concat-int8"
 
 
 def model_in_the_box() -> Path:
