@@ -7,6 +7,7 @@ how it averages over the classes, and prints neither balanced accuracy nor an ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class PaperRow:
     @property
     def accuracy(self) -> float:
         """As a share."""
-        return float(self.accuracy_percent) / 100
+        return float(Decimal(self.accuracy_percent) / 100)
 
 
 PAPER_ROWS = (
