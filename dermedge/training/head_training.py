@@ -1,7 +1,7 @@
 """Train everything after the image branch on the features of a branch that is trained already.
 
-The trunk is taken as it is and never changes, so an epoch takes seconds on a CPU. The run folder ends as any other, with
-the weights of the whole network. Not covered: cutmix, which pastes pictures and is an error here.
+The trunk is taken as it is and never changes, so an epoch takes seconds on a CPU. The run folder ends as any other,
+with the weights of the whole network. Not covered: cutmix, which pastes pictures and is an error here.
 """
 
 from __future__ import annotations
