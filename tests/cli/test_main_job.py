@@ -68,7 +68,7 @@ def test_infer_without_an_exported_model_uses_the_one_in_the_box_and_says_so(
     assert "the model in the box, ham10000-concat-int8" in done.stderr
     assert json.loads(done.stdout)["label"] in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
     told = cli("inspect", "--json", cwd=tmp_path)
-    assert json.loads(told.stdout)["fusion"] == "cross_attention"
+    assert json.loads(told.stdout)["fusion"] == "concat"
 
 
 def test_infer_finds_the_newest_model(cli, models: Path, picture: Path) -> None:
