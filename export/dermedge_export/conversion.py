@@ -14,7 +14,7 @@ import onnx
 
 from dermedge.data.samples import Sample
 from dermedge.progress import progress
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.spec import SAFE_WEIGHT_BITS, ModelSpec
 
 from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
 from .half import compute_trunk_in_half, store_matrices_in_half
@@ -79,18 +79,17 @@ def _quantised(
     proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
 ) -> Iterator[Conversion]:
     log(f"calibrate on {len(calibration)} training images")
-    original = onnx.ModelProto()
-    original.CopyFrom(proto)  # the quantiser takes the weights out of the graph it is given
     quantised = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
     made: dict[str, Any] = {
         "calibration": {"images": len(calibration), "split": "train", "method": DEFAULT_METHOD.name},
+        "weight_bits": SAFE_WEIGHT_BITS,
         "float32_layers": [],
     }
 
     def rank() -> list[LayerError]:
         some = choose(calibration, SENSITIVITY_IMAGES, seed=0)
         log(f"quantise one layer at a time, on {len(some)} training images")
-        errors = rank_layers(quantised, original, [model_inputs(batch, spec) for batch in in_batches(some)])
+        errors = rank_layers(quantised, proto, [model_inputs(batch, spec) for batch in in_batches(some)])
         made["sensitivity"] = {"images": len(some), "layers": [error.to_record() for error in errors]}
         return errors
 
@@ -102,5 +101,5 @@ def _quantised(
             return
         kept = [error.layer for error in ranked[:count]]
         log(f"keep {', '.join(kept)} in float32")
-        mixed = keep_in_float(quantised, original, kept)
+        mixed = keep_in_float(quantised, proto, kept)
         yield Conversion(packed(mixed, spec.flavour), {**made, "float32_layers": kept})

@@ -18,6 +18,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from .safe_weights import LARGEST_WEIGHT
+
 _LARGE = 4_000_000
 """Numbers in a matrix from which on reading it is what its product costs."""
 _STEPS = 127
@@ -45,7 +47,7 @@ def quantize_large_matrices(proto: onnx.ModelProto) -> None:
 
 def _quantize(graph: onnx.GraphProto, tensor: TensorProto) -> None:
     name, values = tensor.name, numpy_helper.to_array(tensor)
-    step = max(float(np.abs(values).max()), _SMALLEST_SCALE) / _STEPS
+    step = max(float(np.abs(values).max()), _SMALLEST_SCALE) / LARGEST_WEIGHT
     graph.initializer.remove(tensor)
     constants: dict[str, NDArray[Any]] = {
         "int8": np.rint(values / step).astype(np.int8),

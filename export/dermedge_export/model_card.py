@@ -116,6 +116,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
         f"{parity['agreement']:.2%} of {parity['images']} {parity['split']} images get the same class,"
         f" balanced accuracy {parity['balanced_accuracy_reference']:.4f} -> {parity['balanced_accuracy']:.4f},"
         f" largest probability change {parity['largest_probability_change']:.2g}."
+        f"{f' Measured {arithmetic}.' if (arithmetic := parity.get('arithmetic')) else ''}"
     )
 
 

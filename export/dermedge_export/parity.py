@@ -53,6 +53,8 @@ class Parity:
     split: str
     """Part of the data set the photographs are from."""
     provider: str
+    arithmetic: str
+    """CPU that the file ran on, and for INT8 its instructions."""
     agreement: float
     """Share of photographs with the same class."""
     balanced_accuracy_reference: float
@@ -102,6 +104,7 @@ class Parity:
             f"agreement {self.agreement:.2%} on {self.images} {self.split} images, balanced accuracy"
             f" {self.balanced_accuracy_reference:.4f} -> {self.balanced_accuracy:.4f}{melanoma},"
             f" largest probability change {self.largest_probability_change:.2g}{heatmaps}"
+            f"{f' ({self.arithmetic})' if self.arithmetic else ''}"
         )
 
 
@@ -114,10 +117,12 @@ def compare(
     melanoma: str | None,
     split: str,
     provider: str,
+    arithmetic: str = "",
 ) -> Parity:
     """Compare probabilities float32 [N, classes] of the same photographs.
 
     :param melanoma: its code among `classes`, or None where no class is melanoma alone.
+    :param arithmetic: of the candidate, for people.
     """
     expected, found = reference.argmax(1), candidate.argmax(1)
     change = np.abs(reference - candidate)
@@ -125,6 +130,7 @@ def compare(
         images=len(labels),
         split=split,
         provider=provider,
+        arithmetic=arithmetic,
         agreement=float(np.mean(expected == found)),
         balanced_accuracy_reference=balanced_accuracy(labels, expected),
         balanced_accuracy=balanced_accuracy(labels, found),

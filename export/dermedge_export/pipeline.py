@@ -28,6 +28,7 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
+from dermedge_runtime.hardware import int8_arithmetic
 from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
 from .calibration import CALIBRATION_IMAGES, check_calibration, choose
@@ -165,6 +166,7 @@ def measure(
         melanoma=run.schema().melanoma,
         split=part,
         provider=classifier.provider,
+        arithmetic=_arithmetic(classifier),
     )
     if "heatmap" not in classifier.spec.outputs:
         return parity
@@ -172,6 +174,14 @@ def measure(
         reference.heatmaps(classifier.spec), runtime_heatmaps(classifier, reference.explained, reference.targets)
     )
     return replace(parity, heatmap_correlation=correlation)
+
+
+def _arithmetic(classifier: Classifier) -> str:
+    """Say what computed a comparison, and for INT8 whether other CPUs would give the same."""
+    if classifier.spec.precision != "int8":
+        return f"on {classifier.hardware}"
+    elsewhere = "alike without VNNI: weights of 7 bits" if not classifier.spec.saturates else "other CPUs not compared"
+    return f"on {classifier.hardware}, INT8 by {int8_arithmetic()}; {elsewhere}"
 
 
 def _photographs(

@@ -73,7 +73,9 @@ class Classifier:
         file = read_model_file(path)
         self.spec: ModelSpec = file.spec
         self.name = file.path.name
-        self._opened = open_session(file.content, self.name, device, threads, cuda_graphs=cuda_graphs)
+        self._opened = open_session(
+            file.content, self.name, device, threads, cuda_graphs=cuda_graphs, widen_int8=self.spec.saturates
+        )
         self.device, self.provider = self._opened.provider.device, self._opened.provider.name
         self.provider_version, self.hardware = self._opened.version, self._opened.hardware
         check_signature(self._opened.session, self.spec, self.name)

@@ -35,6 +35,7 @@ class _Job:
     threads: int | None
     cuda_graphs: bool
     keep_kernels: bool
+    widen_int8: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def open_session(
     *,
     cuda_graphs: bool = False,
     keep_kernels: bool = True,
+    widen_int8: bool = False,
 ) -> DeviceSession:
     """Open a session on a device.
 
@@ -103,6 +105,8 @@ def open_session(
     :param cuda_graphs: capture one CUDA graph per batch size and replay it; only where the whole model runs on the
         card.
     :param keep_kernels: keep compiled kernels in the user's cache folder, where the provider compiles any.
+    :param widen_int8: on x86 CPUs without VNNI compute INT8 slower, in sums that are never cut off; for files whose
+        weights need it (`ModelSpec.saturates`).
     :return: the session, with the provider that really runs it.
     :raises DeviceUnavailable: the device cannot be had, or is unknown, or cannot run the model as a CUDA graph.
     :raises UsageError: CUDA graphs were asked for on auto, or on a device that has none.
@@ -113,7 +117,7 @@ def open_session(
     if cuda_graphs and (device == "auto" or PROVIDERS[device].graph_option is None):
         having = ", ".join(provider.device for provider in PROVIDERS.values() if provider.graph_option)
         raise UsageError(f"CUDA graphs are for a device that you name and that has them: {having}; got {device}.")
-    job = _Job(content, source, threads, cuda_graphs, keep_kernels)
+    job = _Job(content, source, threads, cuda_graphs, keep_kernels, widen_int8)
     if device != "auto":
         return _open(job, PROVIDERS[device])
     for name in AUTO[:-1]:
@@ -159,6 +163,8 @@ def _start(ort: ModuleType, job: _Job, provider: Provider, target: _Target, cach
     # A provider that goes on without CUDA graphs says so in a warning of its own.
     options.log_severity_level = 2 if job.cuda_graphs else 3
     options.intra_op_num_threads = job.threads or usable_cpus()
+    if job.widen_int8:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     settings = {} if cache is None or provider.cache is None else provider.cache(cache.folder)
     if job.cuda_graphs and provider.graph_option is not None:
         settings[provider.graph_option] = "1"

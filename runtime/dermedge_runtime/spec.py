@@ -17,6 +17,8 @@ from .image import RESAMPLING
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "dermedge"
+SAFE_WEIGHT_BITS = 7
+"""Two INT8 weights of so many bits, times 255, add up to less than 16 bits hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,16 @@ class ModelSpec:
     def explains(self) -> bool:
         """Whether the file was exported with explanations."""
         return len(self.outputs) > 1
+
+    @property
+    def saturates(self) -> bool:
+        """Whether INT8 sums of this file can be cut off on x86 CPUs without VNNI, and its answers be wrong there.
+
+        True for INT8 files of earlier versions, which have weights of eight bits: such a session must ask ONNX Runtime
+        for `session.x64quantprecision`.
+        """
+        bits = self.conversion.get("weight_bits")
+        return self.precision == "int8" and not (isinstance(bits, int) and bits <= SAFE_WEIGHT_BITS)
 
     def to_json(self) -> str:
         """Give canonical JSON: sorted keys, no spaces, ASCII."""

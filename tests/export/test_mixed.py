@@ -48,7 +48,7 @@ def _exported() -> onnx.ModelProto:
 
 
 def _quantised(original: onnx.ModelProto) -> onnx.ModelProto:
-    return quantize(copy.deepcopy(original), Reader())
+    return quantize(original, Reader())
 
 
 @pytest.fixture(scope="module")

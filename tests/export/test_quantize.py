@@ -1,6 +1,5 @@
 """INT8 files: what is quantised, from which photographs, and how."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ def int8(flavour: str, fp32: onnx.ModelProto, trained_run, synthetic_data: Path)
     split = trained_run.split()
     calibration = split.select(read_samples(synthetic_data), "train")[:16]
     spec = describe(trained_run, split, "int8", flavour=flavour)
-    return next(conversions(copy.deepcopy(fp32), spec, calibration, sensitivity=False, log=[].append)).proto
+    return next(conversions(fp32, spec, calibration, sensitivity=False, log=[].append)).proto
 
 
 def test_weights_are_int8_per_output_channel_and_activations_of_the_flavour(
