@@ -150,7 +150,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Evaluate the trained weights and every model file made from them; without one, a temporary FP32 file."""
-    with extras():
+    with extras("export"):
         from dermedge_export.evaluation import evaluate_run, part_title
 
         from .tables import metrics_text
@@ -204,7 +204,7 @@ def export(
     from dermedge_export.engine_target import engine_target
 
     wanted = engine_target(precision, flavour, **engine_settings)
-    with extras():
+    with extras("export"):
         from dermedge_export.engine import write_engine
         from dermedge_export.parity import limits_from_percent
         from dermedge_export.pipeline import export_model
@@ -288,7 +288,7 @@ def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:
 @json_option
 def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **options: Any) -> None:
     """Explain test images of a run: a gallery of heat maps, clinical relevance per class, agreement with masks."""
-    with extras():
+    with extras("export"):
         from dermedge_export.explain_run import explain_run
 
         from .tables import explain_text
@@ -381,7 +381,7 @@ def doctor(device: str | None, as_json: bool) -> None:
 @click.option("--epochs", default=6, show_default=True, type=click.IntRange(1))
 def demo(folder: Path, epochs: int) -> None:
     """Do the whole main job on generated pictures: train, evaluate, export, infer, bench."""
-    with extras():
+    with extras("export"):
         from .commands.demo import run_demo
     run_demo(folder, epochs, log=_log, show=click.echo)
 

@@ -17,24 +17,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dermedge.training.run_folder import RunFolder
+from dermedge.require import extras, missing_packages
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.devices import PROVIDERS
-from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected
+from dermedge_runtime.errors import DeviceUnavailable, InputRejected
 from dermedge_runtime.hardware import cpu_name
 from dermedge_runtime.image import load_image
 from dermedge_runtime.installed import PACKAGES, versions
-from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 
 from .cold import cold_starts, model_names
+
+if TYPE_CHECKING:
+    from dermedge.training.run_folder import RunFolder
 
 _WARM_UP = 3
 _PAUSE_S = 0.05
@@ -81,10 +82,8 @@ def benchmark(
         contenders, absent = _model_contenders(models, devices, picture, cuda_graphs)
         for reason in absent.values():
             log(f"left out: {reason}")
-        torch_run = _find_run(models, run_path, runs)
-        if torch_run is None:
-            log("left out: torch (not installed, or no run here has the weights of these files)")
-        else:
+        torch_run = _find_run(models, run_path, runs, log)
+        if torch_run is not None:
             contenders.append(_torch_contender(torch_run, picture))
         rows = []
         for batch in batches:
@@ -163,22 +162,22 @@ def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 
-def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
-    try:
-        version("torch")
-    except PackageNotFoundError:
+def _find_run(
+    models: Sequence[Path], run_path: Path | None, runs: Path, log: Callable[[str], None]
+) -> RunFolder | None:
+    """Find the run whose weights torch is to run; None, and a line on the log, where there is none or no torch.
+
+    :raises DermedgeError: a run was named, and the packages that it needs are not installed.
+    """
+    if run_path is None and (missing := missing_packages("train")):
+        log(f"left out: torch, because {', '.join(missing)} of the extra 'train' is not installed")
         return None
-    if run_path is not None:
-        return RunFolder(run_path)
-    hashes = {read_model_file(path).spec.weights_sha256 for path in models}
-    for folder in sorted(runs.glob("*")):
-        run = RunFolder(folder)
-        try:
-            if run.weights_sha256() in hashes:
-                return run
-        except DermedgeError:
-            continue
-    return None
+    with extras():
+        from .torch_contender import run_of
+    found = run_of(models, run_path, runs)
+    if found is None:
+        log(f"left out: torch, because no run below {runs} has the weights of these files; name one with --run")
+    return found
 
 
 def _torch_contender(run: RunFolder, picture: Path) -> Contender:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.model_file import read_model_file
+
+if TYPE_CHECKING:
+    from dermedge.training.run_folder import RunFolder
 
 _ROUNDS = 7
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,29 @@ from numpy.typing import NDArray
 from dermedge.training.evaluate import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.image import load_image
+from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ImageSpec, ModelSpec
+
+
+def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
+    """Find the run that model files were made from.
+
+    :param run_path: the run that was named, if any.
+    :param runs: folder in which it is looked for otherwise.
+    """
+    if run_path is not None:
+        return RunFolder(run_path)
+    hashes = {read_model_file(path).spec.weights_sha256 for path in models}
+    for folder in sorted(runs.glob("*")):
+        run = RunFolder(folder)
+        try:
+            if run.weights_sha256() in hashes:
+                return run
+        except DermedgeError:
+            continue
+    return None
 
 
 class EagerModel:

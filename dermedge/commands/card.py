@@ -27,7 +27,7 @@ def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out:
 
     Figures with intervals by lesion, per class and per group of patients; data, licence, training and limits.
     """
-    with extras():
+    with extras("export"):
         from dermedge.training.run_folder import RunFolder
         from dermedge_export.model_card import model_card
     from dermedge_runtime.files import write_text

@@ -52,7 +52,7 @@ def compare(folder: Path, report: Path | None, as_json: bool, **options: Any) ->
 
     Stopped or killed, the same command goes on where it was. The page is FOLDER/report.html.
     """
-    with extras():
+    with extras("export"):
         from dermedge_export.comparison.publish import PAGE, comparison_text, publish
     page = report or folder / PAGE
     if page.is_dir():
@@ -93,7 +93,7 @@ def _run(
 ) -> tuple[Any, list[str]]:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("A comparison is the work of one process: torchrun is for `dermedge train`.")
-    with extras():
+    with extras("export"):
         from dermedge.data.ham10000 import read_samples
         from dermedge.training.train import settings_from_options
         from dermedge_export.comparison.compare import compare_fusions

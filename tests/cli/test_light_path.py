@@ -54,7 +54,17 @@ def test_doctor_needs_no_heavy_package() -> None:
     assert "cpu       runs  " in done.stdout
 
 
+def test_bench_needs_no_heavy_package(models: Path, tmp_path: Path) -> None:
+    model, out = str(models / "cross_attention-int8.onnx"), str(tmp_path / "bench.json")
+    done, code, _ = _run("bench", model, "--devices", "cpu", "--batch", "1", "--rounds", "3", "--no-cold", "--out", out)
+    assert code == 0
+    assert "end to end" in done.stdout
+    assert "left out: torch" in done.stderr
+
+
 def test_train_without_torch_names_the_extra() -> None:
     done, code, _ = _run("train", "--data", "x")
     assert code == 1
+    assert done.stderr.count("\n") == 2  # one sentence, and the line of this test
+    assert "torch, sklearn, matplotlib, safetensors and tqdm, which are not installed" in done.stderr
     assert "pip install 'dermedge[train]'" in done.stderr
