@@ -347,7 +347,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
     from .commands.inspection import inspection_record, inspection_text
 
     model = model or model_in_the_box()
-    if model.suffix == ".engine":
+    if model.suffix.lower() == ".engine":
         from dermedge_export.engine_file import inspect_engine
 
         record, findings = inspect_engine(model)

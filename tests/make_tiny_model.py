@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.digest import sealed
 from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
 
 TINY = Path(__file__).parent / "data" / "tiny.onnx"
@@ -120,4 +121,4 @@ def _add_clinical(
 
 if __name__ == "__main__":
     TINY.parent.mkdir(exist_ok=True)
-    TINY.write_bytes(build().SerializeToString(deterministic=True))
+    TINY.write_bytes(sealed(build().SerializeToString(deterministic=True), TINY.name))

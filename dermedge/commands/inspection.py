@@ -16,6 +16,7 @@ def inspection_record(file: ModelFile) -> dict[str, Any]:
         "file": str(file.path),
         "bytes": len(file.content),
         "sha256": hashlib.sha256(file.content).hexdigest(),
+        "file_digest": "checked" if file.digest_checked else "none (exported by an older dermedge)",
         **json.loads(file.spec.to_json()),
     }
 
@@ -31,12 +32,12 @@ def _lines(value: Any, depth: int) -> list[str]:
         pad = "  " * depth
         if isinstance(entry, Mapping):
             lines += [f"{pad}{key}:", *_lines(entry, depth + 1)]
-        elif isinstance(entry, list) and entry and isinstance(entry[0], Mapping):
+        elif isinstance(entry, list) and entry and all(isinstance(item, Mapping) for item in entry):
             lines.append(f"{pad}{key}:")
             for item in entry:
                 lines.append(f"{pad}  - " + ", ".join(f"{k} {_text(v)}" for k, v in item.items()))
         else:
-            lines.append(f"{pad}{key}: {_text(entry)}")
+            lines.append(f"{pad}{'file digest' if key == 'file_digest' else key}: {_text(entry)}")
     return lines
 
 

@@ -14,14 +14,19 @@ from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from dermedge_runtime.digest import check_text, seal_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.files import atomic_path
+from dermedge_runtime.regular_file import read_regular
 from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.strict_json import read_json
 
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
 """Modules that build engines, the preferred one first."""
 SUFFIX = ".engine"
 _FORMAT = 1
+_LARGEST_DESCRIPTION = 2**24
+_LARGEST_ENGINE = 2**36
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class EngineRecord:
         :raises ModelFileError: no JSON, another format, or a field that is missing or makes no sense.
         """
         try:
-            record = json.loads(text)
+            record = read_json(text)
             if record["format"] != _FORMAT:
                 raise ModelFileError(
                     f"{source} has format {record['format']}, this dermedge reads {_FORMAT}. Build the engine again."
@@ -127,7 +132,7 @@ def write_engine_file(path: Path, content: bytes, record: EngineRecord) -> None:
     with atomic_path(path) as engine, atomic_path(record_path(path)) as beside:
         engine.write_bytes(content)
         text = json.dumps(record.to_record(), indent=2, allow_nan=False) + "\n"
-        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.write_bytes(seal_text(text.encode(), record_path(path).name))
 
 
 def inspect_engine(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -136,7 +141,7 @@ def inspect_engine(path: Path) -> tuple[dict[str, Any], list[str]]:
     :return: a JSON-ready record, and one sentence for everything that does not fit.
     :raises ModelFileError: the engine or its JSON is missing or damaged, or they do not belong together.
     """
-    content = _read(path, "engine")
+    content = read_regular(path, "engine", _LARGEST_ENGINE)
     record = EngineRecord.from_json(_decode(record_path(path)), record_path(path).name)
     if (found := sha256(content)) != record.engine_sha256:
         raise ModelFileError(
@@ -163,7 +168,7 @@ def _state_of_onnx(path: Path, record: EngineRecord) -> str:
     onnx = path.with_name(record.onnx_file)
     if not onnx.is_file():
         return "absent"
-    return "same" if sha256(_read(onnx, "model file")) == record.onnx_sha256 else "changed"
+    return "same" if sha256(read_regular(onnx, "model file")) == record.onnx_sha256 else "changed"
 
 
 def _installed(library: str) -> str | None:
@@ -173,15 +178,10 @@ def _installed(library: str) -> str | None:
 
 
 def _decode(path: Path) -> str:
+    """Give the text of a description, checked against the digest that it carries; an earlier one carries none."""
+    content = read_regular(path, "description of the engine", _LARGEST_DESCRIPTION)
+    check_text(content, path.name, "Build the engine again.")
     try:
-        return _read(path, "description of the engine").decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path.name} is damaged (no text). Build the engine again.") from error
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise ModelFileError(f"The {what} {path} cannot be read: {reason}.") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .box import model_in_the_box
     from .classifier import Classifier
+    from .digest import renew_digest
     from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
     from .prediction import Prediction, Rejection
 
@@ -21,9 +22,11 @@ __all__ = [
     "Rejection",
     "UsageError",
     "model_in_the_box",
+    "renew_digest",
 ]
 
 _MODULE_OF = {
+    "renew_digest": "digest",
     "Classifier": "classifier",
     "Prediction": "prediction",
     "Rejection": "prediction",

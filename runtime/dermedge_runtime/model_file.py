@@ -1,4 +1,4 @@
-"""Open a model file: read it once, refuse an unsafe or foreign one, give its bytes with their description."""
+"""Open a model file: read it once, refuse a damaged, unsafe or foreign one, give its bytes with their description."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .digest import check_digest, description_span
 from .errors import ModelFileError
 from .onnx_scan import scan
+from .regular_file import read_model_bytes
 from .spec import METADATA_KEY, ModelSpec
+
+_told: set[str] = set()
+"""Files of which the log says already that they have no digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +23,41 @@ class ModelFile:
     path: Path
     content: bytes
     spec: ModelSpec
+    digest_checked: bool = False
+    """Whether the content is known to be what was exported; False for a file of an earlier dermedge, without digest."""
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check a model file.
 
-    :raises ModelFileError: missing, no ONNX, truncated, unsafe (see `onnx_scan`), or without dermedge's description.
+    :raises ModelFileError: missing, no regular file, no ONNX, damaged, unsafe (see `onnx_scan`), or without dermedge's
+        description.
     """
+    if not os.fspath(path) or os.fspath(path) == "-":
+        raise ModelFileError(f"'{os.fspath(path)}' names no model file; a model is read from a file only.")
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise ModelFileError(f"The model file {path} cannot be read: {reason}.") from error
-    if path.suffix == ".engine":
-        raise ModelFileError(f"{path.name} is a TensorRT engine; give the ONNX file that it was built from.")
-    findings = scan(content, path.name)
-    text = findings.metadata.get(METADATA_KEY)
+    content = read_model_bytes(path)
+    description = description_span(content, path.name)
+    # First of all: a flipped bit is damage, whatever else it makes the file look like.
+    checked = description is not None and check_digest(content, description, path.name)
+    text = scan(content, path.name).metadata.get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
             f"{path.name} is an ONNX file without dermedge's description, so its classes and inputs are unknown."
             " Use a file made by `dermedge export`."
         )
-    return ModelFile(path, content, ModelSpec.from_json(text, path.name))
+    spec = ModelSpec.from_json(text, path.name)
+    if not checked:
+        _tell(path)
+    return ModelFile(path, content, spec, checked)
+
+
+def _tell(path: Path) -> None:
+    """Say in the log, once a file, that nothing tells whether its content is what was exported."""
+    import logging
+
+    if (name := os.path.abspath(path)) not in _told:
+        _told.add(name)
+        logging.getLogger(__name__).info(
+            "%s carries no digest (an earlier dermedge made it), so damage to it would go unnoticed", path.name
+        )

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .clinical import CategoricalField, ClinicalSchema, NumericField
 from .errors import ModelFileError
 from .image import RESAMPLING
+from .spec_check import check_spec, entries, integer, mapping, number, text, texts
+from .strict_json import read_json
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "dermedge"
 SAFE_WEIGHT_BITS = 7
 """Two INT8 weights of so many bits, times 255, add up to less than 16 bits hold."""
+DIGEST_KEY = "file_sha256"
+"""Entry of the JSON that holds the digest of the whole file; `digest` writes and checks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,57 +108,78 @@ class ModelSpec:
         return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> ModelSpec:
+    def from_json(cls, described: str, source: str) -> ModelSpec:
         """Read `to_json`'s text.
 
         :param source: name of the file, for messages.
         :raises ModelFileError: no JSON, another schema version, or a field that is missing or makes no sense.
         """
         try:
-            record = json.loads(text)
-            if not isinstance(record, dict):
-                raise TypeError("the description is no JSON object")
+            record = read_json(described)
             version = record.get("schema_version")
-            if version != SCHEMA_VERSION:
+            if version != SCHEMA_VERSION or isinstance(version, bool | float):
                 raise ModelFileError(
-                    f"{source}: its description has schema version {version}, this dermedge reads {SCHEMA_VERSION}."
-                    " Export the model again, or install the version that made it."
+                    f"{source}: its description has schema version {str(version)[:40]}, this dermedge reads"
+                    f" {SCHEMA_VERSION}. Export the model again, or install the version that made it."
                 )
-            return cls._from_record(record)
+            _require_known(record)
+            spec = cls._from_record(record)
+            check_spec(spec)
+            return spec
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-            detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
+            detail = f"missing {error}" if isinstance(error, KeyError) else str(error)[:300]
             raise ModelFileError(
                 f"{source}: its dermedge description is damaged ({detail}). Export it again."
             ) from error
 
     @classmethod
     def _from_record(cls, record: dict[str, Any]) -> ModelSpec:
-        clinical = record["clinical"]
-        image = record["image"]
-        return cls(
-            classes=tuple(str(code) for code in record["classes"]),
-            class_names={str(code): str(name) for code, name in record["class_names"].items()},
-            fusion=str(record["fusion"]),
-            precision=str(record["precision"]),
-            image=None if image is None else ImageSpec(int(image["size"]), str(image["resample"]), str(image["color"])),
+        image, clinical = record["image"], record["clinical"]
+        spec = cls(
+            classes=texts(record, "classes"),
+            class_names=_text_by_text(record, "class_names"),
+            fusion=text(record, "fusion"),
+            precision=text(record, "precision"),
+            image=None
+            if image is None
+            else ImageSpec(integer(image, "size"), text(image, "resample"), text(image, "color")),
             clinical=ClinicalSchema(
                 numeric=tuple(
-                    NumericField(str(f["name"]), str(f["unit"]), float(f["minimum"]), float(f["maximum"]))
-                    for f in clinical["numeric"]
+                    NumericField(text(f, "name"), text(f, "unit"), number(f, "minimum"), number(f, "maximum"))
+                    for f in entries(clinical, "numeric")
                 ),
                 categorical=tuple(
-                    CategoricalField(str(f["name"]), tuple(str(word) for word in f["vocabulary"]))
-                    for f in clinical["categorical"]
+                    CategoricalField(text(f, "name"), texts(f, "vocabulary")) for f in entries(clinical, "categorical")
                 ),
             ),
-            outputs=tuple(str(name) for name in record["outputs"]),
-            flavour=str(record["flavour"]),
-            weights_sha256=str(record["weights_sha256"]),
-            training=dict(record["training"]),
-            metrics=dict(record["metrics"]),
-            conversion=dict(record.get("conversion", {})),  # earlier files of this schema version lack it
-            parity=dict(record["parity"]),
-            licence=str(record["licence"]),
-            intended_use=str(record["intended_use"]),
-            versions={str(key): str(value) for key, value in record["versions"].items()},
+            outputs=texts(record, "outputs"),
+            flavour=text(record, "flavour"),
+            weights_sha256=text(record, "weights_sha256"),
+            training=mapping(record, "training"),
+            metrics=mapping(record, "metrics"),
+            # Earlier files of this schema version lack it.
+            conversion=mapping(record, "conversion") if "conversion" in record else {},
+            parity=mapping(record, "parity"),
+            licence=text(record, "licence"),
+            intended_use=text(record, "intended_use"),
+            versions=_text_by_text(record, "versions"),
         )
+        if "features" in record and texts(record, "features") != spec.clinical.features:
+            raise ValueError("features are not those of the clinical fields")
+        return spec
+
+
+def _text_by_text(record: dict[str, Any], key: str) -> dict[str, str]:
+    inner = mapping(record, key)
+    return {name: text(inner, name) for name in inner}
+
+
+def _require_known(record: dict[str, Any]) -> None:
+    """Refuse an unknown entry in a file without digest: it may be the digest's own name with one bit flipped.
+
+    With a digest, which was checked before, it is what a newer dermedge has to say beyond this one.
+    """
+    known = {entry.name for entry in fields(ModelSpec)} | {"schema_version", "features", DIGEST_KEY}
+    unknown = next((key for key in record if key not in known), None)
+    if unknown is not None and DIGEST_KEY not in record:
+        raise ValueError(f"the entry '{unknown[:100]}' is unknown")
