@@ -18,7 +18,7 @@ from dermedge_runtime.digest import check_text, seal_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.regular_file import read_regular
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.spec import DIGEST_KEY, ModelSpec
 from dermedge_runtime.strict_json import read_json
 
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
@@ -90,6 +90,7 @@ class EngineRecord:
         """
         try:
             record = read_json(text)
+            _require_known(record)
             if record["format"] != _FORMAT:
                 raise ModelFileError(
                     f"{source} has format {record['format']}, this dermedge reads {_FORMAT}. Build the engine again."
@@ -115,6 +116,14 @@ class EngineRecord:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
             raise ModelFileError(f"{source} is damaged ({detail}). Build the engine again.") from error
+
+
+def _require_known(record: Mapping[str, Any]) -> None:
+    """Refuse an unknown entry where the digest is missing: it may be the digest's own name, with one bit flipped."""
+    known = {"format", "sha256", "onnx", "tensorrt", "compute_capabilities", "batch", "tensors", "layers", "spec"}
+    unknown = sorted(set(record) - known - {DIGEST_KEY})
+    if unknown and DIGEST_KEY not in record:
+        raise ValueError(f"the entry '{unknown[0]}' is unknown")
 
 
 def sha256(content: bytes) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer_check import Outputs, run_checked
 from .clinical import ClinicalValue
 from .cpus import usable_cpus
 from .devices import open_session
@@ -26,8 +26,6 @@ from .spec import ModelSpec
 
 PREDICTED = -1
 """Value of the `target` input that asks for an explanation of the predicted class."""
-
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +193,12 @@ class Classifier:
         :param categorical: int32 [B, Nc], -1 = unknown.
         :param target: index of the class to explain, -1 for the predicted one; a file without explanations ignores it.
         :return: the outputs of the model file's contract by name, each with B rows.
+        :raises InputRejected: arrays of another kind or shape.
+        :raises ModelFileError: the network gives no answer, or none that is possible; DeviceUnavailable where another
+            device than the CPU fails.
         """
-        feed: dict[str, Any] = {"image": image, "numeric": numeric, "categorical": categorical}
-        feed = {name: feed[name] for name in self.spec.array_inputs}
-        if self.spec.explains:
-            feed["target"] = np.full(len(numeric), target, dtype=np.int32)
-        return dict(zip(self.spec.outputs, self._opened.run(list(self.spec.outputs), feed), strict=True))
+        arrays = {"image": image, "numeric": numeric, "categorical": categorical}
+        return run_checked(self._opened, self.spec, arrays, target, self.name)
 
     def require_explanations(self) -> None:
         """Make sure that the file explains.

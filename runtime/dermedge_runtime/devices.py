@@ -161,7 +161,7 @@ def _open(job: _Job, provider: Provider) -> DeviceSession:
 def _start(ort: ModuleType, job: _Job, provider: Provider, target: _Target, cache: KernelCache | None) -> Any:
     options = ort.SessionOptions()
     # A provider that goes on without CUDA graphs says so in a warning of its own.
-    options.log_severity_level = 2 if job.cuda_graphs else 3
+    options.log_severity_level = 2 if job.cuda_graphs else 4
     options.intra_op_num_threads = job.threads or usable_cpus()
     if job.widen_int8:
         options.add_session_config_entry("session.x64quantprecision", "1")

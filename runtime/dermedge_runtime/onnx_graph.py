@@ -8,51 +8,20 @@ that are given twice, and operator domains other than ONNX's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .onnx_wire import BYTES, FIXED32, FIXED64, VARINT, Malformed, Once, Span, Wire, signed
+from .onnx_tensor import BITS, MOST_AXES, Tensor, Unsafe, floats, integers, read_tensor
+from .onnx_wire import BYTES, FIXED32, VARINT, Malformed, Once, Span, Wire, require, signed
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx"})
-MOST_AXES = 32
 OLDEST_OPSET = 13
 """Before it, some operators took as attributes what they take as inputs now."""
-_FEW = 64
-"""Tensors of up to so many numbers may be shapes, axes and the like, so their values are read."""
-
-_BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 16: 16}
-_BITS |= dict.fromkeys((17, 18, 19, 20), 8) | dict.fromkeys((21, 22, 23), 4)
-"""Bits of one number by TensorProto.DataType; strings (8) and complex numbers (14, 15) are not among them."""
-WIDE = frozenset({7, 11, 13})
-"""Types of eight bytes."""
-_FLOAT, _INT32, _INT64, _DOUBLE, _UINT64 = 4, 5, 7, 10, 11
-_DATA_FIELD = {1: _FLOAT, 7: _INT64, 11: _DOUBLE, 12: _UINT64, 13: _UINT64}
-"""Which field holds the data that are not raw; all other types of at least eight bits are in int32_data."""
-_NUMPY = {1: "<f4", 6: "<i4", 7: "<i8"}
 _VALUE_OF_TYPE = {1: 2, 2: 3, 3: 4, 4: 5, 6: 7, 7: 8, 8: 9}
 """AttributeProto.AttributeType -> number of the field with the value."""
+_FLOATS = 6
 _ATTRIBUTE_KIND = {2: FIXED32, 3: VARINT, 4: BYTES, 5: BYTES}
-
-Shape = tuple[int, ...]
-
-
-class Unsafe(Exception):
-    """Something that dermedge refuses to load; the text follows the name of the file."""
-
-
-@dataclass(slots=True)
-class Tensor:
-    """A tensor whose values are in the file."""
-
-    name: str
-    dims: Shape
-    type: int
-    values: NDArray[Any] | None
-    """Of float32 and integers, where they are few."""
 
 
 @dataclass(slots=True)
@@ -78,6 +47,17 @@ class Graph:
     domains: set[str] = field(default_factory=set)
     metadata: dict[str, str] = field(default_factory=dict)
     """metadata_props of the model."""
+    names: set[str] = field(default_factory=set)
+    """Of all tensors."""
+
+    def name(self, name: str) -> None:
+        """Note the name of a tensor.
+
+        :raises Malformed: it is taken; ONNX Runtime would use one of the two.
+        """
+        if name in self.names:
+            raise Malformed(f"the tensor '{name}' is given twice")
+        self.names.add(name)
 
 
 def read_graph(content: bytes | memoryview) -> Graph:
@@ -109,8 +89,7 @@ def read_graph(content: bytes | memoryview) -> Graph:
 def string_pair(wire: Wire, kind: int, span: Span) -> tuple[str, Span]:
     """Read an entry of metadata_props: its key, and where its value stands."""
     once, key, value = Once(), "", (span[0], span[0])
-    if kind != BYTES:
-        raise Malformed("a number stands where a message is expected")
+    require(kind, BYTES)
     for number, inner, start, stop in wire.fields(span):
         if number in (1, 2):
             once(number, inner, BYTES)
@@ -124,8 +103,7 @@ def string_pair(wire: Wire, kind: int, span: Span) -> tuple[str, Span]:
 def _is_own_opset(wire: Wire, kind: int, span: Span) -> bool:
     """Read an entry of opset_import; say whether it is about ONNX's own operators."""
     once, domain, version = Once(), "", 0
-    if kind != BYTES:
-        raise Malformed("a number stands where a message is expected")
+    require(kind, BYTES)
     for number, inner, start, stop in wire.fields(span):
         if number == 1:
             once(number, inner, BYTES)
@@ -143,36 +121,48 @@ def _is_own_opset(wire: Wire, kind: int, span: Span) -> bool:
 
 
 def _graph(wire: Wire, span: Span, graph: Graph) -> None:
-    named: set[str] = set()
-
-    def name_once(name: str) -> None:
-        if name in named:
-            raise Malformed(f"the tensor '{name}' is given twice")
-        named.add(name)
-
     for number, kind, start, stop in wire.fields(span):
-        if number not in (1, 5, 11, 12, 15):
+        if number not in _PARTS:
             continue
-        if kind != BYTES:
-            raise Malformed("a number stands where a message is expected")
-        if number == 1:
-            node = _node(wire, (start, stop), graph)
-            graph.nodes.append(node)
-            for name in node.outputs:
-                if name:
-                    name_once(name)
-        elif number == 5:
-            tensor = _tensor(wire, (start, stop))
-            name_once(tensor.name)
-            graph.initializers[tensor.name] = tensor
-        elif number == 11:
-            name, kind_and_shape = _value_info(wire, (start, stop))
-            name_once(name)
-            graph.inputs[name] = kind_and_shape
-        elif number == 12:
-            graph.outputs.append(_value_info(wire, (start, stop))[0])
-        else:
-            raise Unsafe("holds sparse tensors, which dermedge refuses to load. Export it again without.")
+        require(kind, BYTES)
+        _PARTS[number](wire, (start, stop), graph)
+
+
+def _add_node(wire: Wire, span: Span, graph: Graph) -> None:
+    node = _node(wire, span, graph)
+    graph.nodes.append(node)
+    for name in node.outputs:
+        if name:
+            graph.name(name)
+
+
+def _add_initializer(wire: Wire, span: Span, graph: Graph) -> None:
+    tensor = read_tensor(wire, span)
+    graph.name(tensor.name)
+    graph.initializers[tensor.name] = tensor
+
+
+def _add_input(wire: Wire, span: Span, graph: Graph) -> None:
+    name, described = _value_info(wire, span)
+    graph.name(name)
+    graph.inputs[name] = described
+
+
+def _add_output(wire: Wire, span: Span, graph: Graph) -> None:
+    graph.outputs.append(_value_info(wire, span)[0])
+
+
+def _refuse_sparse(*_: object) -> None:
+    raise Unsafe("holds sparse tensors, which dermedge refuses to load. Export it again without.")
+
+
+_PARTS: dict[int, Callable[[Wire, Span, Graph], None]] = {
+    1: _add_node,
+    5: _add_initializer,
+    11: _add_input,
+    12: _add_output,
+    15: _refuse_sparse,
+}
 
 
 def _node(wire: Wire, span: Span, graph: Graph) -> Node:
@@ -180,8 +170,7 @@ def _node(wire: Wire, span: Span, graph: Graph) -> Node:
     for number, kind, start, stop in wire.fields(span):
         if number not in (1, 2, 4, 5, 7):
             continue
-        if kind != BYTES:
-            raise Malformed("a number stands where a message is expected")
+        require(kind, BYTES)
         if number == 1:
             node.inputs.append(wire.text((start, stop)))
         elif number == 2:
@@ -205,7 +194,7 @@ def _node(wire: Wire, span: Span, graph: Graph) -> Node:
 
 
 def _attribute(wire: Wire, span: Span, operator: str) -> tuple[str, Any]:
-    once, name, stated, found = Once(), "", 0, {}
+    once, name, stated, found = Once(), "", 0, dict[int, Any]()
     for number, kind, start, stop in wire.fields(span):
         if number == 1:
             once(number, kind, BYTES)
@@ -218,126 +207,34 @@ def _attribute(wire: Wire, span: Span, operator: str) -> tuple[str, Any]:
             found[number] = _attribute_value(wire, number, kind, (start, stop))[0]
         elif number in (7, 8, 9, 10):
             found.setdefault(number, []).extend(_attribute_value(wire, number, kind, (start, stop)))
-        elif number in (6, 11):
-            raise Unsafe(
-                f"holds graphs inside an operator ({operator or 'unnamed'}; Loop, Scan and If are such), which dermedge"
-                " refuses to load."
-            )
-        elif number in (22, 23):
-            raise Unsafe("holds sparse tensors, which dermedge refuses to load. Export it again without.")
-        elif number == 21:
-            raise Malformed("an attribute refers to a function")
+        elif number in (6, 11, 21, 22, 23):
+            _refuse_attribute(number, operator)
     value_field = _VALUE_OF_TYPE.get(stated)
     if value_field is None or set(found) - {value_field}:
         raise Malformed(f"the attribute '{name}' is not of the type that it states")
-    # protobuf leaves out nothing here: proto2 writes every value that was set, so an absent one is an empty list.
-    empty: Any = [] if stated >= 6 else None
-    value = found.get(value_field, empty)
-    if value is None:
-        value = {1: 0.0, 2: 0, 3: b""}.get(stated)
-    return name, value
+    default: Any = [] if stated >= _FLOATS else {1: 0.0, 2: 0, 3: b""}.get(stated)
+    return name, found.get(value_field, default)
+
+
+def _refuse_attribute(number: int, operator: str) -> None:
+    if number in (6, 11):
+        raise Unsafe(
+            f"holds graphs inside an operator ({operator or 'unnamed'}; Loop, Scan and If are such), which dermedge"
+            " refuses to load."
+        )
+    if number == 21:
+        raise Malformed("an attribute refers to a function")
+    _refuse_sparse()
 
 
 def _attribute_value(wire: Wire, number: int, kind: int, span: Span) -> list[Any]:
     if number in (5, 10):
-        if kind != BYTES:
-            raise Malformed("a number stands where a message is expected")
-        return [_tensor(wire, span)]
+        require(kind, BYTES)
+        return [read_tensor(wire, span)]
     if number in (4, 9):
-        if kind != BYTES:
-            raise Malformed("a number stands where a message is expected")
+        require(kind, BYTES)
         return [bytes(wire.view[slice(*span)])]
-    if number in (2, 7):  # float, floats
-        if kind not in (FIXED32, BYTES) or (span[1] - span[0]) % 4:
-            raise Malformed("something else stands where a number is expected")
-        return np.frombuffer(wire.view[slice(*span)], "<f4").tolist()
-    if kind == VARINT:  # i, ints
-        return [signed(span[0])]
-    if kind != BYTES:
-        raise Malformed("something else stands where a number is expected")
-    return wire.varints(span)
-
-
-def _tensor(wire: Wire, span: Span) -> Tensor:
-    once, name, dims, kind_of, raw = Once(), "", list[int](), 0, None
-    typed: dict[int, list[tuple[int, int, int]]] = {}
-    for number, kind, start, stop in wire.fields(span):
-        if number == 1:
-            dims += _attribute_value(wire, 8, kind, (start, stop))
-        elif number == 2:
-            once(number, kind, VARINT)
-            kind_of = start
-        elif number == 8:
-            once(number, kind, BYTES)
-            name = wire.text((start, stop))
-        elif number == 9:
-            once(number, kind, BYTES)
-            raw = (start, stop)
-        elif number in (_FLOAT, _INT32, _INT64, _DOUBLE, _UINT64):
-            typed.setdefault(number, []).append((kind, start, stop))
-        elif number == 13 or (number == 14 and (kind != VARINT or start != 0)):  # 14 data_location, 1 = EXTERNAL
-            raise Unsafe(
-                "keeps weights outside the file (external data), which dermedge refuses to load."
-                " Export it again as one file."
-            )
-        elif number in (3, 6):  # segment, string_data
-            raise Unsafe("holds tensors of strings or in segments, which dermedge refuses to load.")
-    if kind_of not in _BITS:
-        raise Unsafe(f"holds a tensor '{name}' of the type {kind_of}, which dermedge refuses to load.")
-    if len(dims) > MOST_AXES or any(size < 0 for size in dims):
-        raise Malformed(f"the tensor '{name}' has no possible shape")
-    count = prod(dims)
-    values = _values(wire, kind_of, count, raw, typed)
-    return Tensor(name, tuple(dims), kind_of, None if values is None else values.reshape(dims))
-
-
-def _values(
-    wire: Wire, kind_of: int, count: int, raw: Span | None, typed: dict[int, list[tuple[int, int, int]]]
-) -> NDArray[Any] | None:
-    """Compare the length of a tensor's data with its shape, and read few numbers.
-
-    :raises Malformed: the file does not hold as many numbers as the shape says.
-    """
-    if raw is not None:
-        # A tensor without numbers may carry an empty field of the other kind; one with numbers may not.
-        if any(stop > start or kind != BYTES for found in typed.values() for kind, start, stop in found):
-            raise Malformed("a tensor has its data twice")
-        if raw[1] - raw[0] != (count * _BITS[kind_of] + 7) // 8:
-            raise Malformed("a tensor's data are not as long as its shape says")
-        if count > _FEW or kind_of not in _NUMPY:
-            return None
-        return np.frombuffer(wire.view[slice(*raw)], _NUMPY[kind_of])
-    wanted = _DATA_FIELD.get(kind_of, _INT32)
-    pieces = typed.get(wanted, [])
-    if set(typed) - {wanted} or _count(wire, wanted, pieces) != count or (_BITS[kind_of] < 8 and count):
-        raise Malformed("a tensor's data are not as long as its shape says")
-    if count > _FEW or kind_of not in _NUMPY:
-        return None
-    numbers: list[Any] = []
-    for kind, start, stop in pieces:
-        numbers += _attribute_value(wire, 7 if wanted == _FLOAT else 8, kind, (start, stop))
-    try:
-        return np.array(numbers, _NUMPY[kind_of])
-    except OverflowError as error:
-        raise Malformed("a number is out of range") from error
-
-
-def _count(wire: Wire, number: int, pieces: list[tuple[int, int, int]]) -> int:
-    """Count the numbers of a field, packed or not."""
-    size = {_FLOAT: 4, _DOUBLE: 8}.get(number)
-    total = 0
-    for kind, start, stop in pieces:
-        if kind != BYTES:
-            if kind != {_FLOAT: FIXED32, _DOUBLE: FIXED64}.get(number, VARINT):
-                raise Malformed("something else stands where a number is expected")
-            total += 1
-        elif size is not None:
-            if (stop - start) % size:
-                raise Malformed("a tensor ends in the middle of a number")
-            total += (stop - start) // size
-        else:
-            total += int(np.count_nonzero(np.frombuffer(wire.view[start:stop], np.uint8) < 0x80))
-    return total
+    return floats(wire, kind, span) if number in (2, 7) else integers(wire, kind, span)
 
 
 def _value_info(wire: Wire, span: Span) -> tuple[str, tuple[int, list[int | None]]]:
@@ -363,7 +260,7 @@ def _value_info(wire: Wire, span: Span) -> tuple[str, tuple[int, list[int | None
         elif number == 2:
             once(number, kind, BYTES)
             axes = [_axis(wire, kind, axis) for number, kind, *axis in wire.fields((start, stop)) if number == 1]
-    if kind_of not in _BITS or len(axes) > MOST_AXES:
+    if kind_of not in BITS or len(axes) > MOST_AXES:
         raise Unsafe(f"has an input or output '{name}' that is no tensor of numbers, which dermedge refuses to load.")
     return name, (kind_of, axes)
 
@@ -380,8 +277,7 @@ def _only(wire: Wire, span: Span | None, wanted: int) -> Span | None:
 
 def _axis(wire: Wire, kind: int, span: list[int]) -> int | None:
     once, size = Once(), None
-    if kind != BYTES:
-        raise Malformed("a number stands where a message is expected")
+    require(kind, BYTES)
     for number, inner, start, _ in wire.fields((span[0], span[1])):
         if number == 1:
             once(number, inner, VARINT)

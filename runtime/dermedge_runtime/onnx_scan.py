@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import ModelFileError
-from .onnx_graph import ALLOWED_DOMAINS, Unsafe, read_graph
+from .onnx_graph import ALLOWED_DOMAINS, read_graph
 from .onnx_sizes import check_sizes
+from .onnx_tensor import Unsafe
 from .onnx_wire import Malformed
 
 __all__ = ["ALLOWED_DOMAINS", "Findings", "scan"]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_graph import MOST_AXES, WIDE, Graph, Node, Shape, Tensor, Unsafe
+from .onnx_graph import Graph, Node
+from .onnx_tensor import MOST_AXES, WIDE, Shape, Tensor, Unsafe
 from .shape_compute import COMPUTING, work_space
 from .shape_given import Given, Misfit
 from .shape_layout import LAYING_OUT, constant_value, shape_part, slices

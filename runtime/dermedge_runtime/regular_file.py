@@ -1,4 +1,4 @@
-"""Read a file whole, if it is a regular one of a sensible size: a pipe or a device must neither hang nor fill memory."""
+"""Read a file whole, if it is a regular one of a sensible size: a pipe must not hang, a device must not fill memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_regular(path: Path, what: str, largest: int = LARGEST_MODEL) -> bytes:
         _require_regular(os.stat(path), path, what, largest)
         # What the name stands for may have changed since: without O_NONBLOCK, opening a pipe waits for its writer.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(path, flags), "rb", buffering=0) as file:
+        with os.fdopen(os.open(path, flags), "rb", buffering=0) as file:
             state = os.fstat(file.fileno())
             _require_regular(state, path, what, largest)
             content = file.read(state.st_size)
@@ -56,5 +56,5 @@ def _require_regular(state: os.stat_result, path: Path, what: str, largest: int)
         raise ModelFileError(f"The {what} {path} cannot be read: it is a pipe or a device, no regular file.")
     if state.st_size > largest:
         raise ModelFileError(
-            f"The {what} {path} cannot be read: it has {state.st_size:,} bytes, and no {what} has more than {largest:,}."
+            f"The {what} {path} cannot be read: it has {state.st_size:,} bytes, and the limit is {largest:,}."
         )

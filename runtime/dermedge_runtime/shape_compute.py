@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from .onnx_graph import Shape
-from .shape_given import Given, Misfit, Rule, axes_of, axis_of, broadcast
+from .onnx_tensor import Shape
+from .shape_given import Given, Misfit, Rule, axes_of, broadcast
 
 
 def _same(given: Given) -> list[Shape]:

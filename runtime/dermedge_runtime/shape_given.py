@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .onnx_graph import Node, Shape
+from .onnx_graph import Node
+from .onnx_tensor import Shape
 
 
 class Misfit(Exception):
@@ -78,12 +79,14 @@ Rule = Callable[[Given], "list[Shape]"]
 
 
 def axis_of(axis: int, rank: int) -> int:
+    """Give the number of an axis, which may be counted from the end."""
     if not -rank <= axis < rank:
         raise Misfit(f"there is no axis {axis}")
     return axis % rank
 
 
 def axes_of(axes: Sequence[int], rank: int) -> list[int]:
+    """Give the numbers of different axes."""
     found = [axis_of(axis, rank) for axis in axes]
     if len(set(found)) != len(found):
         raise Misfit("an axis is named twice")

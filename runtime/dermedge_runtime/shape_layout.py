@@ -6,14 +6,14 @@ that is not known before the graph runs is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import floor, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_graph import Node, Shape, Tensor
+from .onnx_graph import Node
+from .onnx_tensor import Shape, Tensor
 from .shape_given import Given, Misfit, Rule, axes_of, axis_of, broadcast
 
 

@@ -134,7 +134,7 @@ class ModelSpec:
 
     @classmethod
     def _from_record(cls, record: dict[str, Any]) -> ModelSpec:
-        image, clinical = record["image"], record["clinical"]
+        image = record["image"]
         spec = cls(
             classes=texts(record, "classes"),
             class_names=_text_by_text(record, "class_names"),
@@ -143,15 +143,7 @@ class ModelSpec:
             image=None
             if image is None
             else ImageSpec(integer(image, "size"), text(image, "resample"), text(image, "color")),
-            clinical=ClinicalSchema(
-                numeric=tuple(
-                    NumericField(text(f, "name"), text(f, "unit"), number(f, "minimum"), number(f, "maximum"))
-                    for f in entries(clinical, "numeric")
-                ),
-                categorical=tuple(
-                    CategoricalField(text(f, "name"), texts(f, "vocabulary")) for f in entries(clinical, "categorical")
-                ),
-            ),
+            clinical=_clinical(mapping(record, "clinical")),
             outputs=texts(record, "outputs"),
             flavour=text(record, "flavour"),
             weights_sha256=text(record, "weights_sha256"),
@@ -167,6 +159,18 @@ class ModelSpec:
         if "features" in record and texts(record, "features") != spec.clinical.features:
             raise ValueError("features are not those of the clinical fields")
         return spec
+
+
+def _clinical(record: dict[str, Any]) -> ClinicalSchema:
+    return ClinicalSchema(
+        numeric=tuple(
+            NumericField(text(f, "name"), text(f, "unit"), number(f, "minimum"), number(f, "maximum"))
+            for f in entries(record, "numeric")
+        ),
+        categorical=tuple(
+            CategoricalField(text(f, "name"), texts(f, "vocabulary")) for f in entries(record, "categorical")
+        ),
+    )
 
 
 def _text_by_text(record: dict[str, Any], key: str) -> dict[str, str]:

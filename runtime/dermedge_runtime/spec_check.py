@@ -24,12 +24,12 @@ _OUTPUTS = {"probabilities": "", "heatmap": "image", "relevance": "clinical", "a
 
 def text(record: Mapping[str, Any], key: str) -> str:
     """Give a text."""
-    return _of_type(record, key, str, "a text")
+    return str(_of_type(record, key, str, "a text"))
 
 
 def integer(record: Mapping[str, Any], key: str) -> int:
     """Give a whole number; true is none."""
-    return _of_type(record, key, int, "a whole number")
+    return int(_of_type(record, key, int, "a whole number"))
 
 
 def number(record: Mapping[str, Any], key: str) -> float:
@@ -39,7 +39,7 @@ def number(record: Mapping[str, Any], key: str) -> float:
 
 def mapping(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Give an object."""
-    return _of_type(record, key, dict, "an object")
+    return dict(_of_type(record, key, dict, "an object"))
 
 
 def texts(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
