@@ -26,7 +26,7 @@ from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_proba
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.clinical import ClinicalSchema
-from dermedge_runtime.digest import sealed
+from dermedge_runtime.digest import BLANK, sealed
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.hardware import int8_arithmetic
@@ -256,6 +256,6 @@ def _metrics(run: RunFolder) -> dict[str, Any]:
 def write_described(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
     """Write a graph with its description and digest; not atomic, so only to a path that nobody else sees."""
     del proto.metadata_props[:]
-    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json())
+    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json(digest=BLANK))
     proto.producer_name, proto.producer_version = "dermedge", __version__
     path.write_bytes(sealed(proto.SerializeToString(), path.name))

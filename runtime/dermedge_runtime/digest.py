@@ -21,7 +21,9 @@ from .onnx_wire import BYTES, Malformed, Span, Wire
 from .regular_file import read_model_bytes
 from .spec import DIGEST_KEY, METADATA_KEY
 
-_BLANK = b"0" * 64
+BLANK = "0" * 64
+"""What stands in the place of the digest while it is computed."""
+_BLANK = BLANK.encode()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _EXACT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _METADATA_FIELD, _KEY_FIELD, _VALUE_FIELD = 14, 1, 2

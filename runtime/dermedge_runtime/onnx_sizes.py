@@ -76,10 +76,9 @@ class _Walk:
         for tensor in graph.initializers.values():
             self._store(tensor.name, tensor)
         for name, (kind, axes) in graph.inputs.items():
-            if not axes or any(size is None or size < 0 for size in axes[1:]):
-                raise Unsafe(f"has an input '{name}' without fixed sizes, which dermedge refuses to load.")
-            first = batch if axes[0] is None else axes[0]
-            self.shapes[name] = (first, *(size for size in axes[1:] if size is not None))
+            if not axes or axes[0] is not None or any(size is None or size < 0 for size in axes[1:]):
+                raise Unsafe(f"has an input '{name}' that is not a batch of any size of rows of one size.")
+            self.shapes[name] = (batch, *(size for size in axes[1:] if size is not None))
             if kind in WIDE:
                 self._wide.add(name)
 

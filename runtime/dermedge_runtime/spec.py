@@ -102,9 +102,14 @@ class ModelSpec:
         bits = self.conversion.get("weight_bits")
         return self.precision == "int8" and not (isinstance(bits, int) and bits <= SAFE_WEIGHT_BITS)
 
-    def to_json(self) -> str:
-        """Give canonical JSON: sorted keys, no spaces, ASCII."""
+    def to_json(self, *, digest: str | None = None) -> str:
+        """Give canonical JSON: sorted keys, no spaces, ASCII.
+
+        :param digest: of the whole file, or the zeros that keep its place.
+        """
         record = asdict(self) | {"schema_version": SCHEMA_VERSION, "features": list(self.clinical.features)}
+        if digest is not None:
+            record[DIGEST_KEY] = digest
         return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod

@@ -14,6 +14,7 @@ from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SPEC = tiny_spec()
+FOUR = {**SPEC.class_names, "df": "dermatofibroma"}
 
 
 def refusal(model: onnx.ModelProto, folder: Path) -> str:
@@ -30,12 +31,12 @@ def refusal(model: onnx.ModelProto, folder: Path) -> str:
     [
         (replace(SPEC, image=ImageSpec(32, "bilinear")), "image"),
         (replace(SPEC, image=None), "image"),
-        (replace(SPEC, clinical=ClinicalSchema((AGE, AGE), (SEX, SITE))), "numeric"),
+        (replace(SPEC, clinical=ClinicalSchema((AGE, replace(AGE, name="height")), (SEX, SITE))), "numeric"),
         (replace(SPEC, clinical=ClinicalSchema((), (SEX, SITE))), "numeric"),
         (replace(SPEC, clinical=ClinicalSchema((AGE,), (SITE,))), "categorical"),
         (replace(SPEC, clinical=ClinicalSchema()), "categorical, numeric"),
         (replace(SPEC, classes=("nv", "mel")), "probabilities"),
-        (replace(SPEC, classes=("nv", "mel", "bcc", "df"), image=None), "image, probabilities"),
+        (replace(SPEC, classes=("nv", "mel", "bcc", "df"), class_names=FOUR, image=None), "image, probabilities"),
     ],
 )
 def test_a_description_of_another_graph(tmp_path: Path, spec: ModelSpec, parts: str) -> None:
@@ -72,13 +73,18 @@ def one_picture_at_a_time(model: onnx.ModelProto) -> None:
         (float_image, "image"),
         (other_output, "probabilities, scores"),
         (one_more_input, "weight"),
-        (one_picture_at_a_time, "image, probabilities"),
     ],
 )
 def test_a_graph_that_breaks_the_contract(tmp_path: Path, change: Callable[[onnx.ModelProto], None], part: str) -> None:
     model = build()
     change(model)
     assert f"disagree on {part}." in refusal(model, tmp_path)
+
+
+def test_a_graph_for_one_picture_at_a_time(tmp_path: Path) -> None:
+    model = build()
+    one_picture_at_a_time(model)
+    assert "'image' that is not a batch of any size of rows of one size" in refusal(model, tmp_path)
 
 
 def test_a_model_is_checked_before_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,7 @@ def test_public_names() -> None:
         "Rejection",
         "UsageError",
         "model_in_the_box",
+        "renew_digest",
     ]
     for name in dermedge_runtime.__all__:
         assert getattr(dermedge_runtime, name).__name__ == name

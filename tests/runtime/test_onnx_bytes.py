@@ -40,7 +40,7 @@ LOCATION = onnx.StringStringEntryProto(key="location", value="weights.bin").Seri
 def test_an_initializer_put_together_from_bytes_is_read() -> None:
     whole = TENSOR.SerializeToString() + message_field(9, np.ones(4, np.float32).tobytes())
     content = with_initializer(whole)
-    assert not scan(content, "x.onnx").external_data
+    assert scan(content, "x.onnx").nodes == len(build().graph.node)
     assert onnx.load_from_string(content).graph.initializer[-1].name == "extra"
 
 
@@ -61,10 +61,11 @@ def test_a_sparse_initializer_cannot_hide_behind_a_long_key(high_bits: int) -> N
         scan(model.SerializeToString() + message_field(GRAPH, graph), "x.onnx")
 
 
-def test_a_second_graph_is_merged_by_protobuf_and_scanned_too() -> None:
+def test_a_second_graph_which_protobuf_would_merge_is_refused() -> None:
     external = TENSOR.SerializeToString() + message_field(EXTERNAL_DATA, LOCATION)
     content = build().SerializeToString() + message_field(GRAPH, message_field(INITIALIZER, external))
-    with pytest.raises(ModelFileError, match="external data"):
+    assert len(onnx.load_from_string(content).graph.initializer) == len(build().graph.initializer) + 1
+    with pytest.raises(ModelFileError, match="field 7 stands there twice"):
         scan(content, "x.onnx")
 
 
@@ -111,11 +112,91 @@ def nested(depth: int) -> bytes:
     return message_field(GRAPH, graph)
 
 
-def test_subgraphs_are_followed() -> None:
-    assert scan(nested(20), "x.onnx").nodes == 21
-
-
-@pytest.mark.parametrize("depth", [40, 2000])
-def test_subgraphs_without_end_are_refused(depth: int) -> None:
-    with pytest.raises(ModelFileError, match="graphs are nested too deep"):
+@pytest.mark.parametrize("depth", [1, 40, 2000])
+def test_subgraphs_are_refused(depth: int) -> None:
+    with pytest.raises(ModelFileError, match="holds graphs inside an operator"):
         scan(nested(depth), "x.onnx")
+
+
+def with_tensor(**parts: bytes | int) -> bytes:
+    """Give the tiny model with one more tensor, put together field by field in the order that is given."""
+    numbers = {"dims": 1, "type": 2, "floats": 4, "ints": 5, "strings": 6, "name": 8, "raw": 9}
+    tensor = b""
+    for key, value in parts.items():
+        number = numbers[key.rstrip("_")]
+        tensor += varint(number << 3) + varint(value) if isinstance(value, int) else message_field(number, value)
+    return with_initializer(tensor)
+
+
+FOUR = np.ones(4, np.float32).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"dims": 4, "type": 1, "raw": FOUR[:12]}, "not as long as its shape says"),
+        ({"dims": 4, "type": 1, "raw": FOUR + FOUR}, "not as long as its shape says"),
+        ({"dims": 1 << 40, "type": 1}, "not as long as its shape says"),
+        ({"dims": 1 << 40, "type": 1, "raw": FOUR}, "not as long as its shape says"),
+        ({"dims": 4, "dims_": 1 << 62, "type": 1, "raw": FOUR}, "not as long as its shape says"),
+        ({"dims": (1 << 64) - 4, "type": 1, "raw": FOUR}, "no possible shape"),
+        ({"dims": 4, "type": 1, "raw": FOUR, "raw_": FOUR}, "field 9 stands there twice"),
+        ({"dims": 4, "type": 1, "type_": 11, "raw": FOUR}, "field 2 stands there twice"),
+        ({"dims": 4, "type": 1, "raw": FOUR, "floats": FOUR}, "has its data twice"),
+        ({"dims": 4, "type": 1, "ints": b"\1\1\1\1"}, "not as long as its shape says"),
+        ({"dims": 4, "type": 6, "ints": b"\1\1\1"}, "not as long as its shape says"),
+        ({"dims": 1, "type": 6, "ints": varint(1 << 40)}, "out of range"),
+        ({"dims": 1, "type": 8, "strings": b"text"}, "tensors of strings"),
+        ({"dims": 0, "type": 8}, "of the type 8"),
+        ({"dims": 0, "type": 1 + (1 << 32)}, "of the type"),
+        ({"dims": 4, "type": FOUR[:1], "raw": FOUR}, "where a number is expected"),
+        ({"dims": 4, "type": 1, "raw": 4}, "where a message is expected"),
+        ({"dims": 4, "type": 1, "name": b"weights", "raw": FOUR}, "'weights' is given twice"),
+        ({"dims": 4, "type": 1, "name": b"\xff", "raw": FOUR}, "utf-8"),
+    ],
+)
+def test_tensors_that_are_not_what_they_say(parts: dict[str, bytes | int], message: str) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        scan(with_tensor(**parts), "x.onnx")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"dims": 4, "type": 1, "floats": FOUR},
+        {"dims": 4, "type": 1, "floats": FOUR[:8], "floats_": FOUR[8:]},
+        {"dims": 2, "dims_": 2, "type": 1, "raw": FOUR},
+        {"dims": varint(2) + varint(2), "type": 1, "raw": FOUR},
+        {"dims": 3, "type": 6, "ints": b"\1\1", "ints_": 7},
+        {"dims": 0, "type": 1},
+    ],
+)
+def test_packed_and_unpacked_numbers_are_the_same(parts: dict[str, bytes | int]) -> None:
+    """Protobuf reads both forms of a repeated number, whatever the format prefers."""
+    content = with_tensor(**parts)
+    assert scan(content, "x.onnx").nodes == len(build().graph.node)
+    assert onnx.numpy_helper.to_array(onnx.load_from_string(content).graph.initializer[-1]).size in (0, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (message_field(14, message_field(1, b"a") + message_field(1, b"b")), "field 1 stands there twice"),
+        (message_field(14, message_field(1, b"a")) * 2, "its entry 'a' stands there twice"),
+        (message_field(8, b"\x10\x14") * 2, "field 8 stands there twice"),
+        (message_field(8, b"\x10\x07"), "uses version 7 of ONNX's operators"),
+        (b"\x3d\0\0\0\0", "where a message is expected"),
+        (b"\x38" + b"\xff" * 9 + b"\x02", "a number is out of range"),
+    ],
+)
+def test_what_would_mean_two_things(content: bytes, message: str) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        scan(content, "x.onnx")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x08\x00" * 1_000_000, message_field(GRAPH, b"\x0a\x00" * 1_000_000)], ids=["model", "graph"]
+)
+def test_a_file_of_tiny_fields_is_refused_soon(content: bytes) -> None:
+    with pytest.raises(ModelFileError, match="has more than 400,000 fields"):
+        scan(content, "x.onnx")

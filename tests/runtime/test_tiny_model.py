@@ -1,12 +1,14 @@
 """The committed tiny model is the one its generator builds, and it really reads every one of its inputs."""
 
+import json
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from make_tiny_model import SIZE, TINY, build
 
-from dermedge_runtime.spec import METADATA_KEY
+from dermedge_runtime.spec import DIGEST_KEY, METADATA_KEY
 
 RNG = np.random.default_rng(0)
 FEED = {
@@ -22,8 +24,9 @@ def run(content: bytes, feed: dict[str, np.ndarray]) -> np.ndarray:
 
 def test_committed_file_equals_the_generator() -> None:
     committed, built = onnx.load(TINY), build()
-    descriptions = [{entry.key: entry.value for entry in model.metadata_props} for model in (committed, built)]
+    descriptions = [{e.key: json.loads(e.value) for e in model.metadata_props} for model in (committed, built)]
     assert list(descriptions[0]) == [METADATA_KEY]
+    assert len(descriptions[0][METADATA_KEY].pop(DIGEST_KEY)) == 64
     assert descriptions[0] == descriptions[1]
     np.testing.assert_allclose(
         run(TINY.read_bytes(), FEED), run(built.SerializeToString(), FEED), rtol=0, atol=1e-6, strict=True
