@@ -149,7 +149,7 @@ def _add_input(wire: Wire, span: Span, graph: Graph) -> None:
 
 
 def _add_output(wire: Wire, span: Span, graph: Graph) -> None:
-    graph.outputs.append(_value_info(wire, span)[0])
+    graph.outputs.append(_value_info(wire, span, typed=False)[0])
 
 
 def _refuse_sparse(*_: object) -> None:
@@ -237,9 +237,10 @@ def _attribute_value(wire: Wire, number: int, kind: int, span: Span) -> list[Any
     return floats(wire, kind, span) if number in (2, 7) else integers(wire, kind, span)
 
 
-def _value_info(wire: Wire, span: Span) -> tuple[str, tuple[int, list[int | None]]]:
+def _value_info(wire: Wire, span: Span, *, typed: bool = True) -> tuple[str, tuple[int, list[int | None]]]:
     """Read an input or output of the graph: name, element type and axes.
 
+    :param typed: the type matters; that of an output follows from the graph.
     :raises Unsafe: it is no tensor.
     """
     once, name, described = Once(), "", None
@@ -260,8 +261,8 @@ def _value_info(wire: Wire, span: Span) -> tuple[str, tuple[int, list[int | None
         elif number == 2:
             once(number, kind, BYTES)
             axes = [_axis(wire, kind, axis) for number, kind, *axis in wire.fields((start, stop)) if number == 1]
-    if kind_of not in BITS or len(axes) > MOST_AXES:
-        raise Unsafe(f"has an input or output '{name}' that is no tensor of numbers, which dermedge refuses to load.")
+    if typed and (kind_of not in BITS or len(axes) > MOST_AXES):
+        raise Unsafe(f"has an input '{name}' that is no tensor of numbers, which dermedge refuses to load.")
     return name, (kind_of, axes)
 
 

@@ -19,7 +19,7 @@ from .onnx_graph import Graph, Node
 from .onnx_tensor import MOST_AXES, WIDE, Shape, Tensor, Unsafe
 from .shape_compute import COMPUTING, work_space
 from .shape_given import Given, Misfit
-from .shape_layout import LAYING_OUT, constant_value, shape_part, slices
+from .shape_layout import LAYING_OUT, constant_value, places, shape_part
 
 LARGEST_BATCH = 1024
 ONE_TENSOR, ALL_TENSORS = 1 << 25, 1 << 27
@@ -34,6 +34,8 @@ ONE_PER_WEIGHT, ALL_PER_WEIGHT = 8, 32
 _RULES = {**COMPUTING, **LAYING_OUT}
 _FEW = 64
 _EIGHT_BYTES = frozenset({"ArgMax", "ArgMin", "Shape", "TopK"})
+_FIRST_ALONE = {name for name in _RULES if name.startswith("Reduce")} | set(LAYING_OUT) - {"Concat", "OneHot", "Range"}
+"""Their result is of the type of their first input; the others say axes, places or sizes."""
 _Values = dict[str, NDArray[Any]]
 
 
@@ -133,7 +135,7 @@ class _Walk:
         return (
             node.operator in _EIGHT_BYTES
             or (isinstance(filled, Tensor) and filled.type in WIDE)
-            or any(name in self._wide for name in node.inputs)
+            or any(name in self._wide for name in node.inputs[: 1 if node.operator in _FIRST_ALONE else None])
         )
 
     def _store(self, name: str, value: Tensor | NDArray[Any]) -> None:
@@ -162,7 +164,7 @@ def _value(given: Given, values: list[NDArray[Any] | None]) -> NDArray[Any] | No
     if node.operator == "Gather":
         return np.asarray(np.take(first, integers[1], axis=given.integer("axis", 0), mode="raise"))
     if node.operator == "Slice":
-        return np.asarray(first[slices(given)])
+        return np.asarray(first[np.ix_(*places(given))])
     if node.operator in ("Squeeze", "Unsqueeze", "Reshape"):
         sizes = _RULES[node.operator](given)[0]
         return first.reshape(sizes)

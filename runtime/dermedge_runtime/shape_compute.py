@@ -107,6 +107,8 @@ def _windows(given: Given, sizes: Sequence[int], kernel: Sequence[int]) -> list[
     for place, size in enumerate(sizes):
         stride, reach = strides[place], dilations[place] * (kernel[place] - 1) + 1
         if rule in ("SAME_UPPER", "SAME_LOWER"):
+            if dilations[place] > 1:  # ONNX Runtime's own rule differs between operators
+                raise Misfit(f"auto_pad {rule} with dilations")
             result.append(-(-size // stride))
             continue
         if rule not in ("NOTSET", "VALID", ""):

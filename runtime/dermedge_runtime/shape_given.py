@@ -64,10 +64,12 @@ class Given:
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An attribute that lists integers."""
-        value = self.node.attributes.get(name, default)
-        if not isinstance(value, list | tuple) or not all(isinstance(number, int) for number in value):
+        value = self.node.attributes.get(name)
+        if value is None:
+            return list(default)
+        if not isinstance(value, list) or not all(isinstance(number, int) for number in value):
             raise Misfit(f"{name} lists no integers")
-        return list(value)
+        return value
 
     def text(self, name: str, default: str) -> str:
         """An attribute."""

@@ -85,22 +85,27 @@ def _split(given: Given) -> list[Shape]:
     return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
 
 
-def slices(given: Given) -> tuple[slice, ...]:
-    """Give what a Slice takes of each axis of its input."""
+def places(given: Given) -> list[range]:
+    """Give what a Slice takes along each axis of its input, by ONNX's rules, which are not Python's for steps back."""
     shape, starts, ends = given.shape(0), given.ints(1), given.ints(2)
     axes = axes_of(given.ints(3) if given.has(3) else range(len(starts)), len(shape))
     steps = given.ints(4) if given.has(4) else [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise Misfit("starts, ends, axes and steps do not fit together")
-    taken = [slice(None)] * len(shape)
+    taken = [range(size) for size in shape]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        taken[axis] = slice(start, end, step)
-    return tuple(taken)
+        size = shape[axis]
+        first, last = (start + size if start < 0 else start), (end + size if end < 0 else end)
+        if step > 0:
+            first, last = min(max(first, 0), size), min(max(last, 0), size)
+        else:
+            first, last = min(max(first, 0), size - 1), min(max(last, -1), size - 1)
+        taken[axis] = range(first, last, step)
+    return taken
 
 
 def _slice(given: Given) -> list[Shape]:
-    shape = given.shape(0)
-    return [tuple(len(range(*part.indices(size))) for part, size in zip(slices(given), shape, strict=True))]
+    return [tuple(len(taken) for taken in places(given))]
 
 
 def _gather(given: Given) -> list[Shape]:
