@@ -141,7 +141,8 @@ def write_engine_file(path: Path, content: bytes, record: EngineRecord) -> None:
     with atomic_path(path) as engine, atomic_path(record_path(path)) as beside:
         engine.write_bytes(content)
         text = json.dumps(record.to_record(), indent=2, allow_nan=False) + "\n"
-        beside.write_bytes(seal_text(text.encode(), record_path(path).name))
+        sealed = seal_text(text.encode(), record_path(path).name).decode()
+        beside.write_text(sealed, encoding="utf-8", newline="\n")
 
 
 def inspect_engine(path: Path) -> tuple[dict[str, Any], list[str]]:

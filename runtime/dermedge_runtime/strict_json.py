@@ -7,6 +7,7 @@ characters that steer a terminal or turn the direction of a text, which would ma
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -26,7 +27,6 @@ def read_json(text: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError("it is no JSON object")
     _walk(record)
-    json.dumps(record, allow_nan=False)
     return record
 
 
@@ -44,7 +44,10 @@ def _walk(record: dict[str, Any]) -> None:
     for _ in range(MOST_DEPTH):
         below: list[Any] = []
         for value in level:
-            if isinstance(value, str):
+            if isinstance(value, float):
+                if not math.isfinite(value):  # JSON has no such numbers; 1e999 is one too
+                    raise ValueError("a number is NaN or infinity")
+            elif isinstance(value, str):
                 if _STEERING.search(value):
                     raise ValueError("a text holds characters that are not for printing")
             elif isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from make_tiny_model import TINY
 
 from dermedge_export import engine_file
 from dermedge_export.engine_file import EngineRecord, Tensor, inspect_engine, record_path, sha256, write_engine_file
+from dermedge_runtime.digest import seal_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.model_file import read_model_file
 
@@ -120,8 +122,49 @@ def test_damaged_description(written: Path, key: str, value: object, says: str) 
     record |= {key: value}
     if value is None:
         del record[key]
-    record_path(written).write_text(json.dumps(record))
+    record_path(written).write_bytes(seal_text(json.dumps(record).encode(), "m.engine.json"))
     with pytest.raises(ModelFileError, match=says):
+        inspect_engine(written)
+
+
+def test_a_flipped_bit_in_the_description_is_found(written: Path) -> None:
+    beside = record_path(written)
+    content = beside.read_bytes()
+    for place in range(0, len(content), 23):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        beside.write_bytes(flipped)
+        with pytest.raises(ModelFileError, match=r"m\.engine\.json.*Build the engine again"):
+            inspect_engine(written)
+
+
+def test_the_digest_cannot_be_hidden_by_one_bit(written: Path) -> None:
+    beside = record_path(written)
+    content = beside.read_bytes()
+    place = content.index(b"file_sha256")
+    for bit in range((place - 1) * 8, (place + 80) * 8):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        beside.write_bytes(flipped)
+        with pytest.raises(ModelFileError):
+            inspect_engine(written)
+
+
+def test_an_older_description_has_no_digest(written: Path) -> None:
+    beside = record_path(written)
+    record = json.loads(beside.read_text())
+    del record["file_sha256"]
+    beside.write_text(json.dumps(record))
+    assert inspect_engine(written)[1] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["m.engine", "m.engine.json"])
+def test_a_pipe_in_the_place_of_a_file(written: Path, name: str) -> None:
+    path = written.with_name(name)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelFileError, match=f"{name} cannot be read: it is a pipe or a device"):
         inspect_engine(written)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from export_networks import SIZE, open_session, random_classifier, random_inputs, torch_probabilities_of
+from graph_shapes import shapes_by_rule, shapes_by_running
 
 from dermedge.data.ham10000 import schema_of
 from dermedge.models.fusion import FUSIONS, fusion_class
@@ -67,6 +68,13 @@ def test_graph_is_safe_for_every_runtime(graph) -> None:
     findings = scan(proto.SerializeToString(), "exported")
     assert findings.domains == {""}
     assert not proto.functions
+
+
+def test_how_much_memory_it_takes_is_known_beforehand(graph) -> None:
+    _, _, _, proto = graph
+    found = shapes_by_running(proto, 2)
+    assert shapes_by_rule(proto, 2, list(found)) == found
+    assert {node.op_type for node in proto.graph.node}.isdisjoint({"Loop", "Scan", "If", "SequenceMap"})
 
 
 def test_first_node_on_the_image_is_the_cast(graph) -> None:

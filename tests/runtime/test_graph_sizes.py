@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from make_tiny_model import CLASSES, TINY, build
+from graph_shapes import shapes_by_rule, shapes_by_running
+from make_tiny_model import TINY, build
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from dermedge_runtime import Classifier, ModelFileError, model_in_the_box
-from dermedge_runtime.onnx_graph import read_graph
 from dermedge_runtime.onnx_scan import scan
-from dermedge_runtime.onnx_sizes import _Walk
 
 MEMORY = "would take more memory than its size explains"
 N = 40_000
@@ -193,28 +191,10 @@ def test_an_input_without_fixed_sizes(axes: list[Any]) -> None:
     assert "input 'more' that is not a batch" in refusal(model)
 
 
-def shapes_by_running(model: onnx.ModelProto, rows: int) -> dict[str, tuple[int, ...]]:
-    """Run a graph with every tensor as an output."""
-    shown, names = onnx.ModelProto(), [name for node in model.graph.node for name in node.output if name]
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
-    feed = {value.name: np.zeros((rows, *value.shape[1:]), kinds[value.type]) for value in session.get_inputs()}
-    return {name: value.shape for name, value in zip(names, session.run(names, feed), strict=True)}
-
-
 @pytest.mark.parametrize("path", [TINY, model_in_the_box()], ids=["tiny", "box"])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_the_shapes_are_those_of_onnx_runtime(path: Path, rows: int) -> None:
-    graph = read_graph(path.read_bytes())
-    walk = _Walk(graph, rows)
-    for step in graph.nodes:
-        walk.step(step)
-    found = shapes_by_running(onnx.load(path), rows)
-    assert {name: walk.shapes[name] for name in found} == found
+    model = onnx.load(path)
+    found = shapes_by_running(model, rows)
+    assert shapes_by_rule(model, rows, list(found)) == found
     assert found["probabilities"][0] == rows
-    assert len(CLASSES) == 3
