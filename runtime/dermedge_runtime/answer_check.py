@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
 from .session import DeviceSession
 from .spec import ModelSpec
+from .strict_json import printable
 
 OUTSIDE = 1e-3
 """How far a probability may be outside 0 to 1: a softmax in float16 rounds by half of that."""
@@ -126,7 +127,7 @@ def _broken(opened: DeviceSession, source: str, trouble: str) -> ModelFileError:
 
 
 def _failure(opened: DeviceSession, source: str, rows: int, error: Exception) -> DermedgeError:
-    device, said = opened.provider.device, " ".join(str(error).split())[:300] or type(error).__name__
+    device, said = opened.provider.device, printable(str(error)) or type(error).__name__
     if isinstance(error, MemoryError) or any(word in said for word in _OUT_OF_MEMORY):
         return DermedgeError(
             f"There is not enough memory to run {source} on {rows} rows at once on {device}: {said}. Use a smaller"

@@ -18,6 +18,7 @@ from .errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
 from .hardware import cpu_name
 from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
 from .session import DeviceSession
+from .strict_json import printable
 
 if TYPE_CHECKING:
     from .kernel_cache import KernelCache
@@ -263,4 +264,4 @@ def _plugin_device(ort: ModuleType, provider: Provider) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return printable(str(error))

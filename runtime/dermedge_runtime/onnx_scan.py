@@ -14,6 +14,7 @@ from .onnx_graph import ALLOWED_DOMAINS, read_graph
 from .onnx_sizes import check_sizes
 from .onnx_tensor import Unsafe
 from .onnx_wire import Malformed
+from .strict_json import printable
 
 __all__ = ["ALLOWED_DOMAINS", "Findings", "scan"]
 
@@ -38,9 +39,11 @@ def scan(content: bytes | memoryview, source: str) -> Findings:
         if graph.nodes:
             check_sizes(graph, len(content))
     except Malformed as error:
-        raise ModelFileError(f"{source} is no complete ONNX file ({error}). Export or copy it again.") from error
+        raise ModelFileError(
+            f"{source} is no complete ONNX file ({printable(str(error))}). Export or copy it again."
+        ) from error
     except Unsafe as error:
-        raise ModelFileError(f"{source} {error}") from error
+        raise ModelFileError(f"{source} {printable(str(error))}") from error
     if not graph.nodes:
         raise ModelFileError(f"{source} is no ONNX model: it holds no graph with operators. Export or copy it again.")
     return Findings(graph.metadata, graph.domains, len(graph.nodes))

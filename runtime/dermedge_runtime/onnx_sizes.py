@@ -102,7 +102,7 @@ class _Walk:
             if len(results) < len(node.outputs):
                 raise Misfit(f"it gives no more than {len(results)} results here")
             return self._keep(given, results)
-        except (Misfit, ValueError, OverflowError) as error:
+        except (Misfit, ArithmeticError, LookupError, TypeError, ValueError) as error:
             where = f" on a batch of {self._batch}" if self._batch > 1 else ""
             output = node.outputs[0] if node.outputs else ""
             raise Unsafe(
@@ -131,12 +131,11 @@ class _Walk:
     def _is_wide(self, node: Node) -> bool:
         if node.operator == "Cast":
             return node.attributes.get("to") in WIDE
-        filled = node.attributes.get("value")
-        return (
-            node.operator in _EIGHT_BYTES
-            or (isinstance(filled, Tensor) and filled.type in WIDE)
-            or any(name in self._wide for name in node.inputs[: 1 if node.operator in _FIRST_ALONE else None])
-        )
+        if node.operator == "ConstantOfShape":
+            filled = node.attributes.get("value")
+            return isinstance(filled, Tensor) and filled.type in WIDE
+        read = node.inputs[:1] if node.operator in _FIRST_ALONE else node.inputs
+        return node.operator in _EIGHT_BYTES or any(name in self._wide for name in read)
 
     def _store(self, name: str, value: Tensor | NDArray[Any]) -> None:
         """Take in a tensor of the file."""

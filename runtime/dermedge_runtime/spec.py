@@ -15,7 +15,7 @@ from .clinical import CategoricalField, ClinicalSchema, NumericField
 from .errors import ModelFileError
 from .image import RESAMPLING
 from .spec_check import check_spec, entries, integer, mapping, number, text, texts
-from .strict_json import read_json
+from .strict_json import printable, read_json
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "dermedge"
@@ -132,7 +132,7 @@ class ModelSpec:
             check_spec(spec)
             return spec
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-            detail = f"missing {error}" if isinstance(error, KeyError) else str(error)[:300]
+            detail = printable(f"missing {error}" if isinstance(error, KeyError) else str(error))
             raise ModelFileError(
                 f"{source}: its dermedge description is damaged ({detail}). Export it again."
             ) from error

@@ -30,6 +30,11 @@ def read_json(text: str) -> dict[str, Any]:
     return record
 
 
+def printable(text: str) -> str:
+    """Give what a file says as part of a message: on one line, of sensible length, without what steers a terminal."""
+    return _STEERING.sub("?", " ".join(text.split()))[:300]
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):

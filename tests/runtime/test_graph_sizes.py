@@ -163,6 +163,11 @@ def test_what_cannot_run(nodes: list[NodeProto], constants: dict[str, Any], mess
     assert message in refusal(extended(nodes, **constants))
 
 
+def test_names_in_a_message_do_not_steer_the_terminal() -> None:
+    text = refusal(extended([node("\x1b[2J\nNo" + "o" * 1000, ["numeric"])]))
+    assert text.isprintable() and text.startswith("x.onnx uses the operator ?[2J Nooo") and len(text) < 400
+
+
 def test_a_tensor_that_grows_faster_than_the_batch() -> None:
     nodes = [node("Transpose", ["numeric"], "turned"), node("MatMul", ["numeric", "turned"])]
     assert refusal(extended(nodes)) == "x.onnx holds an operator, MatMul, whose result grows faster than the batch."

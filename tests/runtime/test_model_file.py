@@ -12,6 +12,8 @@ from dermedge_runtime import ModelFileError
 from dermedge_runtime.model_file import read_model_file
 
 CONTENT = TINY.read_bytes()
+OLDER = build().SerializeToString()
+"""Without a digest, which would refuse every change before anything else is looked at."""
 
 
 def refusal(path: Path) -> str:
@@ -71,19 +73,19 @@ def test_a_damaged_description_names_the_file(tmp_path: Path) -> None:
     assert refusal(path).startswith("odd.onnx: its dermedge description is damaged (")
 
 
-@pytest.mark.parametrize("length", range(0, len(CONTENT), 97))
+@pytest.mark.parametrize("length", range(0, len(OLDER), 97))
 def test_a_file_that_was_cut_off(tmp_path: Path, length: int) -> None:
     path = tmp_path / "cut.onnx"
-    path.write_bytes(CONTENT[:length])
+    path.write_bytes(OLDER[:length])
     assert refusal(path).startswith("cut.onnx ")
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
-@given(flips=st.lists(st.tuples(st.integers(0, len(CONTENT) - 1), st.integers(1, 255)), min_size=1, max_size=5))
+@given(flips=st.lists(st.tuples(st.integers(0, len(OLDER) - 1), st.integers(1, 255)), min_size=1, max_size=5))
 def test_flipped_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]]
 ) -> None:
-    content = bytearray(CONTENT)
+    content = bytearray(OLDER)
     for place, mask in flips:
         content[place] ^= mask
     path = tmp_path_factory.getbasetemp() / "flipped.onnx"
