@@ -1,6 +1,7 @@
 """Is what a model file says about itself of the right types, and possible? Else ValueError, TypeError or KeyError.
 
-Not covered: whether the graph agrees with it (`signature`), and the free-form reports, which are only carried along.
+Not covered: whether the graph agrees with it (`signature`), and the free-form reports, which are only carried along
+(but for the bits of the weights, which the runtime acts upon).
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ def check_spec(spec: ModelSpec) -> None:
         raise ValueError(f"precision '{spec.precision}' with flavour '{spec.flavour}' is unknown")
     if not re.fullmatch("([0-9a-f]{64})?", spec.weights_sha256):
         raise ValueError("weights_sha256 is no SHA-256")
+    bits = spec.conversion.get("weight_bits", 8)
+    # The one report that the runtime acts upon (`ModelSpec.saturates`).
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 8:
+        raise ValueError(f"conversion names weights of {bits} bits")
     _check_clinical(spec)
     _check_outputs(spec)
 
