@@ -6,10 +6,12 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from .errors import UsageError
 
 
 @contextmanager
@@ -34,6 +36,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_overwriting(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """See that a file to be written is none of the files that are read, by whatever name or link it goes.
+
+    :raises UsageError: it is one of them.
+    """
+    try:
+        found = output.stat()
+    except (OSError, ValueError):
+        return  # what does not exist cannot be lost
+    for source in inputs:
+        try:
+            same = os.path.samestat(found, os.stat(source))
+        except (OSError, ValueError):
+            continue  # whoever reads it says so
+        if same:
+            raise UsageError(f"{output} is also an input; name another file.")
 
 
 def write_text(target: Path, text: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dermedge_runtime.files import atomic_path, cache_folder, write_json, write_text
+from dermedge_runtime.errors import UsageError
+from dermedge_runtime.files import atomic_path, cache_folder, refuse_overwriting, write_json, write_text
 
 
 def test_new_file_appears_in_new_folders_and_alone(tmp_path: Path) -> None:
@@ -66,6 +67,30 @@ def test_what_is_no_json_is_refused_and_keeps_the_old_file(tmp_path: Path, value
         write_json(target, {"loss": value})
     assert target.read_text() == "{}"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("spelling", ["a.jpg", "./b/../a.jpg", "link.jpg", "hard.jpg", "folder-link/a.jpg"])
+def test_an_output_that_is_an_input_is_refused_however_it_is_spelled(tmp_path: Path, spelling: str) -> None:
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"picture")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link.jpg").symlink_to(picture)
+    (tmp_path / "hard.jpg").hardlink_to(picture)
+    (tmp_path / "folder-link").symlink_to(tmp_path, target_is_directory=True)
+    output = Path(f"{tmp_path}/{spelling}")
+    with pytest.raises(UsageError, match=r"is also an input; name another file\.$"):
+        refuse_overwriting(output, ["-", tmp_path / "absent.jpg", "nul\0", str(picture)])
+    with pytest.raises(UsageError, match="is also an input"):
+        refuse_overwriting(picture, [output])
+
+
+def test_an_output_of_its_own_is_accepted(tmp_path: Path) -> None:
+    picture, other = tmp_path / "a.jpg", tmp_path / "b.json"
+    picture.write_bytes(b"same")
+    other.write_bytes(b"same")
+    refuse_overwriting(other, [picture])
+    refuse_overwriting(tmp_path / "absent", [picture, tmp_path / "absent"])
+    refuse_overwriting(Path("nul\0"), [picture])
 
 
 @pytest.mark.parametrize(
