@@ -1,6 +1,7 @@
 """Whole programs of the peers, each as short as its user would write it: import, open, read one picture, predict once.
 
-Arguments: the model file or run folder, then the picture. Clinical values are left at zero: they cost nothing.
+Arguments: the model file or run folder, then the picture. Clinical values are left at zero: they cost nothing. ONNX
+Runtime's telemetry is off in them too: they inherit the environment of the benchmark, which imports dermedge_runtime.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import telemetry
+
 if TYPE_CHECKING:
     from .box import model_in_the_box
     from .classifier import Classifier
@@ -24,6 +26,8 @@ __all__ = [
     "model_in_the_box",
     "renew_digest",
 ]
+
+telemetry.turn_off()  # here, because it must come before any import of ONNX Runtime
 
 _MODULE_OF = {
     "renew_digest": "digest",

@@ -19,6 +19,7 @@ from .hardware import cpu_name
 from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
 from .session import DeviceSession
 from .strict_json import printable
+from .telemetry import warn_if_too_late
 
 if TYPE_CHECKING:
     from .kernel_cache import KernelCache
@@ -74,6 +75,7 @@ def import_onnxruntime() -> ModuleType:
             "onnxruntime is installed without its files. Run: pip uninstall -y onnxruntime onnxruntime-gpu &&"
             " pip install 'dermedge[cpu]' (or [openvino], [cuda], [rtx])."
         )
+    warn_if_too_late(ort)
     return ort
 
 
