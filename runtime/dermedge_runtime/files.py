@@ -1,41 +1,77 @@
-"""Write files that are either whole or absent, on every operating system; find the user's cache folder."""
+"""Write files that are either whole or absent, on every operating system, and never over what is read."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import sys
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .temporary_files import TemporaryFile, remove_leftovers
+from .user_cache import cache_folder
+
+__all__ = ["atomic_path", "cache_folder", "refuse_overwriting", "write_json", "write_text"]
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; on success it is renamed to `target`, on any error it is removed.
+def atomic_path(target: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a temporary file beside `target`; on success it is renamed to `target`, on any error it is removed.
 
-    The temporary name ends in .tmp, so that nobody who looks for models or pictures finds it.
+    No other process is given the same one, and what killed writers of this target left is removed first. Its name ends
+    in .tmp, so that nobody who looks for models or pictures finds it. What is no regular file, such as /dev/stdout or
+    a pipe, is written into and not replaced.
 
+    :param durable: see that the content lies on the disk before the name changes, so that a power cut loses nothing.
     :raises OSError: the target cannot be written; it names the target.
     """
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary: TemporaryFile | None = None
     try:
+        if _is_stream(target):
+            with _written_into(target) as path:
+                yield path
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, target)
+        remove_leftovers(target)
+        temporary = TemporaryFile(target)
+        yield temporary.path
+        temporary.become(target, durable=durable)
     except OSError as error:
-        if error.errno is not None and error.filename in (str(temporary), temporary, None):
+        ours = None if temporary is None else os.fspath(temporary.path)
+        if error.errno is not None and (error.filename is None or str(error.filename) == ours):
             error.filename = str(target)
         raise
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.remove()
+
+
+def _is_stream(target: Path) -> bool:
+    """Say whether there is a device or pipe, or a name for a file that is open already."""
+    try:
+        mode = target.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) or os.path.abspath(target).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+
+
+@contextmanager
+def _written_into(target: Path) -> Iterator[Path]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dermedge-") as folder:
+        path = Path(folder, "output")
+        path.touch()
+        yield path
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(path.read_bytes())
 
 
 def refuse_overwriting(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
@@ -56,27 +92,12 @@ def refuse_overwriting(output: Path, inputs: Iterable[str | os.PathLike[str]]) -
             raise UsageError(f"{output} is also an input; name another file.")
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic_path(target) as temporary:
+def write_text(target: Path, text: str, *, durable: bool = False) -> None:
+    """Write UTF-8 text as `atomic_path` does."""
+    with atomic_path(target, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(target: Path, record: Any) -> None:
-    """Write indented JSON atomically; NaN is refused, because it is no JSON."""
-    write_text(target, json.dumps(record, indent=2, allow_nan=False) + "\n")
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for dermedge; the environment variable DERMEDGE_CACHE overrides it."""
-    override = os.environ.get("DERMEDGE_CACHE")
-    if override:
-        return Path(override)
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "dermedge"
+def write_json(target: Path, record: Any, *, durable: bool = False) -> None:
+    """Write indented JSON as `atomic_path` does; NaN is refused, because it is no JSON."""
+    write_text(target, json.dumps(record, indent=2, allow_nan=False) + "\n", durable=durable)
