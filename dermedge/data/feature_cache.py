@@ -22,14 +22,14 @@ from dermedge.config import TrainConfig
 from dermedge.models.classifier import pool
 from dermedge.progress import progress
 from dermedge_runtime.clinical import ClinicalSchema
-from dermedge_runtime.files import atomic_path
 
 from .augment import augment
 from .batches import Batch, LesionData, preparation_of
 from .ham10000 import Sample
+from .kept_arrays import kept_array
 from .pixel_cache import pixels_key
 
-_FORMAT = "1"
+_FORMAT = "2"  # 2: a checksum
 _BATCH = 128
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -89,15 +89,12 @@ def _load_view(
     parts = (_FORMAT, branch.weights_sha256, pixels, config.precision, drawn_with, *([prepared] if prepared else []))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     target = branch.folder / f"{key}-view{view}.f32"
-    if not target.is_file():
-        with atomic_path(target) as temporary, temporary.open("wb") as stream:
-            for features in _computed(branch, data, config, view):
-                stream.write(features.tobytes())
-            stream.close()  # Windows cannot rename an open file
-    length = target.stat().st_size // 4
-    if not length:
-        return np.empty((0, 0), dtype=np.float32)
-    return np.memmap(target, dtype=np.float32, mode="r").reshape(len(data), -1)
+
+    def make() -> Iterator[bytes]:
+        return (features.tobytes() for features in _computed(branch, data, config, view))
+
+    flat = kept_array(target, key, make, "features")
+    return flat.view(np.float32).reshape(len(data), -1) if len(flat) else np.empty((0, 0), dtype=np.float32)
 
 
 @torch.no_grad()

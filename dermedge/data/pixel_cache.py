@@ -1,13 +1,11 @@
 """Decoded pictures, kept once on disk as one memory-mapped uint8 array per (content, size, filter).
 
-The key is made of the pictures' content hashes; hashing 10,015 files again at every start would take seconds, so a
-file's hash is remembered with its size and modification time. Not covered: evicting old arrays.
+The key is made of the pictures' content hashes. Not covered: evicting old arrays.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +17,13 @@ from numpy.typing import NDArray
 
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.files import atomic_path, cache_folder, write_text
+from dermedge_runtime.files import cache_folder
 from dermedge_runtime.image import load_image
 
-_FORMAT = "2"  # 2: large JPEG files are scaled while they are decoded
+from .content_hashes import State, content_hashes, file_state, hash_file
+from .kept_arrays import kept_or_private_array
+
+_FORMAT = "3"  # 2: large JPEG files are scaled while they are decoded; 3: a checksum
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -31,15 +32,25 @@ def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.u
     """Give the pictures as the model sees them, decoding only what no earlier start decoded.
 
     :return: read-only uint8 [N, size, size, 3], memory-mapped, in the order of `paths`.
-    :raises InputRejected: pictures that cannot be read; all are tried, the first five are named.
+    :raises InputRejected: pictures that cannot be read, or that change meanwhile; all are tried, the first five named.
+    :raises DermedgeError: there is no room for the array.
     """
     if not paths:
         return np.empty((0, size, size, 3), dtype=np.uint8)
-    target = cache_folder() / "pixels" / f"{size}-{resample}-{pixels_key(paths, size, resample)}.u8"
-    shape = (len(paths), size, size, 3)
-    if not target.is_file() or target.stat().st_size != int(np.prod(shape)):
-        _decode(paths, size, resample, target)
-    return np.memmap(target, dtype=np.uint8, mode="r", shape=shape)
+    states = _states(paths)
+    key = _key(paths, states, size, resample)
+
+    def make() -> Iterator[bytes]:
+        yield from _decoded(paths, size, resample)
+        changed = [name for name, state in states.items() if file_state(name) != state]
+        if changed:
+            raise InputRejected(
+                f"{len(changed)} of {len(paths)} images changed while they were read, such as {changed[0]}."
+                " Run it again when they are complete."
+            )
+
+    target = cache_folder() / "pixels" / f"{size}-{resample}-{key}.u8"
+    return kept_or_private_array(target, key, make, "decoded pictures").reshape(len(paths), size, size, 3)
 
 
 def pixels_key(paths: Sequence[Path], size: int, resample: str) -> str:
@@ -47,47 +58,22 @@ def pixels_key(paths: Sequence[Path], size: int, resample: str) -> str:
 
     :raises InputRejected: pictures that cannot be opened.
     """
+    return _key(paths, _states(paths), size, resample)
+
+
+def _states(paths: Sequence[Path]) -> dict[str, State]:
+    found = {name: file_state(name) for name in (os.path.abspath(path) for path in paths)}
+    _reject([f"{name} cannot be opened." for name, state in found.items() if state is None], len(paths))
+    return {name: state for name, state in found.items() if state is not None}
+
+
+def _key(paths: Sequence[Path], states: dict[str, State], size: int, resample: str) -> str:
+    index = cache_folder() / "pixels" / "content-hashes.json"
+    hashes = content_hashes(states, index, lambda names: _in_threads(hash_file, names, "hash images"))
     key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
-    for digest in _content_hashes(paths, cache_folder() / "pixels"):
-        key.update(digest.encode())
+    for path in paths:
+        key.update(hashes[os.path.abspath(path)].encode())
     return key.hexdigest()[:32]
-
-
-def _content_hashes(paths: Sequence[Path], folder: Path) -> list[str]:
-    remembered_in = folder / "content-hashes.json"
-    remembered = _read_index(remembered_in)
-    names = [os.path.abspath(path) for path in paths]
-    stats = [_stat(name) for name in names]
-    _reject([f"{name} cannot be opened." for name, stat in zip(names, stats, strict=True) if stat is None], len(names))
-    stale = [name for name, stat in zip(names, stats, strict=True) if remembered.get(name, [])[:2] != stat]
-    if stale:
-        fresh = dict(zip(stale, _in_threads(_hash_file, stale, "hash images"), strict=True))
-        for name, stat in zip(names, stats, strict=True):
-            if name in fresh:
-                remembered[name] = [*(stat or ()), fresh[name]]
-        write_text(remembered_in, json.dumps(remembered))
-    return [str(remembered[name][2]) for name in names]
-
-
-def _read_index(path: Path) -> dict[str, list[str | int]]:
-    """Read what is remembered; a missing or damaged index is an empty one, and every picture is hashed again."""
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(index, dict):
-        return {}
-    return {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 3}
-
-
-def _stat(name: str) -> list[int | str] | None:
-    """Size and modification time, or None for a file that cannot be opened."""
-    try:
-        with Path(name).open("rb") as stream:
-            stat = os.fstat(stream.fileno())
-    except OSError:
-        return None
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _reject(reasons: list[str], total: int) -> None:
@@ -95,12 +81,7 @@ def _reject(reasons: list[str], total: int) -> None:
         raise InputRejected(f"{len(reasons)} of {total} images cannot be read: {' '.join(reasons[:5])}")
 
 
-def _hash_file(name: str) -> str:
-    with Path(name).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _decode(paths: Sequence[Path], size: int, resample: str, target: Path) -> None:
+def _decoded(paths: Sequence[Path], size: int, resample: str) -> Iterator[bytes]:
     def read(path: Path) -> NDArray[np.uint8] | str:
         try:
             return load_image(path, size, resample)
@@ -108,15 +89,12 @@ def _decode(paths: Sequence[Path], size: int, resample: str, target: Path) -> No
             return str(error)
 
     rejected: list[str] = []
-    # Written as a stream, not through a memory map: a full disk is then an error and not a signal that kills.
-    with atomic_path(target) as temporary, temporary.open("wb") as stream:
-        for result in _in_threads(read, paths, f"decode images at {size} px"):
-            if isinstance(result, str):
-                rejected.append(result)
-            else:
-                stream.write(result.tobytes())
-        stream.close()  # Windows cannot rename an open file
-        _reject(rejected, len(paths))
+    for result in _in_threads(read, paths, f"decode images at {size} px"):
+        if isinstance(result, str):
+            rejected.append(result)
+        else:
+            yield result.tobytes()
+    _reject(rejected, len(paths))
 
 
 def _in_threads(function: Callable[[_In], _Out], items: Sequence[_In], label: str) -> Iterator[_Out]:

@@ -1,11 +1,14 @@
 """Training state in safetensors: tensors as tensors, everything else as JSON in the file's header; no pickle.
 
-One file, replaced atomically, so that a killed run finds the last whole epoch or the one before, never a mixture.
+One file, replaced atomically, so that a killed run finds the last whole epoch or the one before, never a mixture. The
+header holds the SHA-256 of the whole file, with its own digits as zeros; files of earlier versions have none and open.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,64 @@ from torch import Tensor, nn
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 
+_NO_DIGEST = "0" * 64
+# In a checkpoint it stands inside JSON inside JSON, between escaped quotes.
+_DIGEST = re.compile(rb'\\?"sha256\\?": ?\\?"([0-9a-f]{64})\\?"')
+_CHUNK = 4 << 20
+
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write a state dictionary atomically."""
-    with atomic_path(path) as temporary:
+    """Write a state dictionary atomically, with its checksum."""
+    _save(path, serialize(_plain(state), metadata={"sha256": _NO_DIGEST}))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file of `save_weights` or `save_checkpoint`, after a comparison with its checksum.
+
+    :raises SafetensorError: damaged.
+    :raises OSError: it cannot be read.
+    """
+    _compare(path)
+    tensors: dict[str, Tensor] = load_file(path)
+    return tensors
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Write the file with its digest in place of the zeros."""
+    found = _digest_in(content)
+    assert found is not None and content[slice(*found)] == _NO_DIGEST.encode()
+    digest, whole = hashlib.sha256(content).hexdigest(), bytearray(content)
+    whole[slice(*found)] = digest.encode()
+    with atomic_path(path, durable=True) as temporary:
         # Not save_file, which makes files that only their owner can read.
-        temporary.write_bytes(serialize(_plain(state)))
+        temporary.write_bytes(whole)
+
+
+def _compare(path: Path) -> None:
+    """Compare a file with the checksum in its header, where it has one.
+
+    :raises SafetensorError: it differs.
+    """
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        stream.seek(0)
+        start = stream.read(8 + size) if size <= path.stat().st_size else b""
+        found = _digest_in(start)
+        if found is None:
+            return  # of an earlier version, or so damaged that safetensors refuses it
+        recorded, blanked = start[slice(*found)].decode(), bytearray(start)
+        blanked[slice(*found)] = _NO_DIGEST.encode()
+        digest = hashlib.sha256(blanked)
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != recorded:
+        raise SafetensorError("its checksum differs, so it is damaged")
+
+
+def _digest_in(content: bytes) -> tuple[int, int] | None:
+    """Give the place of the digest in the header, which is the first 8 bytes and as many more as they say."""
+    match = _DIGEST.search(content, 8, 8 + int.from_bytes(content[:8], "little"))
+    return match.span(1) if match else None
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -32,7 +87,7 @@ def load_weights(path: Path, model: nn.Module) -> None:
     :raises DermedgeError: missing, damaged, or weights of another network.
     """
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(read_tensors(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DermedgeError(f"The weights {path} cannot be loaded: {reason}") from error
@@ -52,8 +107,8 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         for name, tensor in state.items():
             tensors[f"optimizer.{index}.{name}"] = tensor
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(serialize(_plain(tensors), metadata={"rest": json.dumps(rest)}))
+    # One entry holds both: safetensors writes several in any order, and the same run is to give the same file.
+    _save(path, serialize(_plain(tensors), metadata={"rest": json.dumps({"sha256": _NO_DIGEST, **rest})}))
 
 
 def load_checkpoint(
@@ -64,9 +119,10 @@ def load_checkpoint(
     :raises DermedgeError: missing or damaged.
     """
     try:
-        tensors = load_file(path)
+        tensors = read_tensors(path)
         with safe_open(path, framework="pt") as file:
             rest: dict[str, Any] = json.loads(file.metadata()["rest"])
+        rest.pop("sha256", None)
         model.load_state_dict(_below(tensors, "model."))
         for name, tensor in _below(tensors, "average.").items():
             assert average is not None

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
@@ -21,6 +20,7 @@ from dermedge.data.splits import Split
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
+from .checkpoint import read_tensors
 from .run_folder import RunFolder
 
 _IMAGE_BRANCH = ("trunk.", "head.image.")
@@ -53,7 +53,7 @@ def start_weights(source: Path, config: TrainConfig, schema: DataSchema, split: 
             raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
     _check_leaks(run, split)
     try:
-        tensors = load_file(run.weights_file)
+        tensors = read_tensors(run.weights_file)
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
     same = (earlier.fusion, earlier_schema.classes) == (config.fusion, schema.classes)
@@ -84,7 +84,7 @@ def load_start_weights(path: Path, model: nn.Module, *, but: str | None = None) 
     :raises DermedgeError: missing, damaged, or weights of another network.
     """
     try:
-        taken = {name: each for name, each in load_file(path).items() if but is None or not name.startswith(but)}
+        taken = {name: each for name, each in read_tensors(path).items() if but is None or not name.startswith(but)}
         unknown = model.load_state_dict(taken, strict=False).unexpected_keys
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DermedgeError(f"The weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
