@@ -319,13 +319,15 @@ def bench(
     models: tuple[Path, ...], devices: list[str], batches: list[int], out: Path, as_json: bool, **options: Any
 ) -> None:
     """Compare model files, and torch where it is installed, in one run: latency, cold start, memory, size."""
-    from dermedge_runtime.files import write_json
+    from dermedge_runtime.files import refuse_overwriting, write_json
 
     from .bench.bench import benchmark
     from .bench.report import bench_text
 
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
+    image, run = options["image"], options["run_path"]
+    refuse_overwriting(out, [*models, *([image] if image else []), *(run.glob("*") if run else [])])
     _show_runtime_log()
     record = benchmark(list(models), devices, batches, log=_log, **options)
     write_json(out, record)

@@ -30,10 +30,11 @@ def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out:
     with extras("export"):
         from dermedge.training.run_folder import RunFolder
         from dermedge_export.model_card import model_card
-    from dermedge_runtime.files import write_text
+    from dermedge_runtime.files import refuse_overwriting, write_text
 
     out = out or model.with_suffix(".md")
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
+    refuse_overwriting(out, [model, *RunFolder(run).own_files()])
     write_text(out, model_card(RunFolder(run), model, data=data, notes=notes, log=_log))
     _log(f"written to {out}")

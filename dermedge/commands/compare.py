@@ -11,6 +11,7 @@ import click
 
 from dermedge.require import extras
 from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.files import refuse_overwriting
 
 from .option_types import FilePath, FiniteRange
 from .train_options import common_train_options
@@ -63,6 +64,7 @@ def compare(folder: Path, report: Path | None, as_json: bool, **options: Any) ->
             raise UsageError("--report only rebuilds the page from results that are there: leave --data out.")
         if not folder.is_dir():
             raise DermedgeError(f"There is no comparison in {folder}. Run `dermedge compare --data ...` first.")
+        refuse_overwriting(page, (path for path in folder.rglob("*") if path.suffix not in (".html", ".png")))
         record = publish(folder, page, _log)
     else:
         record, failed = _run(folder, page, **options)

@@ -22,6 +22,8 @@ from dermedge_export.pipeline import PRECISIONS, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.files import write_json
 
+from .demo_folder import DemoFolder
+
 LESIONS_PER_CLASS = 60
 # Validation is a hundred pictures: at the usual limits one of them could stop the demo.
 _LIMITS = Limits(agreement=0.95, balanced_accuracy_drop=0.03, heatmap_correlation=0.9)
@@ -33,13 +35,19 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
 
     :param log: receives progress.
     :param show: receives results.
+    :raises UsageError: the folder holds data, a run or models that no demo made.
     """
+    data, run, models = folder / "data", RunFolder(folder / "runs" / "cross_attention"), folder / "models"
+    table, figures = data / "HAM10000_metadata.csv", folder / "bench.json"
+    targets = {precision: models / f"cross_attention-{precision}.onnx" for precision in PRECISIONS}
+    own = DemoFolder(folder)
+    own.claim([data, run.path.parent, models], [table, run.config_file, *targets.values(), figures])
     # Decoded pictures too, unless the user has chosen a place for them.
     os.environ.setdefault("DERMEDGE_CACHE", str(folder / "cache"))
-    data, run, models = folder / "data", RunFolder(folder / "runs" / "cross_attention"), folder / "models"
     log(f"1/5 generate pictures in {data}")
-    if not (data / "HAM10000_metadata.csv").is_file():
+    if not table.is_file():
         write_dataset(data, LESIONS_PER_CLASS)
+        own.note(table)
     samples = read_samples(data)
     log(f"2/5 train on {len(samples)} pictures")
     config = TrainConfig.from_record({**TrainConfig(str(data.resolve()), epochs=epochs).to_record(), **_SETTINGS})
@@ -47,23 +55,25 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     check_leaks(split)
     run.clear()
     start_run(config, split, run)
+    own.note(run.config_file)
     train(config, samples, run, log)
     log("3/5 evaluate and export")
-    reports = [
-        export_model(run, samples, precision, models / f"cross_attention-{precision}.onnx", limits=_LIMITS, log=log)
-        for precision in PRECISIONS
-    ]
+    reports = []
+    for precision, target in targets.items():
+        reports.append(export_model(run, samples, precision, target, limits=_LIMITS, log=log))
+        own.note(target)
     for name, scores in evaluate_run(run, models, "test", "cpu", log=log)["results"].items():
         show(metrics_text(f"{name}, test split", scores) + "\n")
     for report in reports:
         show(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
     log("4/5 infer one image of the test split")
     sample = split.select(samples, "test")[0]
-    classifier = Classifier(models / "cross_attention-int8.onnx", "cpu")
+    classifier = Classifier(targets["int8"], "cpu")
     patient: dict[str, Any] = {name: sample.clinical.get(name) for name in classifier.spec.clinical.names}
     show("\n" + prediction_text(classifier.predict(sample.path, **patient), classifier.spec) + "\n")
     log("5/5 bench")
     record = benchmark([report.path for report in reports], ("cpu",), (1,), run_path=run.path, rounds=20, log=log)
-    write_json(folder / "bench.json", record)
+    write_json(figures, record)
+    own.note(figures)
     show(bench_text(record))
     log("Generated pictures: these figures say that the software works, nothing about medicine.")

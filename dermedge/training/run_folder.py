@@ -24,6 +24,7 @@ from dermedge.data.schema_file import schema_from_record
 from dermedge.data.splits import Split
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.files import write_json, write_text
+from dermedge_runtime.temporary_files import remove_all_leftovers, remove_leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +84,31 @@ class RunFolder:
         record = {"settings": config.to_record(), "split_sha256": split.sha256, **extra}
         write_json(self.config_file, record)
 
+    def own_files(self) -> list[Path]:
+        """Everything that training, evaluation and explanation have written here."""
+        names = (
+            *(self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file),
+            *(self.start_file, self.split_file),
+            *(self.plots / f"{name}.png" for name in ("confusion_matrix", "roc", "history")),
+            *(
+                self.path / "explain" / name
+                for name in ("gallery.png", "relevance.csv", "relevance.png", "explain.json")
+            ),
+            *self.features.glob("*-view*.f32"),
+        )
+        return [path for path in names if path.is_file()]
+
     def clear(self) -> None:
         """Remove the files of an earlier run; anything else in the folder stays."""
-        own = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file)
-        for path in (
-            *own,
-            self.start_file,
-            self.split_file,
-            *self.plots.glob("*.png"),
-            *(self.path / "explain").glob("*.*"),
-            *self.features.glob("*.f32"),
-        ):
+        for path in self.own_files():
             path.unlink(missing_ok=True)
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files that killed trainings of this run left behind."""
+        for path in (self.checkpoint_file, self.weights_file, self.start_file, self.history_file, self.config_file):
+            remove_leftovers(path, at_once=True)
+        remove_all_leftovers(self.features)
 
     def record(self) -> dict[str, Any]:
         """Read `config.json`.

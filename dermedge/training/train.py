@@ -149,6 +149,7 @@ def train(
 def go_on(trainer: Trainer, log: Callable[[str], None]) -> list[dict[str, Any]]:
     """Train from the run's checkpoint, if it has one, to the last epoch; see `train`."""
     config, run = trainer.config, trainer.run
+    run.remove_leftovers()
     if run.checkpoint_file.is_file():
         trainer.restore()
         log(f"resumed after epoch {len(trainer.history)}")

@@ -114,6 +114,11 @@ def _new(run: RunFolder, options: Mapping[str, Any], log: Callable[[str], None])
         raise DermedgeError(
             f"{run.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
         )
+    if (found := run.own_files()) and not options["overwrite"]:
+        raise DermedgeError(
+            f"{found[0]} has the name of a file of a run, but there is no run beside it. Pass --overwrite to"
+            " replace it, or another folder with --run."
+        )
     config, schema = settings_from_options(_settings(options)), load_schema(options["schema"])
     folder, allow = Path(config.data) if config.data else None, options["allow_missing_images"]
     return config, schema, read_samples(folder, schema, allow_missing_images=allow, log=log)

@@ -138,7 +138,7 @@ def record_path(engine: Path) -> Path:
 
 def write_engine_file(path: Path, content: bytes, record: EngineRecord) -> None:
     """Write an engine and its JSON; a failure leaves what was there before."""
-    with atomic_path(path) as engine, atomic_path(record_path(path)) as beside:
+    with atomic_path(path, durable=True) as engine, atomic_path(record_path(path)) as beside:
         engine.write_bytes(content)
         text = json.dumps(record.to_record(), indent=2, allow_nan=False) + "\n"
         sealed = seal_text(text.encode(), record_path(path).name).decode()

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dermedge.model_store import models_of
 from dermedge.models.fusion import fusion_class
 from dermedge.statistics.metrics import score
@@ -38,7 +41,7 @@ def evaluate_run(
     :param part: validation or test.
     :param device: device of the runtime.
     :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the record says so.
-    :return: the record that was written.
+    :return: the record, which is also written where the run's folder can be.
     :raises InputRejected: the split has no such part, or pictures are missing.
     :raises UsageError: flips of a run that reads no picture.
     """
@@ -65,14 +68,24 @@ def evaluate_run(
         "weights_sha256": run.weights_sha256(),
         "results": results,
     }
+    try:
+        _write_files(run, record, labels, outputs)
+        log(f"written to {run.metrics_file} and {run.plots}")
+    except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
+        log(f"not written: {error.filename or run.path}: {error.strerror or error}")
+    return record
+
+
+def _write_files(
+    run: RunFolder, record: dict[str, Any], labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
+) -> None:
     write_json(run.metrics_file, record)
+    config, results = run.config(), record["results"]
     shown = next(reversed(results))
     title = f"{config.fusion}, {part_title(record)}, {shown}"
     confusion_plot(results[shown], title, run.plots / "confusion_matrix.png")
     roc_plot(labels, outputs[shown], results[shown], title, run.plots / "roc.png")
     history_plot(run.history_file, f"{config.fusion}, {config.protocol} protocol", run.plots / "history.png")
-    log(f"written to {run.metrics_file} and {run.plots}")
-    return record
 
 
 def part_title(record: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ def export_model(
     spec = describe(run, split, precision, explain=explain, flavour=flavour)
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
     reference, refused = Reference(run, held_back), ""
-    with atomic_path(target) as temporary:
+    with atomic_path(target, durable=True) as temporary:
         for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity, log=log):
             described = replace(spec, conversion=attempt.record)
             write_described(attempt.proto, described, temporary)

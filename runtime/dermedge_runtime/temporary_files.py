@@ -79,11 +79,14 @@ class TemporaryFile:
             os.close(descriptor)
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove temporary files of `target` that killed writers left; a large folder is not looked through every time."""
+def remove_leftovers(target: Path, *, at_once: bool = False) -> None:
+    """Remove temporary files of `target` that killed writers left.
+
+    :param at_once: also look through a large folder that was looked through just now.
+    """
     folder, began = os.path.abspath(target.parent), time.monotonic()
     last, cost = _scanned.get(folder, (0.0, 0.0))
-    if last and began - last < 20 * cost:
+    if last and began - last < 20 * cost and not at_once:
         return
     _sweep(folder, f".{_shortened(target.name)}.")
     _scanned[folder] = (time.monotonic(), time.monotonic() - began)

@@ -1,10 +1,11 @@
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dermedge.training import checkpoint
@@ -125,6 +126,40 @@ def test_a_damaged_checkpoint_is_an_error_that_says_how_to_go_on(saved, damage):
         load_checkpoint(path, network, optimizer, average_of(network))
     assert str(caught.value).startswith(f"The checkpoint {path} cannot be loaded: ")
     assert str(caught.value).endswith("Start again with --overwrite.")
+
+
+@pytest.mark.parametrize("place", [0.02, 0.1, 0.3, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("bit", [1, 128])
+def test_one_flipped_bit_is_noticed_wherever_it_is(saved, place, bit):
+    network, optimizer = made(1)
+    for name in ("weights.safetensors", "checkpoint.safetensors"):
+        path = saved / name
+        content = bytearray(path.read_bytes())
+        content[int((len(content) - 1) * place)] ^= bit
+        path.write_bytes(content)
+        with pytest.raises(DermedgeError, match=f"{name} cannot be loaded: "):
+            if name.startswith("weights"):
+                load_weights(path, network)
+            else:
+                load_checkpoint(path, network, optimizer, average_of(network))
+
+
+def test_files_of_earlier_versions_have_no_checksum_and_open(saved):
+    network, optimizer = made(0)
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, saved / "weights.safetensors")
+    load_weights(saved / "weights.safetensors", made(1)[0])
+    old = load_file(saved / "checkpoint.safetensors")
+    save_file(old, saved / "checkpoint.safetensors", metadata={"rest": json.dumps(REST)})
+    assert load_checkpoint(saved / "checkpoint.safetensors", network, optimizer, average_of(network)) == REST
+
+
+def test_the_same_state_gives_the_same_file(saved, tmp_path):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    network, optimizer = made(0)
+    save_checkpoint(saved / "checkpoint.safetensors", network, optimizer, average_of(network), REST)
+    save_weights(saved / "weights.safetensors", network.state_dict())
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
 def test_files_of_another_network_are_errors(saved):

@@ -92,6 +92,18 @@ def test_views_are_computed_once_and_a_lost_one_comes_back_the_same(new_run, sam
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_damaged_view_is_computed_again(new_run, samples, branch, caplog):
+    config, _ = new_run(fusion="image_only")
+    schema = schema_of(config.protocol)
+    first = np.array(load_feature_data(branch, samples, schema, config, 0).features[0])
+    (file,) = branch.folder.glob("*.f32")
+    content = bytearray(file.read_bytes())
+    content[: len(content) // 2] = bytes(len(content) // 2)
+    file.write_bytes(content)
+    np.testing.assert_array_equal(load_feature_data(branch, samples, schema, config, 0).features[0], first)
+    assert "features" in caplog.text and "damaged" in caplog.text
+
+
 def test_other_weights_have_other_features(new_run, samples, branch):
     config, _ = new_run(fusion="image_only")
     load_feature_data(branch, samples, schema_of(config.protocol), config, 0)

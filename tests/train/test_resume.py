@@ -136,6 +136,7 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(new_run, samples, mo
     lines: list[str] = []
     train(config, samples, run, lines.append)
     assert lines[0] == "resumed after epoch 1"
+    assert not list(run.path.glob(".*")), "what the killed process was writing is gone"
     assert_same_end(run, whole, config, samples)
 
 

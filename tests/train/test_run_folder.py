@@ -10,6 +10,7 @@ from dermedge.data.splits import Split
 from dermedge.training import run_folder
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.temporary_files import _this_start
 
 CONFIG = TrainConfig(data="/d", epochs=3, protocol="paper", seed=9)
 SPLIT = Split("paper", (("a", "L1", "train"), ("b", "L1", "test"), ("c", "L2", "validation")))
@@ -127,6 +128,28 @@ def test_clearing_removes_the_runs_own_files_and_no_others(run):
         path.touch()
     run.clear()
     assert sorted(path for path in run.path.rglob("*") if path.is_file()) == sorted(others)
+
+
+def test_clearing_leaves_pictures_and_tables_of_the_user(run):
+    others = [run.plots / "mine.png", run.path / "explain" / "notes.txt", run.features / "mine.f32"]
+    own = [run.plots / "history.png", run.path / "explain" / "gallery.png", run.features / f"{'a' * 32}-view0.f32"]
+    for path in (*own, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run.clear()
+    assert sorted(path for path in run.path.rglob("*") if path.is_file()) == sorted(others)
+
+
+def test_what_killed_trainings_left_is_removed_and_nothing_else(run):
+    run.features.mkdir()
+    mark = f"{_this_start()}0123456789"
+    own = [run.path / f".{name}.{mark}.tmp" for name in ("checkpoint.safetensors", "weights.safetensors")]
+    own.append(run.features / f".{'a' * 32}-view0.f32.{mark}.tmp")
+    others = [run.path / ".checkpoint.safetensors.tmp", run.path / f".notes.{mark}.tmp", run.path / "a.tmp"]
+    for path in (*own, *others):
+        path.touch()
+    run.remove_leftovers()
+    assert [path.exists() for path in (*own, *others)] == [False] * 3 + [True] * 3
 
 
 def test_clearing_where_nothing_is_does_nothing(tmp_path):
