@@ -70,13 +70,10 @@ def kept_or_private_array(target: Path, key: str, make: Callable[[], Iterable[by
     except OSError as first:
         try:
             private = _private_folder()
-            _log.warning(
-                "%s cannot be kept in %s (%s), so they lie in %s for this process alone; DERMEDGE_CACHE names another"
-                " folder",
-                what,
-                target.parent,
-                first.strerror or first,
-                private,
+            reason = first.strerror or first
+            _say_once(
+                f"{what} cannot be kept in {target.parent} ({reason}), so they lie in {private} for this process alone;"
+                " DERMEDGE_CACHE names another folder"
             )
             return kept_array(private / target.name, key, make, what)
         except OSError as error:
@@ -84,6 +81,11 @@ def kept_or_private_array(target: Path, key: str, make: Callable[[], Iterable[by
                 f"{what.capitalize()} can be kept neither in {target.parent} ({first.strerror or first}) nor in the"
                 f" temporary folder ({error.strerror or error}). DERMEDGE_CACHE names another folder."
             ) from error
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning("%s", text)
 
 
 @cache

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DeviceUnavailable
+from .file_lock import one_at_a_time
 from .files import cache_folder, write_json
 
 _log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 600.0
+"""TensorRT may compile for minutes."""
 
 
 def kernel_folder() -> Path:
@@ -50,11 +53,17 @@ class KernelCache:
         self.folder = folder
         self._made_for = dict(made_for)
         self._record = folder.with_name(f"{folder.name}.json")
+        self.lock = folder.with_name(f".{folder.name}.lock")
 
     @property
     def filled(self) -> bool:
         """Whether there are kernels."""
         return any(self.folder.iterdir())
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are kernels, and a process that made them has recorded them."""
+        return self.filled and self._record.is_file()
 
     def damage(self) -> str | None:
         """Compare the files with their record; give the name of the first that differs, or None."""
@@ -130,6 +139,28 @@ def start_with(cache: KernelCache | None, start: Callable[[KernelCache | None], 
     """
     if cache is None:
         return start(None)
+    if cache.whole:
+        return _start(cache, start)
+    with one_at_a_time(cache.lock, _patience(cache.folder)):
+        session = _start(cache, start)
+        cache.seal()
+        return session
+
+
+def _patience(folder: Path) -> Callable[[float], bool]:
+    """Wait for another process that compiles the same kernels, and say so; where it takes too long, compile as well."""
+    said: list[float] = []
+
+    def waits(waited: float) -> bool:
+        if not said:
+            _log.info("another process compiles the kernels in %s; this one waits for it", folder)
+        said.append(waited)
+        return waited < _LONGEST_WAIT_S
+
+    return waits
+
+
+def _start(cache: KernelCache, start: Callable[[KernelCache | None], Any]) -> Any:
     was_filled = cache.filled
     try:
         return start(cache)

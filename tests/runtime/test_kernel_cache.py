@@ -1,6 +1,8 @@
 """Compiled kernels are kept per model and card, checked, rebuilt when damaged, and never needed."""
 
 import logging
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,32 @@ def test_a_provider_that_refuses_an_empty_cache_starts_without() -> None:
         return "session"
 
     assert start_with(opened(), start) == "session"
+
+
+def test_two_first_starts_compile_once_and_the_second_meets_no_half_written_file(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    compiling, seen = threading.Event(), []
+
+    def start(used: KernelCache | None) -> str:
+        assert used is not None
+        kernel = used.folder / "a.bin"
+        seen.append(kernel.read_bytes() if kernel.exists() else b"")
+        if not seen[-1]:
+            kernel.write_bytes(b"half")
+            compiling.set()
+            time.sleep(0.3)
+            kernel.write_bytes(b"whole")
+        return "session"
+
+    first = threading.Thread(target=lambda: start_with(opened(), start))
+    first.start()
+    assert compiling.wait(10)
+    assert start_with(opened(), start) == "session"
+    first.join()
+    assert seen == [b"", b"whole"]
+    assert any("another process compiles" in line for line in log.messages)
+    assert opened().whole
 
 
 def test_a_device_that_starts_neither_way_gives_its_own_cause() -> None:
