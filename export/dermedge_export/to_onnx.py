@@ -18,6 +18,7 @@ from dermedge_runtime.errors import DermedgeError
 from .explain_graph import TracedHead, heatmap, relevance
 from .fold import fold
 from .layers import name_layers
+from .own_weights import own_weights
 from .quiet import quiet
 
 OPSET = 20
@@ -126,6 +127,7 @@ def to_onnx(
     proto = program.model_proto
     _strip(proto)
     name_layers(proto)
+    own_weights(proto)
     return proto
 
 
