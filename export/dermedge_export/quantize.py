@@ -18,6 +18,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from .calibration import DEFAULT_METHOD, RangeMethod
+from .constants import with_constants
 from .half import store_matrices_in_half
 from .int8_matrices import quantize_large_matrices
 from .int8_pixels import read_pixels_as_they_are, scaled_pixels
@@ -67,6 +68,8 @@ def quantize(
     layers = trunk_layers(proto).values()
     trunk = [node.name for nodes in layers for node in nodes if node.op_type in _TRUNK_OPERATORS]
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
+    if not trunk:
+        proto = with_constants(proto)
     pixels = scaled_pixels(proto) if flavour == "cpu" else None
     # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
     known_ranges = {pixels: [{"rmin": np.float32(0), "rmax": np.float32(1)}]} if pixels else {}
