@@ -5,24 +5,37 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dermedge_runtime.nvidia import Card, Driver
+from dermedge_runtime.probe_network import expected
 
 DRIVER = Driver("580.95", (13, 0), (Card("RTX 4090", (8, 9)),))
 
 
 class FakeSession:
-    """Stands in for ONNX Runtime's session: remembers how it was opened, claims the providers it is told to."""
+    """Stands in for ONNX Runtime's session: remembers how it was opened, claims the providers it is told to.
+
+    It answers the probe's network, and nothing else.
+    """
 
     claims: tuple[str, ...] = ("CPUExecutionProvider",)
     opened: tuple[dict[str, Any], ...] = ()
+    runs: int = 0
+    off: dict[str, float] = {}  # noqa: RUF012 (replaced whole by tests)
+    """By output of the probe: what is added to its right values."""
 
     def __init__(self, content: bytes, **options: Any) -> None:
         type(self).opened = (*self.opened, options)
 
     def get_providers(self) -> list[str]:
         return list(self.claims)
+
+    def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        type(self).runs += 1
+        right = expected(feed["image"])
+        return [right[name] + np.float32(self.off.get(name, 0)) for name in outputs]
 
 
 class FakePlugins:

@@ -1,12 +1,14 @@
 """`dermedge doctor`: what is installed, on which devices a model really runs, what is wrong, and how to mend it.
 
 Needs the light installation only. Every device that is installed runs a tiny network in a process of its own, so that
-a driver that crashes or hangs is a finding and not the end.
+a driver that crashes or hangs is a finding and not the end; all its outputs are compared with numpy's. What `auto` has
+kept of an earlier comparison is removed, so that both say the same.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -25,8 +27,9 @@ from dermedge_runtime.hardware import cpu_name, int8_instructions
 from dermedge_runtime.installed import versions, wheel_conflict
 from dermedge_runtime.kernel_cache import kernel_folder, why_not_writable
 from dermedge_runtime.nvidia import find_driver
-from dermedge_runtime.probe import Probe, probe
+from dermedge_runtime.probe import Probe, probe, saturates
 from dermedge_runtime.providers import AUTO, DRIVER_MEND, PROVIDERS
+from dermedge_runtime.trust import forget
 
 _LIMIT_S = 180
 """For one probe: a first start on a slow machine compiles and loads a gigabyte of libraries."""
@@ -42,7 +45,7 @@ def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Probe] | 
     """
     probes = [(ask or _ask)(device) for device in devices or PROVIDERS]
     running = {entry.device for entry in probes if entry.runs}
-    int8, cache = int8_instructions(), _cache()
+    int8, cut_off, cache = int8_instructions(), _cuts_sums_off(), _cache()
     return {
         "dermedge": __version__,
         "python": platform.python_version(),
@@ -53,12 +56,13 @@ def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Probe] | 
             "usable": usable_cpus(),
             "of": os.cpu_count(),
             "int8": None if int8 is None else list(int8),
+            "saturates": cut_off,
         },
         "nvidia": _nvidia(),
         "cache": cache,
         "devices": [entry.to_record() for entry in probes],
         "auto": None if devices else next((name for name in AUTO if name in running), None),
-        "problems": _problems(int8, cache),
+        "problems": _problems(int8, cut_off, cache),
     }
 
 
@@ -74,6 +78,7 @@ def _ask(device: str) -> Probe:
         apart = device != "cpu" and is_installed(PROVIDERS[device])
     except DermedgeError:
         apart = False
+    forget(device)
     return ask_apart(device) if apart else probe(device)
 
 
@@ -112,13 +117,20 @@ def _nvidia() -> dict[str, Any] | None:
     }
 
 
+def _cuts_sums_off() -> bool | None:
+    try:
+        return saturates()
+    except Exception:  # the CPU's own probe says what is broken
+        return None
+
+
 def _cache() -> dict[str, Any]:
     kernels = [path.stat().st_size for path in kernel_folder().rglob("*") if path.is_file()]
     reason = why_not_writable(cache_folder())
     return {"folder": str(cache_folder()), "writable": reason is None, "reason": reason, "kernel_bytes": sum(kernels)}
 
 
-def _problems(int8: Sequence[str] | None, cache: dict[str, Any]) -> list[dict[str, str]]:
+def _problems(int8: Sequence[str] | None, cut_off: bool | None, cache: dict[str, Any]) -> list[dict[str, str]]:
     problems = []
     if conflict := wheel_conflict():
         problems.append(
@@ -134,7 +146,16 @@ def _problems(int8: Sequence[str] | None, cache: dict[str, Any]) -> list[dict[st
                 "mend": "Make it writable, or name another folder in the environment variable DERMEDGE_CACHE",
             }
         )
-    if int8 is not None and not int8:
+    if cut_off:
+        problems.append(
+            {
+                "cause": "this CPU computes INT8 without VNNI: INT8 files of earlier versions, whose weights have eight"
+                " bits, give wrong answers on it in other programs than dermedge, which sets"
+                " session.x64quantprecision=1; and INT8 runs at about the speed of FP32",
+                "mend": "Export INT8 files for other programs again, or use an FP32 model on this CPU",
+            }
+        )
+    elif int8 is not None and not int8:
         problems.append(
             {
                 "cause": "this CPU has no instructions for INT8 products: INT8 models run, but slowly",
@@ -175,8 +196,19 @@ def _nvidia_text(nvidia: dict[str, Any] | None) -> str:
 
 
 def _device_lines(entry: dict[str, Any]) -> list[str]:
+    where, indent = f"{entry['hardware']}, {entry['provider']}, {entry['provider_version']}", " " * 16
+    answered = entry["differences"]
     if entry["runs"]:
-        return [f"{entry['device']:<10}runs  {entry['hardware']}, {entry['provider']}, {entry['provider_version']}"]
+        lines = [f"{entry['device']:<10}runs  {where}"]
+        # Numbers below the last digit of what matters would only look like a difference between devices.
+        return [*lines, f"{indent}all outputs within {_rounded_up(max(answered.values()))}"] if answered else lines
+    if answered:
+        told = entry["cause"].removeprefix("it ").rstrip(".")
+        return [f"{entry['device']:<10}{told}.", f"{indent}{where}", f"{indent}{entry['mend']}"]
     lines = [f"{entry['device']:<10}no    {entry['cause'].rstrip('.')}."]
     # No full stop: what follows "Run:" is for copying.
-    return [*lines, f"{'':<16}{entry['mend']}"] if entry["mend"] else lines
+    return [*lines, f"{indent}{entry['mend']}"] if entry["mend"] else lines
+
+
+def _rounded_up(difference: float) -> str:
+    return f"{max(math.ceil(difference * 10_000), 1) / 10_000:g}"

@@ -38,6 +38,7 @@ class _Job:
     cuda_graphs: bool
     keep_kernels: bool
     widen_int8: bool
+    compare: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,23 @@ def open_session(
     cuda_graphs: bool = False,
     keep_kernels: bool = True,
     widen_int8: bool = False,
+    compare: bool = True,
 ) -> DeviceSession:
     """Open a session on a device.
 
+    The answers of every device but the CPU are compared with numpy's once (`trust`): auto passes over one that is off,
+    one that was named runs with a warning on the log.
+
     :param content: a checked ONNX file.
-    :param device: one of `DEVICES`; auto takes the first of rtx, cuda, openvino and cpu that is installed and opens.
+    :param device: one of `DEVICES`; auto takes the first of rtx, cuda, openvino and cpu that is installed, opens
+        and answers right.
     :param threads: CPU threads of one prediction; by default the CPUs this process may use.
     :param cuda_graphs: capture one CUDA graph per batch size and replay it; only where the whole model runs on the
         card.
     :param keep_kernels: keep compiled kernels in the user's cache folder, where the provider compiles any.
     :param widen_int8: on x86 CPUs without VNNI compute INT8 slower, in sums that are never cut off; for files whose
         weights need it (`ModelSpec.saturates`).
+    :param compare: False for the comparison itself.
     :return: the session, with the provider that really runs it.
     :raises DeviceUnavailable: the device cannot be had, or is unknown, or cannot run the model as a CUDA graph.
     :raises UsageError: CUDA graphs were asked for on auto, or on a device that has none.
@@ -120,14 +127,14 @@ def open_session(
     if cuda_graphs and (device == "auto" or PROVIDERS[device].graph_option is None):
         having = ", ".join(provider.device for provider in PROVIDERS.values() if provider.graph_option)
         raise UsageError(f"CUDA graphs are for a device that you name and that has them: {having}; got {device}.")
-    job = _Job(content, source, threads, cuda_graphs, keep_kernels, widen_int8)
+    job = _Job(content, source, threads, cuda_graphs, keep_kernels, widen_int8, compare)
     if device != "auto":
         return _open(job, PROVIDERS[device])
     for name in AUTO[:-1]:
         if not _is_candidate(PROVIDERS[name]):
             continue
         try:
-            return _open(job, PROVIDERS[name])
+            return _open(job, PROVIDERS[name], named=False)
         except DeviceUnavailable as error:
             import logging
 
@@ -146,19 +153,30 @@ def _is_candidate(provider: Provider) -> bool:
     return foreign_cpu(import_onnxruntime()) is None
 
 
-def _open(job: _Job, provider: Provider) -> DeviceSession:
+def _open(job: _Job, provider: Provider, *, named: bool = True) -> DeviceSession:
     ort = import_onnxruntime()
     target = _target(ort, provider)
+    made_for = {"version": target.version, "driver": target.driver, "hardware": target.hardware}
+    compare = job.compare and provider.device != "cpu"
+    if compare and not named:
+        from .trust import require_right
+
+        require_right(provider, made_for)
     cache = None
     if provider.cache is None or not job.keep_kernels:
         session = _start(ort, job, provider, target, None)
     else:
         from .kernel_cache import open_cache, start_with
 
-        made_for = {"version": target.version, "driver": target.driver, "hardware": target.hardware}
         cache = open_cache(provider.device, job.content, job.source, made_for)
         session = start_with(cache, lambda cache: _start(ort, job, provider, target, cache))
-    return DeviceSession(session, provider, target.version, target.hardware, job.cuda_graphs, cache)
+    opened = DeviceSession(session, provider, target.version, target.hardware, job.cuda_graphs, cache)
+    if compare and named:
+        # After the model: what keeps the device from starting is told as an error.
+        from .trust import warn_if_wrong
+
+        warn_if_wrong(provider, made_for)
+    return opened
 
 
 def _start(ort: ModuleType, job: _Job, provider: Provider, target: _Target, cache: KernelCache | None) -> Any:
