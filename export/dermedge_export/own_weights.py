@@ -116,6 +116,7 @@ def _insert_copies(graph: onnx.GraphProto, matrices: list[str]) -> None:
             helper.make_node("Transpose", [cube], [turned], name=turned, perm=[0, 2, 1]),
             helper.make_node("Squeeze", [turned, _AXIS], [copy], name=copy),
         ]
-    graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), _AXIS))
+    if not any(tensor.name == _AXIS for tensor in graph.initializer):
+        graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), _AXIS))
     del graph.node[:]
     graph.node.extend(node for group in (first, *nodes) for node in group)

@@ -96,7 +96,7 @@ def network(*, quantised: bool = True, largest_weight: int = SAFE_WEIGHT) -> byt
         _node("MatMul", ["forwards", "transposed"], "explained"),
     ]
     tensors: dict[str, NDArray[Any]] = {**_weights()}
-    values = {"probabilities": (1, _CLASSES), "explained": (1, _FEATURES)}
+    values: dict[str, tuple[int, ...]] = {"probabilities": (1, _CLASSES), "explained": (1, _FEATURES)}
     if quantised:
         nodes += [
             _node("QuantizeLinear", ["image", "pixel_step", "from_zero"], "pixels"),

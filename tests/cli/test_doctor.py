@@ -2,13 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dermedge.commands.doctor import ask_apart, doctor_text, examine, exit_code
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.files import cache_folder
 from dermedge_runtime.probe import Probe
+from dermedge_runtime.probe_network import OUTPUTS
 from dermedge_runtime.providers import PROVIDERS
 
 
@@ -25,6 +28,7 @@ def test_this_machine(cli, tmp_path: Path) -> None:
     devices = {entry["device"]: entry for entry in record["devices"]}
     assert list(devices) == list(PROVIDERS)
     assert devices["cpu"]["runs"]
+    assert set(devices["cpu"]["differences"]) == set(OUTPUTS)
     assert record["auto"] in devices
     assert devices[record["auto"]]["runs"]
     assert record["packages"]["numpy"]
@@ -39,6 +43,7 @@ def test_text_of_this_machine(cli) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "cpu       runs  " in done.stdout
     assert "CPUExecutionProvider, onnxruntime" in done.stdout
+    assert "                all outputs within 0.0001\n" in done.stdout
     assert "rtx" not in done.stdout.partition("cache:")[2]
 
 
@@ -78,6 +83,41 @@ def test_auto_and_exit_code_follow_what_runs(running: tuple[str, ...], auto: str
 @pytest.mark.parametrize(("runs", "code"), [(True, 0), (False, 5)])
 def test_the_exit_code_of_one_device(runs: bool, code: int) -> None:
     assert exit_code(examine(["rtx"], lambda device: answer(device, runs)), "rtx") == code
+
+
+def test_all_outputs_of_a_device_are_told() -> None:
+    right = replace(answer("cuda", True), differences={"probabilities": 0.00021, "explained": 0.000004})
+    cause = "it runs, but its answers are off by 0.7 in 'explained' (weights)"
+    wrong = Probe("openvino", False, "OpenVINO", "1.8", "the CPU", cause, "Update it", differences={"explained": 0.7})
+    record = examine(["cuda", "openvino"], {"cuda": right, "openvino": wrong}.__getitem__)
+    lines = doctor_text(record).splitlines()
+    first = lines.index("cuda      runs  the cuda, CUDAExecutionProvider, onnxruntime 1.99")
+    assert lines[first + 1 : first + 5] == [
+        "                all outputs within 0.0003",
+        "openvino  runs, but its answers are off by 0.7 in 'explained' (weights).",
+        "                the CPU, OpenVINO, 1.8",
+        "                Update it",
+    ]
+    assert exit_code(examine(["openvino"], lambda device: wrong), "openvino") == 5
+    assert examine(ask=lambda device: replace(wrong, device=device))["auto"] is None
+
+
+def test_a_cpu_that_cuts_int8_sums_off_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dermedge.commands.doctor.int8_instructions", lambda: ())
+    monkeypatch.setattr("dermedge.commands.doctor.saturates", lambda: True)
+    record = examine(["cpu"], lambda device: answer(device, True))
+    assert record["cpu"]["saturates"] is True
+    (problem,) = [entry for entry in record["problems"] if "INT8" in entry["cause"]]
+    for part in ("without VNNI", "earlier versions", "session.x64quantprecision=1", "the speed of FP32"):
+        assert part in problem["cause"]
+
+
+def test_what_auto_has_kept_is_removed() -> None:
+    kept = cache_folder() / "probes" / "openvino-0.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("{}")
+    examine(["openvino"])
+    assert not kept.exists()
 
 
 def test_both_wheels_and_a_slow_cpu_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,16 @@ def test_what_depends_on_the_inputs_is_left_alone() -> None:
     assert own_weights(proto) == []
 
 
+def test_a_file_whose_matrices_are_packed_already() -> None:
+    proto = _graph([*FORWARDS["Gemm"], *BACKWARDS["transposed"]])
+    store_matrices_in_half(proto)
+    right = _run(proto, _x())
+    assert own_weights(proto) == ["w"]
+    onnx.checker.check_model(proto, full_check=True)
+    _assert_equal(_run(proto, _x()), right)
+    _assert_equal(run_openvino(proto.SerializeToString(), _x()), right)
+
+
 def test_several_readers_share_one_copy_that_costs_no_room() -> None:
     again = N("MatMul", ["z0", "t"], ["z"], name="again")
     first = N("MatMul", ["y", "t"], ["z0"], name="backwards")
