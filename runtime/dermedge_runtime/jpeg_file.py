@@ -16,7 +16,7 @@ from PIL import Image
 from .jpeg_whole import JpegLayout, iterate_ends, read_layout
 from .orientation import read_orientation
 from .picture_memory import Damaged, check_size
-from .stored_picture import StoredPicture
+from .stored_picture import Enough, StoredPicture
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # CMYK is inverted, as Adobe and all after it do
 _HELD_BACK = 16
@@ -25,11 +25,11 @@ _JUNK = bytes(range(1, 255, 2)) * 2
 _MOST_ENDS = 20_000
 
 
-def read_jpeg(content: bytes, smallest: int | None) -> StoredPicture:
+def read_jpeg(content: bytes, enough: Enough | None) -> StoredPicture:
     """Decode a JPEG file.
 
-    :param smallest: leave out detail while decoding, down to no less than this for the shorter side and only where
-        the shorter side is at least twice it; None: decode everything.
+    :param enough: leave out detail while decoding where the picture is at least twice as wide and high as this tells,
+        and give no less than it tells; None: decode everything.
     :raises Damaged: the file is not whole.
     :raises Unsuitable: it is too large.
     """
@@ -43,8 +43,9 @@ def read_jpeg(content: bytes, smallest: int | None) -> StoredPicture:
         check_size(layout.size, "a JPEG file", held, len(content))
     width, height = layout.size
     scale = 1
-    if smallest is not None:
-        scale = next((s for s in (8, 4, 2) if min(width // smallest, height // smallest) >= s), 1)
+    if enough is not None:
+        wide, high = enough(layout.size)
+        scale = next((s for s in (8, 4, 2) if min(width // wide, height // high) >= s), 1)
     image = _decode(content, layout, scale)
     box = (0.0, 0.0, width / scale, height / scale)
     return StoredPicture(image, layout.size, box, read_orientation(layout.exif, layout.xmp))

@@ -276,7 +276,9 @@ def _zeros_are_blocks(layout: JpegLayout, tables: dict[int, int], first: int, hi
         return None
     if first == 0:
         return None if None in direct else not any(direct)
-    return None if None in detail else all(symbol is not None and symbol & 15 == 0 != symbol - 0xF0 for symbol in detail)
+    return (
+        None if None in detail else all(symbol is not None and symbol & 15 == 0 != symbol - 0xF0 for symbol in detail)
+    )
 
 
 def _check_complete(layout: JpegLayout) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535  # JPEG's own limit; a picture one pixel wide would need more for its rows than for its pixels
 MEMORY = 500_000_000
-"""Bytes that the encoded file and everything its decoder holds at once may take; the whole process stays below 700 MB."""
+"""Bytes that the file and all that its decoder holds at once may take; the whole process stays below 700 MB."""
 
 
 class Damaged(Exception):

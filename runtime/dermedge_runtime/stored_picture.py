@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from PIL import Image
+
+Enough: TypeAlias = Callable[[tuple[int, int]], tuple[int, int]]
+"""Tells, for the stored width and height, which width and height are enough of it."""
 
 
 @dataclass(frozen=True, slots=True)
