@@ -96,7 +96,7 @@ def _write(
     for result in results:
         if not isinstance(result, Prediction):
             continue
-        if explain and result.heatmap is not None:
+        if explain and result.has_heatmap:
             log(f"heat map of {result.source} written to {_write_overlay(result)}")
         if report is not None:
             from .infer_report import html_report

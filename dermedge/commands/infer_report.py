@@ -72,8 +72,8 @@ def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]
 def _pictures(result: Prediction, spec: ModelSpec) -> str:
     if result.picture is None:
         return ""
-    figures = [_figure(upright_rgb(result.picture), "The picture as it was given, upright.")]
-    if result.heatmap is not None and result.explanation is not None:
+    figures = [_figure(upright_rgb(result.picture, _LARGEST), "The picture as it was given, upright.")]
+    if result.has_heatmap and result.explanation is not None:
         chosen = spec.class_names.get(result.explanation.target, result.explanation.target)
         figures.append(_figure(result.overlay(), f"Grad-CAM: bright regions spoke for “{chosen}”."))
     return f'<div class="pictures">{"".join(figures)}</div>'

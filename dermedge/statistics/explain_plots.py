@@ -27,7 +27,7 @@ def gallery(groups: Mapping[str, Sequence[Prediction]], names: Mapping[str, str]
             cell.set_axis_off()
         for column, result in enumerate(group):
             assert result.picture is not None
-            picture, overlaid = upright_rgb(result.picture), result.overlay()
+            picture, overlaid = upright_rgb(result.picture, _THUMBNAIL), result.overlay()
             for image, cell in ((picture, axes[row, 2 * column]), (overlaid, axes[row, 2 * column + 1])):
                 shown = image.copy()
                 shown.thumbnail((_THUMBNAIL, _THUMBNAIL))

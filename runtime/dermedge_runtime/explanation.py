@@ -24,6 +24,7 @@ _INFERNO = np.array(
     dtype=np.float64,
 )  # fmt: skip
 _OPACITY = 0.6
+_BAND_PIXELS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,18 @@ class Explanation:
 
 def enlarge(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
     """Enlarge a heat map to a picture's size by bilinear interpolation; float32 [h, w] to [height, width]."""
-    image = Image.fromarray(grid.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    whole = np.empty((height, width), np.float32)
+    step = max(1, _BAND_PIXELS // width)  # in bands, so that it is not held twice
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        whole[top:bottom] = _enlarged_rows(grid, width, height, top, bottom)
+    return whole
+
+
+def _enlarged_rows(grid: NDArray[np.float32], width: int, height: int, top: int, bottom: int) -> NDArray[np.float32]:
+    rows, columns = grid.shape
+    box = (0, top * rows / height, columns, bottom * rows / height)
+    image = Image.fromarray(grid.astype(np.float32)).resize((width, bottom - top), Image.Resampling.BILINEAR, box)
     return np.asarray(image, dtype=np.float32).clip(0, 1)
 
 
@@ -71,7 +83,8 @@ def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Colour values in [0, 1]; float32 [...] to uint8 [..., 3]."""
     steps, points = np.linspace(0, 1, 256), np.linspace(0, 1, len(_INFERNO))
     table = np.stack([np.interp(steps, points, _INFERNO[:, channel]) for channel in range(3)], axis=-1)
-    return table.round().astype(np.uint8)[(values * 255).round().astype(np.uint8)]
+    with np.errstate(under="ignore"):
+        return table.round().astype(np.uint8)[(values * 255).round().astype(np.uint8)]
 
 
 def overlay(picture: Image.Image, grid: NDArray[np.float32]) -> Image.Image:
@@ -82,15 +95,23 @@ def overlay(picture: Image.Image, grid: NDArray[np.float32]) -> Image.Image:
     :return: RGB, as high as the picture and wider by the bar.
     """
     width, height = picture.size
-    heat = enlarge(grid, width, height)
-    # Where nothing speaks for the class the picture stays as it is.
-    opacity = (_OPACITY * np.sqrt(heat))[..., None]
-    mixed = np.asarray(picture, dtype=np.float32) * (1 - opacity) + colours(heat) * opacity
     bar = _bar(height)
     result = Image.new("RGB", (width + bar.width, height), "white")
-    result.paste(Image.fromarray(mixed.round().astype(np.uint8)), (0, 0))
+    step = max(1, _BAND_PIXELS // width)  # in bands: floats take four times the memory of the picture
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        band = picture.crop((0, top, width, bottom))
+        result.paste(_mixed(band, _enlarged_rows(grid, width, height, top, bottom)), (0, top))
     result.paste(bar, (width, 0))
     return result
+
+
+def _mixed(picture: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    # Where nothing speaks for the class the picture stays as it is.
+    with np.errstate(all="ignore"):  # tiny values may vanish, whatever this process has told numpy
+        opacity = (_OPACITY * np.sqrt(heat))[..., None]
+        mixed = np.asarray(picture, dtype=np.float32) * (1 - opacity) + colours(heat) * opacity
+    return Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def _bar(height: int) -> Image.Image:

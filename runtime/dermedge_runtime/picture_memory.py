@@ -7,8 +7,10 @@ from __future__ import annotations
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535  # JPEG's own limit; a picture one pixel wide would need more for its rows than for its pixels
+DECODER_MEMORY = 450_000_000
+"""Bytes that all a decoder holds at once may take."""
 MEMORY = 500_000_000
-"""Bytes that the file and all that its decoder holds at once may take; the whole process stays below 700 MB."""
+"""As `DECODER_MEMORY`, with the encoded file: the whole process then stays below 700 MB."""
 
 
 class Damaged(Exception):
@@ -32,7 +34,7 @@ def check_size(size: tuple[int, int], kind: str = "", bytes_per_pixel: float = 0
     if 0 in size:
         raise Unsuitable(f"is {width} x {height} pixels, so there is nothing to see.")
     pixels = width * height
-    limit = MAX_PIXELS if bytes_per_pixel == 0 else min(MAX_PIXELS, int(MEMORY / bytes_per_pixel))
+    limit = MAX_PIXELS if bytes_per_pixel == 0 else min(MAX_PIXELS, int(DECODER_MEMORY / bytes_per_pixel))
     if pixels > limit:
         of_kind = f" for {kind}" if kind and limit < MAX_PIXELS else ""
         raise Unsuitable(

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import DermedgeError
+from .errors import DermedgeError, UsageError
 from .explanation import Explanation, enlarge, overlay
 from .image import ImageSource, upright_rgb
+
+OVERLAY_SIDE = 1600
+"""Longer side of an overlay in pixels, unless another one is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ class Prediction:
         return enlarge(self.explanation.grid, *self.size)
 
     @property
+    def has_heatmap(self) -> bool:
+        """Whether there is a heat map; `heatmap` itself takes 4 bytes of memory per pixel of the picture."""
+        return self.explanation is not None and self.explanation.grid is not None and self.picture is not None
+
+    @property
     def relevance(self) -> Mapping[str, float] | None:
         """Relevance by encoded clinical feature, in [0, 1]; None where there is none."""
         return None if self.explanation is None else self.explanation.relevance
@@ -59,14 +67,19 @@ class Prediction:
         """`relevance` summed over the features of each field; None where there is none."""
         return None if self.explanation is None else self.explanation.relevance_by_field
 
-    def overlay(self) -> Image.Image:
-        """Lay the heat map over the upright picture at its own size, RGB, with a colour bar beside it.
+    def overlay(self, largest: int | None = OVERLAY_SIDE) -> Image.Image:
+        """Lay the heat map over the upright picture, RGB, with a colour bar beside it.
 
+        :param largest: the longer side of the picture in pixels; a larger picture is reduced to it. None: its own size,
+            which takes 8 bytes of memory per pixel and more.
         :raises DermedgeError: there is no heat map.
+        :raises InputRejected: the picture cannot be read again.
         """
         if self.explanation is None or self.explanation.grid is None or self.picture is None:
             raise DermedgeError(f"{self.model} gave no heat map for {self.source}.")
-        return overlay(upright_rgb(self.picture), self.explanation.grid)
+        if largest is not None and largest < 1:
+            raise UsageError(f"The longer side of an overlay must be at least 1 pixel, got {largest}.")
+        return overlay(upright_rgb(self.picture, largest), self.explanation.grid)
 
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
         """Give a JSON-ready dictionary; with `explain` also the heat map, as a grid, and the relevance."""
