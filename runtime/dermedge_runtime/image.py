@@ -20,7 +20,7 @@ from PIL import Image
 
 from .errors import InputRejected
 from .orientation import SWAPS, TURNS, orientation_of
-from .picture_memory import MAX_PIXELS, Damaged, Unsuitable, check_size
+from .picture_memory import MAX_PIXELS, Damaged, Unsuitable, check_size, one_picture
 from .picture_rows import resize, resize_rows, rows_of_array, to_rgb
 from .picture_source import (
     ImageSource,
@@ -131,7 +131,8 @@ def _rejecting(source: object) -> Iterator[str]:
     """Turn every way in which a picture can fail into one `InputRejected`; gives the picture's name."""
     name = describe(source)
     try:
-        yield name
+        with one_picture():
+            yield name
     except InputRejected:
         raise
     except Unsuitable as error:

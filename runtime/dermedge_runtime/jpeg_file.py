@@ -21,6 +21,8 @@ from .stored_picture import Enough, StoredPicture
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # CMYK is inverted, as Adobe and all after it do
 _HELD_BACK = 16
 """Bytes without which no whole file can be finished; what an encoder may write too many at the end."""
+_READ_AHEAD = 16
+"""Bytes that are enough for libjpeg to see the end coming; it reads up to 8 ahead."""
 _JUNK = bytes(range(1, 255, 2)) * 2
 _MOST_ENDS = 20_000
 
@@ -40,7 +42,7 @@ def read_jpeg(content: bytes, enough: Enough | None) -> StoredPicture:
         # Its decoder keeps all coefficients, two bytes each.
         check_size(layout.size, "a progressive JPEG file", held + 2 * channels, 2 * len(content))
     else:
-        check_size(layout.size, "a JPEG file", held, len(content))
+        check_size(layout.size, "a JPEG file", held, len(content) * (2 if layout.restart_interval else 1))
     width, height = layout.size
     scale = 1
     if enough is not None:
@@ -59,8 +61,8 @@ def _decode(content: bytes, layout: JpegLayout, scale: int) -> Image.Image:
         if layout.frame in (0xC0, 0xC1, 0xC2) and _digest(image) != longer:
             raise Damaged("its pixel data are incomplete")
         return image
-    image = _decode_in_steps(content, layout, scale)
-    if _looks_unfinished(image, layout, scale):
+    image, is_sure = _decode_in_steps(content, layout, scale)
+    if not is_sure or _looks_unfinished(image, layout, scale):
         longer = _digest(_decode_at_once(_with_junk(content, layout), layout, scale))
         if _digest(image) != longer:
             raise Damaged("its pixel data are incomplete")
@@ -111,25 +113,25 @@ def _decode_at_once(content: bytes | memoryview, layout: JpegLayout, scale: int)
     return decoding.image
 
 
-def _decode_in_steps(content: bytes, layout: JpegLayout, scale: int) -> Image.Image:
+def _decode_in_steps(content: bytes, layout: JpegLayout, scale: int) -> tuple[Image.Image, bool]:
+    """Give the picture, and whether its end was seen to be in its place."""
     scan, view = layout.scans[0], memoryview(content)
-    height = -(-layout.size[1] // scale)
-    # libjpeg paints a row of units when the next one is decoded: these rows must be there before the last is.
-    bottom, above = height - 1, height - 1 - 3 * layout.unit[1] // scale
-    # Narrow rows could look like their mark.
-    telling = layout.size[0] >= 32 * scale
-    decoding = _Decoding(layout, scale, [row for row in (bottom, above) if row >= 0] if telling else [])
+    bottom = -(-layout.size[1] // scale) - 1
+    is_sure = layout.size[0] >= 32 * scale  # a narrow row could look like its mark
+    decoding = _Decoding(layout, scale, [bottom] if is_sure else [])
     held_back = max(scan.start, scan.end - _HELD_BACK)
     decoding.feed(view[:held_back])
-    if decoding.finished or (telling and decoding.has_painted(bottom)):
+    if decoding.finished or (is_sure and decoding.has_painted(bottom)):
         raise Damaged("its pixel data go on after its last row, so some of them are wrong")
     decoding.feed(view[held_back : scan.end])
-    if telling and above >= 0 and not decoding.has_painted(above):
+    # Now only that is missing what libjpeg reads ahead; no more than that, and no bit of it is used.
+    decoding.feed(_JUNK[:_READ_AHEAD])
+    if is_sure and not decoding.has_painted(bottom):
         raise Damaged("its pixel data are incomplete")
     decoding.feed(view[scan.end : layout.end + 2])
     if not decoding.finished:
         raise Damaged("its pixel data are incomplete")
-    return decoding.image
+    return decoding.image, is_sure
 
 
 def _with_junk(content: bytes, layout: JpegLayout) -> bytes:
@@ -139,13 +141,9 @@ def _with_junk(content: bytes, layout: JpegLayout) -> bytes:
 
 
 def _looks_unfinished(image: Image.Image, layout: JpegLayout, scale: int) -> bool:
-    """Tell whether a stretch of pixel data ends in the grey that libjpeg paints where there are none."""
+    """Tell whether what comes before a restart marker ends in the grey that libjpeg paints where data are missing."""
     width, height = image.size
     across, down = layout.unit
-    # Where colours have fewer pixels, a unit of one row or column has its colour blended with its neighbour's.
-    narrow = (layout.size[0] - 1) % across < 2 or (layout.size[1] - 1) % down < 2
-    if _is_grey(image, width - 1, height - 1, 32 if narrow else 1):
-        return True
     if not layout.scans[0].interleaved:
         across = down = 8
     columns = -(-layout.size[0] // across)
@@ -153,14 +151,14 @@ def _looks_unfinished(image: Image.Image, layout: JpegLayout, scale: int) -> boo
     ends = range(interval - 1, interval * len(layout.scans[0].restarts), interval) if interval else range(0)
     for last in ends[:: max(1, len(ends) // _MOST_ENDS)]:
         x, y = last % columns * across + across // 2, last // columns * down + down // 2
-        if _is_grey(image, min(x // scale, width - 1), min(y // scale, height - 1), 1):
+        if _is_grey(image, min(x // scale, width - 1), min(y // scale, height - 1)):
             return True
     return False
 
 
-def _is_grey(image: Image.Image, x: int, y: int, tolerance: int) -> bool:
+def _is_grey(image: Image.Image, x: int, y: int) -> bool:
     found = image.getpixel((x, y))
-    return all(abs(value - 128) <= tolerance for value in (found if isinstance(found, tuple) else (found or 0,)))
+    return all(abs(value - 128) <= 1 for value in (found if isinstance(found, tuple) else (found or 0,)))
 
 
 def _digest(image: Image.Image) -> int:

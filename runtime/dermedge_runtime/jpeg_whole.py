@@ -24,6 +24,7 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD8)))  # without a length
 _KNOWN = _FRAMES | {_DHT, 0xCC, _EOI, _SOS, _DQT, _DRI, _DNL, _COM, *range(0xE0, 0xF0)} | _BARE
 
 _STRAY_BYTES = 64  # before the first scan libjpeg passes over what is no marker; after it, it is a hole
+_FILLING_BYTES = 64  # 0xFF may come before a marker as often as an encoder likes
 _ZEROS = bytes(256)
 _MOST_SCANS = 100  # mozjpeg writes up to about 20; each one costs a pass over the whole picture
 _SLICE = 1 << 22
@@ -223,6 +224,8 @@ def _read_scan(content: bytes, markers: NDArray[np.intp], start: int, body: byte
     end = int(found[others[0]])
     if content[end + 1] not in _KNOWN:
         raise Damaged("its pixel data are interrupted by something else")
+    if int((codes[: others[0]] == 0xFF).sum()) > _FILLING_BYTES:
+        raise Damaged("there is a hole in its pixel data")
     restarts = found[: others[0]][is_restart[: others[0]]]
     _check_restarts(layout, tables, codes[: others[0]][is_restart[: others[0]]])
     zeros = _zeros_are_blocks(layout, tables, first, high_low)

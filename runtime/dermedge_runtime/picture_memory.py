@@ -5,12 +5,23 @@ Not covered: pictures that the caller has decoded already, whose memory is the c
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535  # JPEG's own limit; a picture one pixel wide would need more for its rows than for its pixels
 DECODER_MEMORY = 450_000_000
 """Bytes that all a decoder holds at once may take."""
 MEMORY = 500_000_000
 """As `DECODER_MEMORY`, with the encoded file: the whole process then stays below 700 MB."""
+
+
+_SMALL = 50_000_000
+"""Bytes below which a picture waits for no other."""
+_freed = threading.Condition()
+_taken = 0
+_own = threading.local()
 
 
 class Damaged(Exception):
@@ -48,3 +59,28 @@ def check_size(size: tuple[int, int], kind: str = "", bytes_per_pixel: float = 0
             f"is {width} x {height} pixels in a file of {encoded // 1_000_000} MB, more than can be read within"
             f" {MEMORY // 1_000_000} MB of memory. Reduce it first."
         )
+    _take(encoded + int(pixels * bytes_per_pixel))
+
+
+@contextmanager
+def one_picture() -> Iterator[None]:
+    """Hold the memory that `check_size` foresees until one picture is dealt with: other threads' large ones wait."""
+    global _taken
+    before, _own.taken = getattr(_own, "taken", None), 0
+    try:
+        yield
+    finally:
+        with _freed:
+            _taken -= _own.taken
+            _freed.notify_all()
+        _own.taken = before
+
+
+def _take(needed: int) -> None:
+    global _taken
+    if needed < _SMALL or getattr(_own, "taken", None) != 0:
+        return
+    with _freed:
+        _freed.wait_for(lambda: _taken == 0 or _taken + needed <= MEMORY)
+        _taken += needed
+        _own.taken = needed
