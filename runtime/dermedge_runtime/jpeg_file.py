@@ -37,6 +37,8 @@ def read_jpeg(content: bytes, enough: Enough | None) -> StoredPicture:
     """
     layout = read_layout(content)
     channels = len(layout.components)
+    if channels not in _MODES:
+        raise Damaged(f"it has {channels} channels, and JPEG is read with 1, 3 or 4")
     held = 1 if channels == 1 else 4
     if layout.is_progressive or len(layout.scans) > 1:
         # Its decoder keeps all coefficients, two bytes each.

@@ -170,7 +170,7 @@ def _read_frame(code: int, body: bytes, layout: JpegLayout) -> None:
     bits, height, width, count = struct.unpack_from(">BHHB", body)
     if bits != 8:
         raise Damaged(f"it has {bits} bits per channel, and JPEG is read with 8")
-    if count not in (1, 3, 4):
+    if not 1 <= count <= 4:
         raise Damaged(f"it has {count} channels, and JPEG is read with 1, 3 or 4")
     layout.frame, layout.size = code, (width, height)
     for k in range(6, 6 + 3 * count, 3):

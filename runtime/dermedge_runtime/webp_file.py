@@ -17,7 +17,10 @@ from .stored_picture import StoredPicture
 
 _HELD = 13
 """Bytes per pixel: two canvases, what is decoded on them, and a little more."""
-_ZEROS = bytes(512)
+_HOLE = 512
+"""Equal bytes that no lossless picture has one after another, all 0 or all 255."""
+_FLAT_MACROBLOCK = 0.5
+"""Bytes that 256 pixels without any detail take in a lossy picture, at most: these can be zeros."""
 
 
 def read_webp(content: bytes) -> StoredPicture:
@@ -80,5 +83,8 @@ def _check_chunk(content: bytes, name: bytes, start: int, length: int) -> None:
         raise Damaged("its header is broken")
     if size is not None:
         check_size((size[0], size[1]), "a WebP file", _HELD, 2 * len(content))
-    if name in (b"VP8 ", b"VP8L") and content.find(_ZEROS, start, start + length) >= 0:
-        raise Damaged("there is a hole of zeros in its pixel data")
+    if size is not None and name != b"VP8X":
+        blocks = -(-size[0] // 16) * -(-size[1] // 16)
+        hole = _HOLE + (int(_FLAT_MACROBLOCK * blocks) if name == b"VP8 " else 0)
+        if any(content.find(fill * hole, start, start + length) >= 0 for fill in (b"\0", b"\xff")):
+            raise Damaged("there is a hole in its pixel data")
