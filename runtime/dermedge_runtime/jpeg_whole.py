@@ -231,6 +231,8 @@ def _read_scan(content: bytes, markers: NDArray[np.intp], start: int, body: byte
     zeros = _zeros_are_blocks(layout, tables, first, high_low)
     if zeros is False and content.find(_ZEROS, start, end) >= 0:
         raise Damaged("there is a hole of zeros in its pixel data")
+    while end > start and content[end - 1] == 0xFF:  # filling; in data a zero follows it
+        end -= 1
     layout.scans.append(Scan(start, end, tuple(map(int, restarts)), len(tables) > 1))
     return end
 
