@@ -227,9 +227,9 @@ def _load_strictly(image: Image.Image) -> None:
         return
     from PIL import ImageFile
 
-    lenient = ImageFile.LOAD_TRUNCATED_IMAGES
-    image.load()
-    if lenient or ImageFile.LOAD_TRUNCATED_IMAGES:
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        image.load()
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise Damaged(
             "another part of this program has set LOAD_TRUNCATED_IMAGES, so that nobody can tell whether it is whole"
         )

@@ -171,6 +171,8 @@ def _check_rows(png: _Png) -> None:
                 raise Damaged("its pixel data are broken")
             missing -= len(part)
             to_next_row = (to_next_row - len(part)) % length
+    for _ in pieces:  # its checksum stands at the end
+        pass
 
 
 def _unpacked(png: _Png) -> Iterator[bytes]:

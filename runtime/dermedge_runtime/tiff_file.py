@@ -121,6 +121,8 @@ def read_tiff(content: bytes) -> StoredPicture:
     :raises Unsuitable: it is too large.
     """
     directory = _Directory(content)
+    if not {_WIDTH, _HEIGHT} <= set(directory.entries):
+        raise Damaged("its directory is broken")
     size = directory.number(_WIDTH, 0), directory.number(_HEIGHT, 0)
     part, needed = _check_parts(directory, size)
     bits = directory.numbers(_BITS, (1,))
