@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import InputRejected
-from .orientation import SWAPS, TURNS, orientation_of
+from .orientation import SWAPS, TURNS, is_exif_known, orientation_of
 from .picture_memory import MAX_PIXELS, Damaged, Unsuitable, check_size, one_picture
 from .picture_rows import resize, resize_rows, rows_of_array, to_rgb
 from .picture_source import (
@@ -200,7 +200,8 @@ def _from_pillow(image: Image.Image, name: str) -> StoredPicture:
     encoded = _not_loaded_yet(image)
     if encoded is not None and _reader(encoded) is not None:
         stored = _decode(encoded, name, None)
-        return StoredPicture(stored.image, stored.size, stored.box, orientation_of(image))
+        told = orientation_of(image) if is_exif_known(image) else stored.orientation
+        return StoredPicture(stored.image, stored.size, stored.box, told)
     _load_strictly(image)
     return StoredPicture.whole(image, orientation_of(image))
 

@@ -208,36 +208,41 @@ def _read_scan(content: bytes, markers: NDArray[np.intp], start: int, body: byte
     first, last, high_low = body[-3:]
     if not set(tables) <= set(layout.components) or not tables:
         raise Damaged("its scans are broken")
-    if layout.is_progressive:
-        _note_progress(layout, tables, first, last, high_low)
-    else:
-        for number in tables:
-            if layout.components[number].precision[0] is not None:
-                raise Damaged("a second scan of the same channel follows its pixel data")
-            layout.components[number].precision[:] = [0] * 64
+    _note_scan(layout, tables, first, last, high_low)
+    end, restarts = _find_end(content, markers, start)
+    _check_restarts(layout, tables, bytes(content[place + 1] for place in restarts))
+    if _zeros_are_blocks(layout, tables, first, high_low) is False and content.find(_ZEROS, start, end) >= 0:
+        raise Damaged("there is a hole of zeros in its pixel data")
+    layout.scans.append(Scan(start, end, tuple(restarts), len(tables) > 1))
+    return end
+
+
+def _find_end(content: bytes, markers: NDArray[np.intp], start: int) -> tuple[int, list[int]]:
+    """Find where a scan's data end, before what fills up to the next marker, and its restart markers."""
     found = markers[np.searchsorted(markers, start) :]
     codes = np.frombuffer(content, np.uint8)[found + 1]
-    is_restart = (codes >= 0xD0) & (codes <= 0xD7)
-    others = np.flatnonzero(~is_restart & (codes != 0xFF))
+    is_restart, is_filling = (codes >= 0xD0) & (codes <= 0xD7), codes == 0xFF
+    others = np.flatnonzero(~is_restart & ~is_filling)
     if len(others) == 0:
         raise Damaged("it breaks off before its end marker")
     end = int(found[others[0]])
     if content[end + 1] not in _KNOWN:
         raise Damaged("its pixel data are interrupted by something else")
-    if int((codes[: others[0]] == 0xFF).sum()) > _FILLING_BYTES:
+    if int(is_filling[: others[0]].sum()) > _FILLING_BYTES:
         raise Damaged("there is a hole in its pixel data")
-    restarts = found[: others[0]][is_restart[: others[0]]]
-    _check_restarts(layout, tables, codes[: others[0]][is_restart[: others[0]]])
-    zeros = _zeros_are_blocks(layout, tables, first, high_low)
-    if zeros is False and content.find(_ZEROS, start, end) >= 0:
-        raise Damaged("there is a hole of zeros in its pixel data")
     while end > start and content[end - 1] == 0xFF:  # filling; in data a zero follows it
         end -= 1
-    layout.scans.append(Scan(start, end, tuple(map(int, restarts)), len(tables) > 1))
-    return end
+    return end, found[: others[0]][is_restart[: others[0]]].tolist()
 
 
-def _note_progress(layout: JpegLayout, tables: dict[int, int], first: int, last: int, high_low: int) -> None:
+def _note_scan(layout: JpegLayout, tables: dict[int, int], first: int, last: int, high_low: int) -> None:
+    """Note which coefficients a scan brings, and how many of their bits are still missing."""
+    if not layout.is_progressive:
+        for number in tables:
+            if layout.components[number].precision[0] is not None:
+                raise Damaged("a second scan of the same channel follows its pixel data")
+            layout.components[number].precision[:] = [0] * 64
+        return
     if not first <= last <= 63:
         raise Damaged("its scans are broken")
     for number in tables:
@@ -255,14 +260,14 @@ def _blocks(layout: JpegLayout, tables: dict[int, int]) -> int:
     return -(-width // across) * -(-height // down)
 
 
-def _check_restarts(layout: JpegLayout, tables: dict[int, int], codes: NDArray[np.uint8]) -> None:
+def _check_restarts(layout: JpegLayout, tables: dict[int, int], codes: bytes) -> None:
     if layout.restart_interval == 0:
         if len(codes):
             raise Damaged("its pixel data are interrupted by something else")
         return
     wanted = -(-_blocks(layout, tables) // layout.restart_interval) - 1
     # Some encoders write one more, after the last interval.
-    if len(codes) not in (wanted, wanted + 1) or (codes != 0xD0 + np.arange(len(codes)) % 8).any():
+    if len(codes) not in (wanted, wanted + 1) or any(code != 0xD0 + k % 8 for k, code in enumerate(codes)):
         raise Damaged("restart markers are missing from its pixel data")
 
 

@@ -41,12 +41,21 @@ def read_orientation(exif: bytes | None, xmp: bytes | None = None) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """As `read_orientation`, of a Pillow image of the caller, who may have changed it."""
+    """As `read_orientation`, of a Pillow image of the caller."""
+    if not is_exif_known(image):
+        exif, xmp = image.info.get("exif"), image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
+        xmp = xmp.encode(errors="replace") if isinstance(xmp, str) else xmp
+        return read_orientation(exif if isinstance(exif, bytes) else None, xmp if isinstance(xmp, bytes) else None)
     try:
         found = image.getexif().get(_TAG)
     except Exception:  # a broken block makes Pillow raise nearly anything
         return 1
     return found if isinstance(found, int) and found in TURNS else 1
+
+
+def is_exif_known(image: Image.Image) -> bool:
+    """Tell whether somebody has asked Pillow for the EXIF of an image, and may have changed it."""
+    return getattr(image, "_exif", None) is not None
 
 
 def _from_exif(block: bytes) -> int | None:

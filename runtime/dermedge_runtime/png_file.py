@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from .deflated import unpacked
 from .orientation import read_orientation
 from .picture_memory import Damaged, Unsuitable, check_size
 from .stored_picture import StoredPicture
@@ -157,7 +158,7 @@ def _check_rows(png: _Png) -> None:
     Pillow leaves out what is missing when another library has set its `LOAD_TRUNCATED_IMAGES`, and also when the
     data are packed well and are fewer than the header says.
     """
-    pieces = _unpacked(png)
+    pieces = unpacked(png.data, sum(rows * length for rows, length in _passes(png)))
     piece = b""
     for rows, length in _passes(png):
         missing = rows * length
@@ -173,26 +174,6 @@ def _check_rows(png: _Png) -> None:
             to_next_row = (to_next_row - len(part)) % length
     for _ in pieces:  # its checksum stands at the end
         pass
-
-
-def _unpacked(png: _Png) -> Iterator[bytes]:
-    expected = sum(rows * length for rows, length in _passes(png))
-    packer, found = zlib.decompressobj(), 0
-    try:
-        for body in png.data:
-            rest: bytes | memoryview = body
-            while rest and not packer.eof:
-                piece = packer.decompress(rest, _PIECE)
-                rest = packer.unconsumed_tail
-                found += len(piece)
-                if piece:
-                    yield piece
-                if found > expected + _PIECE:  # more than belongs there: a bomb
-                    raise Damaged("its pixel data are too many")
-    except zlib.error as error:
-        raise Damaged("its pixel data are broken") from error
-    if not packer.eof:
-        raise Damaged("its pixel data are incomplete")
 
 
 def _decode(image: Image.Image, raw: str, png: _Png) -> None:

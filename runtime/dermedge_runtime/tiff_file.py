@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from .deflated import unpacked
 from .jpeg_whole import read_layout
 from .orientation import read_orientation
 from .picture_memory import Damaged, check_size
@@ -21,15 +22,16 @@ from .stored_picture import StoredPicture
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
-_ORIENTATION, _XMP = 274, 700
+_ORIENTATION, _XMP, _JPEG_TABLES = 274, 700, 347
 _KEPT = frozenset(
     (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES,
-     _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, 266, 292, 293, 317, 320, 332, 338, 339, 347,
+     _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, 266, 292, 293, 317, 320, 332, 338, 339, _JPEG_TABLES,
      512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532)
 )  # fmt: skip
 _TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 5: "II", 6: "b", 7: "c", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d",
           13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
-_UNPACKED, _JPEG = 1, 7
+_UNPACKED, _JPEG, _DEFLATED = 1, 7, (8, 32946)
+_YCBCR = 6
 _MOST_VALUES = 1_000_000
 _LARGE_PART = 16_000_000
 """Bytes of a strip or tile from which it counts as large."""
@@ -43,6 +45,23 @@ class _Entry:
     code: str
     count: int
     place: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Strips or tiles."""
+
+    across: int
+    """Pixels of a row of one."""
+    down: int
+    """Rows of a whole one."""
+    row: int
+    """Bytes of a row, unpacked."""
+    rows: list[int]
+    """By part, rows that it has."""
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    """Packed bytes; empty where the file does not tell."""
 
 
 class _Directory:
@@ -99,6 +118,12 @@ class _Directory:
         """The first value of one entry."""
         return self.numbers(tag, (default,))[0]
 
+    @property
+    def jpeg_tables(self) -> bytes:
+        """JPEG segments that all strips or tiles share."""
+        entry = self.entries.get(_JPEG_TABLES)
+        return b"" if entry is None else self.content[entry.place + 2 : entry.place + entry.count - 2]
+
     def cleaned(self) -> bytes:
         """Copy the file with a directory of nothing but what describes the pixels."""
         kept = sorted((tag, entry.record) for tag, entry in self.entries.items() if tag in _KEPT)
@@ -124,28 +149,29 @@ def read_tiff(content: bytes) -> StoredPicture:
     if not {_WIDTH, _HEIGHT} <= set(directory.entries):
         raise Damaged("its directory is broken")
     size = directory.number(_WIDTH, 0), directory.number(_HEIGHT, 0)
-    part, needed = _check_parts(directory, size)
+    parts = _read_parts(directory, size)
+    part = parts.row * parts.down
     bits = directory.numbers(_BITS, (1,))
     held = 4 if len(bits) > 1 or directory.number(_SAMPLES, 1) > 1 or bits[0] == 32 else 2 if bits[0] > 8 else 1
-    if directory.number(_PHOTOMETRIC, 0) == 6:
-        held, part = 4, max(part, 4 * needed)
+    if directory.number(_PHOTOMETRIC, 0) == _YCBCR:
+        held, part = 4, max(part, 4 * parts.across * parts.down)
     kind = f"a TIFF file in strips or tiles of {part // 1_000_000} MB" if part > _LARGE_PART else ""
-    pixels = max(1, size[0] * size[1])
-    check_size(size, kind, held + part / pixels, 2 * len(content))
-    orientation = directory.number(_ORIENTATION, 0)
+    check_size(size, kind, held + part / (size[0] * size[1]), 2 * len(content))
+    _check_parts(directory, parts)
+    told = directory.numbers(_ORIENTATION)
+    orientation = told[0] if len(told) == 1 else 0
     xmp = directory.entries.get(_XMP)
     if not orientation and xmp is not None:
         orientation = read_orientation(None, content[xmp.place : xmp.place + xmp.count])
     return StoredPicture.whole(_decode(directory.cleaned()), orientation)
 
 
-def _check_parts(directory: _Directory, size: tuple[int, int]) -> tuple[int, int]:
-    """See that all strips or tiles are there; give the bytes of the largest when unpacked, and its pixels."""
+def _read_parts(directory: _Directory, size: tuple[int, int]) -> _Parts:
+    """See what the strips or tiles are, and that none is missing from the directory."""
     width, height = size
-    if 0 in size:
-        check_size(size)
-    check_size(size, "", 0.001)  # before anything is counted by rows
-    if _TILE_OFFSETS in directory.entries:
+    check_size(size)
+    is_tiled = _TILE_OFFSETS in directory.entries
+    if is_tiled:
         across, down = directory.number(_TILE_WIDTH, 0), directory.number(_TILE_HEIGHT, 0)
         offsets, lengths = directory.numbers(_TILE_OFFSETS), directory.numbers(_TILE_BYTES)
     else:
@@ -154,23 +180,33 @@ def _check_parts(directory: _Directory, size: tuple[int, int]) -> tuple[int, int
     if across < 1 or down < 1:
         raise Damaged("its directory is broken")
     bits, samples = directory.numbers(_BITS, (1,)), directory.number(_SAMPLES, 1)
-    planes = samples if directory.number(_PLANAR, 1) == 2 else 1
-    per_pixel = sum(bits) if len(bits) > 1 else bits[0] * samples
-    row = (across * (per_pixel // planes) + 7) // 8
+    planes = max(1, samples) if directory.number(_PLANAR, 1) == 2 else 1
+    row = (across * ((sum(bits) if len(bits) > 1 else bits[0] * samples) // planes) + 7) // 8
     wanted = -(-width // across) * -(-height // down) * planes
     if len(offsets) < wanted or (lengths and len(lengths) < wanted):
         raise Damaged(f"{min(len(offsets), len(lengths) or wanted)} of its {wanted} parts are there")
-    compression = directory.number(_COMPRESSION, _UNPACKED)
-    is_plain = compression == _UNPACKED and _TILE_OFFSETS not in directory.entries
-    strips = -(-height // down)
-    for k in range(wanted):
-        rows = min(down, height - k % strips * down) if is_plain else down
-        length = rows * row if compression == _UNPACKED else lengths[k] if lengths else 1
-        if offsets[k] == 0 or length == 0 or offsets[k] + length > len(directory.content):
+    in_a_column = -(-height // down)
+    rows = [down if is_tiled else min(down, height - k % in_a_column * down) for k in range(wanted)]
+    return _Parts(across, down, row, rows, offsets, lengths)
+
+
+def _check_parts(directory: _Directory, parts: _Parts) -> None:
+    """See that the strips or tiles are whole, as far as their compression shows it."""
+    content, compression = memoryview(directory.content), directory.number(_COMPRESSION, _UNPACKED)
+    fewer_colours = directory.number(_PHOTOMETRIC, 0) == _YCBCR
+    for k, rows in enumerate(parts.rows):
+        unpacked_length = rows * parts.row
+        known = compression != _UNPACKED and parts.lengths
+        length = unpacked_length if compression == _UNPACKED else parts.lengths[k] if known else 1
+        start = parts.offsets[k]
+        if start == 0 or length == 0 or start + length > len(content):
             raise Damaged("it breaks off before its pixel data end")
-        if compression == _JPEG and lengths:
-            read_layout(directory.content[offsets[k] : offsets[k] + length])
-    return row * down, across * down
+        if compression == _JPEG and known:
+            read_layout(b"".join((b"\xff\xd8", directory.jpeg_tables, content[start + 2 : start + length])))
+        elif compression in _DEFLATED and known and not fewer_colours:
+            # libtiff stops at the last row, and never sees the checksum behind it.
+            for _ in unpacked([content[start : start + length]], unpacked_length):
+                pass
 
 
 def _decode(cleaned: bytes) -> Image.Image:

@@ -85,6 +85,15 @@ def test_a_copy_that_broke(kind: str, fill: bytes, lenient: bool) -> None:
         assert "Cannot read" in rejection(content[:place] + fill * (len(content) - place))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF LZW", "TIFF deflate", "TIFF JPEG"])
+def test_a_hole_in_the_middle(kind: str, lenient: bool) -> None:
+    content = OTHERS[kind]
+    for filling in (bytes(512), b"\xff" * 512, np.random.default_rng(0).bytes(512)):
+        for share in (0.3, 0.5, 0.8):
+            place = int(share * len(content))
+            assert "Cannot read" in rejection(content[:place] + filling + content[place + 512 :])
+
+
 def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
@@ -154,7 +163,12 @@ def test_every_interlaced_size_is_whole() -> None:
 def test_a_broken_note_in_a_png_does_no_harm(lenient: bool) -> None:
     data = chunk(b"IDAT", zlib.compress(ROWS))
     bomb = b"name\0\0" + zlib.compress(bytes(300 << 20))
-    notes = [chunk(b"tEXt", b"broken")[:-1] + b"x", chunk(b"iCCP", bomb), chunk(b"zTXt", bomb), chunk(b"acTL", b"\0" * 8)]
+    notes = [
+        chunk(b"tEXt", b"broken")[:-1] + b"x",
+        chunk(b"iCCP", bomb),
+        chunk(b"zTXt", bomb),
+        chunk(b"acTL", b"\0" * 8),
+    ]
     notes += [chunk(b"gAMA", b""), chunk(b"pHYs", b"1"), chunk(b"sRGB", b""), chunk(b"cHRM", b"")]
     np.testing.assert_array_equal(load_image(png(data, *notes), 8), load_image(png(data), 8))
 
