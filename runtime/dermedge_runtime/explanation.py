@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from .stored_picture import cut_out
+
 # Matplotlib's inferno (CC0) at 17 points: perceptually uniform, dark to bright, readable in grey.
 _INFERNO = np.array(
     [
@@ -100,7 +102,7 @@ def overlay(picture: Image.Image, grid: NDArray[np.float32]) -> Image.Image:
     step = max(1, _BAND_PIXELS // width)  # in bands: floats take four times the memory of the picture
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        band = picture.crop((0, top, width, bottom))
+        band = cut_out(picture, (0, top, width, bottom))
         result.paste(_mixed(band, _enlarged_rows(grid, width, height, top, bottom)), (0, top))
     result.paste(bar, (width, 0))
     return result

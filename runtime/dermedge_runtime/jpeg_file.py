@@ -16,7 +16,7 @@ from PIL import Image
 from .jpeg_whole import JpegLayout, iterate_ends, read_layout
 from .orientation import read_orientation
 from .picture_memory import Damaged, check_size
-from .stored_picture import Enough, StoredPicture
+from .stored_picture import Enough, StoredPicture, cut_out
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # CMYK is inverted, as Adobe and all after it do
 _HELD_BACK = 16
@@ -104,7 +104,7 @@ class _Decoding:
     def has_painted(self, row: int) -> bool:
         """Tell whether a row still shows its mark."""
         width = self._mark.width
-        return self.image.crop((0, row, width, row + 1)).tobytes() != self._mark.tobytes()
+        return cut_out(self.image, (0, row, width, row + 1)).tobytes() != self._mark.tobytes()
 
 
 def _decode_at_once(content: bytes | memoryview, layout: JpegLayout, scale: int) -> Image.Image:
@@ -168,5 +168,5 @@ def _digest(image: Image.Image) -> int:
     width, height = image.size
     step, found = max(1, (1 << 22) // width), 0
     for top in range(0, height, step):
-        found = zlib.crc32(image.crop((0, top, width, min(top + step, height))).tobytes(), found)
+        found = zlib.crc32(cut_out(image, (0, top, width, min(top + step, height))).tobytes(), found)
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .picture_memory import Unsuitable
+from .stored_picture import cut_out
 
 Box = tuple[float, float, float, float]
 
@@ -44,7 +45,7 @@ def rows_of(image: Image.Image) -> Rows:
     transparent, key = image.has_transparency_data, image.info.get("transparency")
 
     def rows(top: int, bottom: int) -> Image.Image:
-        band = image.crop((0, top, image.width, bottom))
+        band = cut_out(image, (0, top, image.width, bottom))
         if band.mode.startswith("I;16"):
             return _eight_bits(band, key)
         if transparent:

@@ -12,6 +12,12 @@ Enough: TypeAlias = Callable[[tuple[int, int]], tuple[int, int]]
 """Tells, for the stored width and height, which width and height are enough of it."""
 
 
+def cut_out(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """As `Image.crop`, which asks Pillow's process-wide limit of pixels; `box` lies within the picture."""
+    image.load()
+    return image._new(image.im.crop(box))
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
     """What every reader of a file format gives."""
