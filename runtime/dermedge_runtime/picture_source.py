@@ -88,13 +88,13 @@ def read_whole(source: Any, name: str) -> Any:
         if isinstance(source, memoryview) and (source.ndim != 1 or source.itemsize != 1):
             raise cannot_read(name, "a memoryview must hold the bytes of a file; give pixels as a NumPy array")
         return bytes(source)
-    _refuse_awaitable(source, name)
-    read = getattr(source, "read", None)
-    if not callable(read):
-        return source
-    if isinstance(source, io.TextIOBase):
-        raise cannot_read(name, "the file is open as text. Open it in binary mode")
     try:
+        _refuse_awaitable(source, name)
+        read = getattr(source, "read", None)
+        if not callable(read):
+            return source
+        if isinstance(source, io.TextIOBase):
+            raise cannot_read(name, "the file is open as text. Open it in binary mode")
         _rewind(source, name)
         content = _read_pieces(read, name) if isinstance(source, io.IOBase) else read()
     except InputRejected:

@@ -18,9 +18,8 @@ from .stored_picture import StoredPicture
 _HELD = 13
 """Bytes per pixel: two canvases, what is decoded on them, and a little more."""
 _HOLE = 512
-"""Equal bytes that no lossless picture has one after another, all 0 or all 255."""
-_FLAT_MACROBLOCK = 0.5
-"""Bytes that 256 pixels without any detail take in a lossy picture, at most: these can be zeros."""
+_FLAT = {b"VP8 ": 0.5 / 256, b"VP8L": 1 / 8}
+"""Bytes that a pixel without any detail takes at most, lossy and lossless: so many can be all 0, or all 255."""
 
 
 def read_webp(content: bytes) -> StoredPicture:
@@ -84,7 +83,6 @@ def _check_chunk(content: bytes, name: bytes, start: int, length: int) -> None:
     if size is not None:
         check_size((size[0], size[1]), "a WebP file", _HELD, 2 * len(content))
     if size is not None and name != b"VP8X":
-        blocks = -(-size[0] // 16) * -(-size[1] // 16)
-        hole = _HOLE + (int(_FLAT_MACROBLOCK * blocks) if name == b"VP8 " else 0)
+        hole = _HOLE + int(_FLAT[name] * size[0] * size[1])
         if any(content.find(fill * hole, start, start + length) >= 0 for fill in (b"\0", b"\xff")):
             raise Damaged("there is a hole in its pixel data")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermedge_runtime import InputRejected, image
+from dermedge_runtime import InputRejected, picture_memory
 from dermedge_runtime.image import load_image
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
@@ -96,33 +96,37 @@ def test_a_size_at_the_limit_is_not_refused_for_its_size() -> None:
 
 
 def test_the_limit_holds_for_pillow_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "MAX_PIXELS", 32 * 24)
+    monkeypatch.setattr(picture_memory, "MAX_PIXELS", 32 * 24)
     assert load_image(NOISE, 16).shape == (16, 16, 3)
-    monkeypatch.setattr(image, "MAX_PIXELS", 32 * 24 - 1)
+    monkeypatch.setattr(picture_memory, "MAX_PIXELS", 32 * 24 - 1)
     assert "is 32 x 24 pixels" in rejection(NOISE)
 
 
 @pytest.mark.parametrize(
-    "array",
+    ("array", "mend"),
     [
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((8, 8, 3), np.int64),
-        np.zeros((8, 8), np.uint16),
-        np.zeros((8, 8), bool),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8, 1), np.uint8),
-        np.zeros((3, 8, 8), np.uint8),
-        np.zeros((1, 8, 8, 3), np.uint8),
-        np.zeros(8, np.uint8),
-        np.zeros((0, 8, 3), np.uint8),
-        np.zeros((8, 0), np.uint8),
+        (np.zeros((8, 8, 3), np.float32), " Give (array * 255).round().astype(np.uint8) if its values are 0 to 1."),
+        (np.zeros((8, 8, 3), np.int64), " Give array.astype(np.uint8) if its values are 0 to 255."),
+        (np.zeros((8, 8), np.uint16), " Give (array >> 8).astype(np.uint8) if it uses all 16 bits."),
+        (np.zeros((8, 8), bool), " Give array.astype(np.uint8) * 255."),
+        (
+            np.zeros((8, 8, 4), np.uint8),
+            " Give Image.fromarray(array), whose transparency is laid on white, or array[..., :3].",
+        ),
+        (np.zeros((8, 8, 1), np.uint8), " Give array[..., 0]."),
+        (np.zeros((3, 8, 8), np.uint8), " Give array.transpose(1, 2, 0)."),
+        (np.zeros((1, 8, 8, 3), np.uint8), " Give one picture at a time."),
+        (np.zeros(8, np.uint8), ""),
+        (np.zeros((5, 8, 7), np.uint8), ""),
+        (np.zeros((0, 8, 3), np.uint8), " It is empty."),
+        (np.zeros((8, 0), np.uint8), " It is empty."),
     ],
-    ids=lambda array: f"{array.dtype}{list(array.shape)}",
+    ids=lambda value: f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else "",
 )
-def test_arrays_of_another_type_or_shape(array: np.ndarray) -> None:
+def test_arrays_of_another_type_or_shape(array: np.ndarray, mend: str) -> None:
     assert rejection(array) == (
-        "An image array must be uint8 of shape [height, width, 3] or [height, width],"
-        f" got {array.dtype} {list(array.shape)}."
+        "An image array must be uint8 of shape [height, width, 3] (red, green, blue) or [height, width],"
+        f" got {array.dtype} {list(array.shape)}.{mend}"
     )
 
 
