@@ -57,7 +57,7 @@ def _decode_rows(image: Image.Image, raw: str, content: bytes, offset: int, stri
         raise Damaged("it breaks off before its last row")
     decoder = Image._getdecoder(image.mode, "raw", (raw, stride, direction))
     decoder.setimage(image.im, (0, 0, *image.size))
-    used, error = decoder.decode(memoryview(content)[offset:])  # type: ignore[arg-type]
+    used, error = decoder.decode(memoryview(content)[offset:])
     decoder.cleanup()
     if used >= 0 or error:
         raise Damaged("its pixel data are broken")

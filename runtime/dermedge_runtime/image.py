@@ -210,7 +210,7 @@ def _not_loaded_yet(image: Image.Image) -> bytes | None:
     """Give the file behind a Pillow image that is open and not loaded, where its first picture is meant as it is."""
     stream: Any = getattr(image, "fp", None)
     waiting = getattr(image, "tile", None) or image.format == "WEBP"
-    if stream is None or not waiting or getattr(image, "decoderconfig", ()) or image.tell() != 0:
+    if stream is None or not waiting or getattr(image, "decoderconfig", None) or image.tell() != 0:
         return None
     place = stream.tell()
     try:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .jpeg_whole import JpegLayout, iterate_ends, read_layout
 from .orientation import read_orientation
-from .picture_memory import Damaged, check_size
+from .picture_memory import Damaged, Unsuitable, check_size
 from .stored_picture import Enough, StoredPicture, cut_out
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # CMYK is inverted, as Adobe and all after it do
@@ -38,7 +38,7 @@ def read_jpeg(content: bytes, enough: Enough | None) -> StoredPicture:
     layout = read_layout(content)
     channels = len(layout.components)
     if channels not in _MODES:
-        raise Damaged(f"it has {channels} channels, and JPEG is read with 1, 3 or 4")
+        raise Unsuitable(f"has {channels} channels, and JPEG is read with 1, 3 or 4.")
     held = 1 if channels == 1 else 4
     if layout.is_progressive or len(layout.scans) > 1:
         # Its decoder keeps all coefficients, two bytes each.
@@ -92,7 +92,7 @@ class _Decoding:
         if self.finished:
             return
         given = self._rest + bytes(part) if self._rest else part
-        used, error = self._decoder.decode(given)  # type: ignore[arg-type]
+        used, error = self._decoder.decode(given)
         if used < 0:
             self.finished = True
             self._decoder.cleanup()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .picture_memory import Damaged
+from .picture_memory import Damaged, Unsuitable
 
 _SOI, _EOI, _SOS, _DHT, _DQT, _DRI, _DNL, _COM, _APP1 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}
@@ -93,6 +93,7 @@ def read_layout(content: bytes) -> JpegLayout:
     """Walk through all markers up to the end marker.
 
     :raises Damaged: the file is not whole.
+    :raises Unsuitable: it is of a kind that is not read.
     """
     layout = JpegLayout()
     if not content.startswith(b"\xff\xd8"):
@@ -169,9 +170,9 @@ def _read_frame(code: int, body: bytes, layout: JpegLayout) -> None:
         raise Damaged("its frame header is broken")
     bits, height, width, count = struct.unpack_from(">BHHB", body)
     if bits != 8:
-        raise Damaged(f"it has {bits} bits per channel, and JPEG is read with 8")
+        raise Unsuitable(f"has {bits} bits per channel, and JPEG is read with 8. Save it with 8 bits.")
     if not 1 <= count <= 4:
-        raise Damaged(f"it has {count} channels, and JPEG is read with 1, 3 or 4")
+        raise Unsuitable(f"has {count} channels, and JPEG is read with 1, 3 or 4.")
     layout.frame, layout.size = code, (width, height)
     for k in range(6, 6 + 3 * count, 3):
         across, down = body[k + 1] >> 4, body[k + 1] & 15

@@ -197,7 +197,8 @@ def _rewind(source: Any, name: str) -> None:
 
 def _read_pieces(read: Callable[[int], Any], name: str) -> bytes:
     """Read to the end, however little comes at once, and no more than is allowed."""
-    pieces, total = [], 0
+    pieces: list[bytes] = []
+    total = 0
     while True:
         piece = read(_PIECE)
         if piece is None:

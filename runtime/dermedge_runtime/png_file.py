@@ -185,7 +185,7 @@ def _decode(image: Image.Image, raw: str, png: _Png) -> None:
             for start in range(0, len(body), _PIECE):
                 part = body[start : start + _PIECE]
                 given = rest + bytes(part) if rest else part
-                used, error = decoder.decode(given)  # type: ignore[arg-type]
+                used, error = decoder.decode(given)
                 if used < 0:
                     if error:
                         raise Damaged("its pixel data are broken")

@@ -217,7 +217,7 @@ def _decode(cleaned: bytes) -> Image.Image:
 
         def load_prepare(self) -> None:
             if self._im is None:
-                self.im = Image.core.new(self.mode, self.size)
+                self.im = Image.new(self.mode, self.size).im
             super().load_prepare()
 
     stream = io.BytesIO(cleaned)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from dermedge_runtime import DermedgeError, Prediction
+from dermedge_runtime import DermedgeError, Prediction, UsageError, explanation
 from dermedge_runtime.explanation import Explanation, colours, enlarge, overlay
 
 GRID = np.zeros((4, 4), dtype=np.float32)
@@ -78,3 +78,39 @@ def test_a_prediction_without_explanation_has_none() -> None:
     plain = Prediction("mel", {"mel": 1.0}, "x.jpg", "m.onnx", "cpu", "CPU", "1.0", "a CPU")
     assert plain.heatmap is plain.relevance is plain.relevance_by_field is None
     assert "explanation" not in plain.to_record(explain=True)
+
+
+def test_an_overlay_is_no_larger_than_asked() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (2400, 1200), (120, 90, 80)).save(stream, format="JPEG")
+    prediction = _prediction(stream.getvalue(), (2400, 1200))
+    assert prediction.overlay().height == 800
+    assert prediction.overlay(largest=300).height == 150
+    assert prediction.overlay(largest=None).height == 1200
+    assert prediction.overlay(largest=5000).height == 1200
+    with pytest.raises(UsageError, match="at least 1 pixel, got 0"):
+        prediction.overlay(largest=0)
+
+
+@pytest.mark.parametrize("size", [(601, 403), (3, 997), (997, 3), (1, 1)])
+def test_bands_of_an_overlay_fit_together(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = np.random.default_rng(0).random((7, 7), np.float32)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), np.uint8))
+    heat, whole = enlarge(grid, *size), np.asarray(overlay(picture, grid)).astype(int)
+    monkeypatch.setattr(explanation, "_BAND_PIXELS", 5000)
+    np.testing.assert_allclose(enlarge(grid, *size), heat, atol=1e-5)
+    assert np.abs(np.asarray(overlay(picture, grid)) - whole).max() <= 1
+
+
+def test_an_overlay_where_numpy_raises_and_pillow_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = np.array([[1e-40, 1], [0, 1e-20]], np.float32)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with np.errstate(all="raise"):
+        assert overlay(Image.new("RGB", (64, 48)), grid).height == 48
+        assert enlarge(grid, 64, 48).shape == (48, 64)
+
+
+def test_whether_there_is_a_heat_map_takes_no_memory() -> None:
+    assert _prediction("missing.jpg", (10**6, 10**6)).has_heatmap
+    assert not _prediction(None, None).has_heatmap
+    assert not _prediction("missing.jpg", (4, 4), grid=None).has_heatmap

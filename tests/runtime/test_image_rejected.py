@@ -157,6 +157,16 @@ def test_a_file_open_as_text(tmp_path: Path) -> None:
         assert str(path) in rejection(stream)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [(4, 12, "has 12 bits per channel, and JPEG is read with 8. Save it with 8 bits."), (9, 2, "has 2 channels")],
+)
+def test_kinds_of_jpeg_that_are_not_read(place: int, value: int, reason: str) -> None:
+    content = bytearray(encode(NOISE, "JPEG"))
+    content[content.find(b"\xff\xc0") + place] = value
+    assert reason in rejection(bytes(content))
+
+
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 SMALL = NOISE.resize((8, 8))
