@@ -29,6 +29,8 @@ __all__ = [
 
 telemetry.turn_off()  # here, because it must come before any import of ONNX Runtime
 
+__version__ = "0.1.0"
+"""The distribution's, which holds dermedge and dermedge_export too."""
 _MODULE_OF = {
     "renew_digest": "digest",
     "Classifier": "classifier",

@@ -6,26 +6,37 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .answer_check import Outputs, run_checked
+from . import __version__
+from .arguments import known_device, require_several, whole_number
 from .clinical import ClinicalValue
 from .cpus import usable_cpus
-from .devices import open_session
-from .errors import InputRejected, UsageError
+from .devices import import_onnxruntime, open_session
+from .errors import InputRejected, ModelFileError, UsageError
 from .explanation import Explanation
-from .image import ImageSource, describe, load_sized, read_whole
+from .image import ImageSource, describe
 from .look_ahead import look_ahead
-from .model_file import read_model_file
+from .model_file import ModelFile, read_model_file
+from .patients import Clinical, Patient, in_step, read_patient
 from .prediction import Prediction, Rejection
 from .signature import check_signature
+from .sources import Buffer, Fingerprint, Source, absolute, decode, fingerprint, keep
 from .spec import ModelSpec
 
 PREDICTED = -1
 """Value of the `target` input that asks for an explanation of the predicted class."""
+MAX_BATCH = 1024
+"""Largest batch of an exported graph."""
+
+_of_other_processes: list[Any] = []
+"""Sessions that a fork left behind: their threads are not in this process, so that closing them could wait for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +44,14 @@ class _Picture:
     """One picture that was read; everything but the name is None for a model that reads none."""
 
     name: str
-    source: ImageSource | None
-    size: tuple[int, int] | None
-    pixels: NDArray[np.uint8] | None
+    content: ImageSource | None = None
+    size: tuple[int, int] | None = None
+    pixels: NDArray[np.uint8] | None = None
+    seen: Fingerprint | None = None
+
+
+_Read = tuple[_Picture, Patient] | Rejection
+_Taken = tuple[Source, Patient] | _Read
 
 
 def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
@@ -43,13 +59,12 @@ def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
     return np.stack(pixels) if pixels else None
 
 
-def _is_shared(source: ImageSource | None) -> bool:
-    """Tell open files and lazily read Pillow images, of which two can have one position in one file."""
-    return not isinstance(source, str | os.PathLike | bytes | np.ndarray)
-
-
 class Classifier:
-    """A model file, open on one device."""
+    """A model file, open on one device.
+
+    Threads can share one. It can be copied, pickled and used after a fork: then it opens its file again, and refuses
+    one that is gone or has changed since.
+    """
 
     def __init__(
         self,
@@ -65,119 +80,120 @@ class Classifier:
         :param threads: CPU threads of one prediction; by default the CPUs this process may use.
         :param cuda_graphs: replay one captured CUDA graph per batch size; on rtx, cuda and tensorrt, named as device.
         :raises ModelFileError: a file that is missing, broken, unsafe or not ours.
-        :raises DeviceUnavailable: a device that cannot be had, or cannot run this model as a CUDA graph.
-        :raises UsageError: CUDA graphs asked of a device without.
+        :raises DeviceUnavailable: a device that cannot be had, or cannot run the model as a CUDA graph.
+        :raises UsageError: CUDA graphs asked of a device without; a number of threads that makes no sense.
         """
-        file = read_model_file(path)
+        device = known_device(device)
+        if threads is not None:
+            most = max(64, 4 * (os.cpu_count() or 1))
+            threads = whole_number("threads", threads, most, " on this machine")
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"A model file is named by its path, got {type(path).__name__}.")
+        self._wanted: dict[str, Any] = {"device": device, "threads": threads, "cuda_graphs": cuda_graphs}
+        self._open(read_model_file(os.fsdecode(path)))
+
+    def _open(self, file: ModelFile) -> None:
         self.spec: ModelSpec = file.spec
-        self.name = file.path.name
-        self._opened = open_session(
-            file.content, self.name, device, threads, cuda_graphs=cuda_graphs, widen_int8=self.spec.saturates
-        )
+        self.name, self.sha256 = file.path.name, file.sha256
+        self._path = absolute(os.fspath(file.path))
+        self._opened = open_session(file.content, self.name, **self._wanted, widen_int8=self.spec.saturates)
         self.device, self.provider = self._opened.provider.device, self._opened.provider.name
         self.provider_version, self.hardware = self._opened.version, self._opened.hardware
+        self._versions = {"dermedge": __version__, "onnxruntime": str(import_onnxruntime().__version__)}
         check_signature(self._opened.session, self.spec, self.name)
+        self._process, self._forked = os.getpid(), Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what opens the same file in the same way again, here or in another process."""
+        return {"path": self._path, "sha256": self.sha256, "wanted": self._wanted}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the file again.
+
+        :raises ModelFileError: it is gone or has changed.
+        """
+        self._wanted = state["wanted"]
+        self._open(_same_file(state["path"], state["sha256"]))
 
     def predict(
-        self, image: ImageSource | None = None, *, target: str | None = None, **clinical: ClinicalValue
+        self, image: ImageSource | Buffer | None = None, *, target: str | None = None, **clinical: ClinicalValue
     ) -> Prediction:
         """Classify one picture of one patient.
 
-        :param image: a path, encoded bytes, an open binary file, a Pillow image, or uint8 [H, W, 3]; None for a model
-            that reads none.
+        :param image: a path, encoded bytes, an open binary file, a Pillow image, or uint8 [H, W, 3] in RGB (OpenCV
+            reads BGR: give array[..., ::-1]); None for a model that reads none.
         :param target: code of the class to explain; by default the predicted one.
         :param clinical: values by field name, such as age=55, sex="male", site="back"; what is left out is unknown.
         :raises InputRejected: a picture or a value that cannot be used.
         :raises UsageError: an unknown class, or an explanation asked of a file without one.
         """
         chosen = self._target(target)
-        picture = self._read(image)
-        numeric, categorical = self.spec.clinical.encode([clinical])
-        return self._result(self.run(_stack([picture]), numeric, categorical, chosen), 0, picture, chosen)
+        picture = self._read(self._keep(image))
+        patient = read_patient(self.spec.clinical, clinical)
+        outputs = self.run(_stack([picture]), patient.numeric, patient.categorical, chosen)
+        return self._result(outputs, 0, picture, patient, chosen)
 
     def predict_many(
         self,
-        images: Iterable[ImageSource | None],
-        clinical: Sequence[Mapping[str, ClinicalValue]] | Mapping[str, ClinicalValue] | None = None,
+        images: Iterable[ImageSource | Buffer | None],
+        clinical: Clinical = None,
         *,
         target: str | None = None,
         batch_size: int = 8,
     ) -> list[Prediction | Rejection]:
         """Classify many pictures; one that cannot be read becomes a `Rejection` and stops nothing.
 
+        :param images: pictures as `predict` takes them, or one uint8 array [N, H, W, 3] in RGB.
         :param clinical: one mapping for all pictures (one patient), or one per picture.
         :param target: as in `predict`.
-        :param batch_size: pictures of one run of the network.
+        :param batch_size: pictures of one run of the network, 1 to 1024.
         :return: one entry per picture, in their order.
-        :raises InputRejected: not as many clinical mappings as pictures.
-        :raises UsageError: a single picture instead of several, or a batch size below 1.
+        :raises InputRejected: not as many clinical mappings as pictures, or a wrong value for all of them.
+        :raises UsageError: a single picture instead of several, or a batch size that makes no sense.
         """
         return list(self.predict_each(images, clinical, target=target, batch_size=batch_size))
 
     def predict_each(
         self,
-        images: Iterable[ImageSource | None],
-        clinical: Sequence[Mapping[str, ClinicalValue]] | Mapping[str, ClinicalValue] | None = None,
+        images: Iterable[ImageSource | Buffer | None],
+        clinical: Clinical = None,
         *,
         target: str | None = None,
         batch_size: int = 8,
     ) -> Iterator[Prediction | Rejection]:
-        """As `predict_many`, but give each answer as soon as its batch is ready.
+        """As `predict_many`, but give each answer as soon as its batch is ready, of any number of pictures.
 
-        The next pictures are read by threads while the network runs, up to four batches of them ahead.
+        What has a length, as a list, is read up to four batches ahead, by threads, while the network runs. A generator
+        is asked for the pictures of one batch at a time, so that an answer never waits for what a camera gives later;
+        `batch_size=1` gives every answer before the next picture is asked for. Pictures and values are copied when
+        they are taken: their buffers can be filled again. Whatever a generator raises comes through, after the answers
+        to what it gave before.
         """
-        if isinstance(images, str | bytes | os.PathLike):
-            raise UsageError("predict_many takes a list of pictures; give one picture to predict.")
-        if batch_size < 1:
-            raise UsageError(f"The batch size must be at least 1, got {batch_size}.")
-        sources = list(images)
-        if clinical is None or isinstance(clinical, Mapping):
-            patients: list[Mapping[str, ClinicalValue]] = [clinical or {}] * len(sources)
-        else:
-            patients = list(clinical)
-        if len(patients) != len(sources):
-            raise InputRejected(
-                f"{len(sources)} images came with {len(patients)} sets of clinical values; give one for each."
-            )
-        return self._batches(sources, patients, self._target(target), batch_size)
+        require_several(images)
+        batch_size = whole_number("batch_size", batch_size, MAX_BATCH)
+        chosen = self._target(target)
+        pairs = in_step(self.spec.clinical, images, clinical)
+        ahead = 4 * batch_size if hasattr(images, "__len__") else batch_size
+        return self._answers(map(self._take, pairs), chosen, batch_size, ahead)
 
-    def _batches(
-        self,
-        sources: Sequence[ImageSource | None],
-        patients: Sequence[Mapping[str, ClinicalValue]],
-        chosen: int,
-        batch_size: int,
+    def _answers(
+        self, taken: Iterator[_Taken], chosen: int, batch_size: int, ahead: int
     ) -> Iterator[Prediction | Rejection]:
-        readings = look_ahead(self._try_to_read, sources, workers=usable_cpus(), ahead=4 * batch_size, alone=_is_shared)
-        with closing(readings):
-            pairs = zip(readings, patients, strict=True)
-            while batch := list(islice(pairs, batch_size)):
+        batches = look_ahead(self._try_to_read, taken, workers=usable_cpus(), batch=batch_size, ahead=ahead)
+        with closing(batches):
+            for batch in batches:
                 yield from self._predict_batch(batch, chosen)
 
-    def _predict_batch(
-        self, batch: Sequence[tuple[_Picture | Rejection, Mapping[str, ClinicalValue]]], chosen: int
-    ) -> list[Prediction | Rejection]:
-        results: list[Prediction | Rejection | None] = []
-        pictures: list[_Picture] = []
-        rows = []
-        for picture, patient in batch:
-            if isinstance(picture, Rejection):
-                results.append(picture)
-                continue
-            try:
-                row = self.spec.clinical.encode([patient])
-            except InputRejected as error:
-                results.append(Rejection(picture.name, str(error)))
-                continue
-            results.append(None)
-            pictures.append(picture)
-            rows.append(row)
-        if rows:
-            numeric, categorical = (np.concatenate(column) for column in zip(*rows, strict=True))
-            outputs = self.run(_stack(pictures), numeric, categorical, chosen)
-            answers = iter([self._result(outputs, i, picture, chosen) for i, picture in enumerate(pictures)])
-            results = [next(answers) if result is None else result for result in results]
-        return [result for result in results if result is not None]
+    def _predict_batch(self, batch: Sequence[_Read], chosen: int) -> Iterator[Prediction | Rejection]:
+        read = [entry for entry in batch if not isinstance(entry, Rejection)]
+        answers: Iterator[Prediction] = iter(())
+        if read:
+            numeric = np.concatenate([patient.numeric for _, patient in read])
+            categorical = np.concatenate([patient.categorical for _, patient in read])
+            outputs = self.run(_stack([picture for picture, _ in read]), numeric, categorical, chosen)
+            answers = (self._result(outputs, i, *entry, chosen) for i, entry in enumerate(read))
+        for entry in batch:
+            yield entry if isinstance(entry, Rejection) else next(answers)
 
     def run(
         self,
@@ -197,8 +213,22 @@ class Classifier:
         :raises ModelFileError: the network gives no answer, or none that is possible; DeviceUnavailable where another
             device than the CPU fails.
         """
+        if self._process != os.getpid():
+            self._reopen()
         arrays = {"image": image, "numeric": numeric, "categorical": categorical}
         return run_checked(self._opened, self.spec, arrays, target, self.name)
+
+    def _reopen(self) -> None:
+        """Open the file again in a process that was forked: the session's threads stayed behind in the other one."""
+        with self._forked:
+            if self._process == os.getpid():
+                return
+            import logging
+
+            logging.getLogger(__name__).debug("%s is opened again in a forked process", self.name)
+            file = _same_file(self._path, self.sha256)
+            _of_other_processes.append(self._opened)
+            self._open(file)
 
     def require_explanations(self) -> None:
         """Make sure that the file explains.
@@ -210,23 +240,42 @@ class Classifier:
                 f"{self.name} was exported without explanations. Export it again without --no-explanations."
             )
 
-    def _try_to_read(self, image: ImageSource | None) -> _Picture | Rejection:
+    def _keep(self, image: Any) -> Source:
+        if self.spec.image is None and image is not None:
+            raise InputRejected(f"{self.name} reads clinical values alone; leave the image {describe(image)} out.")
+        if self.spec.image is not None and image is None:
+            raise InputRejected(f"{self.name} reads an image; give one.")
+        return keep(image)
+
+    def _take(self, pair: tuple[Any, Patient | InputRejected]) -> _Taken:
+        """Take one picture and its patient from the caller, in the caller's thread."""
+        image, patient = pair
         try:
-            return self._read(image)
+            if isinstance(patient, InputRejected):
+                raise patient
+            source = self._keep(image)
+            # The caller's own Pillow image: it can be another picture soon, and two threads cannot load one.
+            return (self._read(source), patient) if isinstance(image, Image.Image) else (source, patient)
         except InputRejected as error:
             return Rejection(describe(image), str(error))
 
-    def _read(self, image: ImageSource | None) -> _Picture:
-        name, spec = describe(image), self.spec.image
+    def _try_to_read(self, taken: _Taken) -> _Read:
+        if isinstance(taken, Rejection):
+            return taken
+        source, patient = taken
+        if isinstance(source, _Picture):
+            return source, patient
+        try:
+            return self._read(source), patient
+        except InputRejected as error:
+            return Rejection(source.name, str(error))
+
+    def _read(self, source: Source) -> _Picture:
+        spec = self.spec.image
         if spec is None:
-            if image is not None:
-                raise InputRejected(f"{self.name} reads clinical values alone; leave the image {name} out.")
-            return _Picture(name, None, None, None)
-        if image is None:
-            raise InputRejected(f"{self.name} reads an image; give one.")
-        source = read_whole(image, name)
-        pixels, size = load_sized(source, spec.size, spec.resample)
-        return _Picture(name, source, size, pixels)
+            return _Picture(source.name)
+        pixels, size, content = decode(source, spec)
+        return _Picture(source.name, content, size, pixels, fingerprint(content, pixels, spec))
 
     def _target(self, target: str | None) -> int:
         if target is None:
@@ -236,7 +285,7 @@ class Classifier:
             raise UsageError(f"There is no class '{target}' to explain; known are {', '.join(self.spec.classes)}.")
         return self.spec.classes.index(target)
 
-    def _result(self, outputs: Outputs, row: int, picture: _Picture, chosen: int) -> Prediction:
+    def _result(self, outputs: Outputs, row: int, picture: _Picture, patient: Patient, chosen: int) -> Prediction:
         values = (float(value) for value in outputs["probabilities"][row])
         by_class = dict(zip(self.spec.classes, values, strict=True))
         label = max(by_class, key=lambda code: by_class[code])
@@ -251,8 +300,15 @@ class Classifier:
             self.provider_version,
             self.hardware,
             self._explanation(outputs, row, target) if self.spec.explains else None,
-            picture.source,
+            picture.content,
             picture.size,
+            given=patient.given,
+            unknown=patient.unknown,
+            class_names=self.spec.class_names,
+            model_sha256=self.sha256,
+            versions=self._versions,
+            notice=self.spec.intended_use,
+            seen=picture.seen,
         )
 
     def _explanation(self, outputs: Outputs, row: int, target: str) -> Explanation:
@@ -263,3 +319,14 @@ class Classifier:
 
         grid = outputs["heatmap"][row] if "heatmap" in outputs else None
         return Explanation(target, grid, named("relevance"), named("attribution"))
+
+
+def _same_file(path: str, sha256: str) -> ModelFile:
+    """Read a model file again that was open before.
+
+    :raises ModelFileError: it is gone, or another one.
+    """
+    file = read_model_file(path)
+    if file.sha256 != sha256:
+        raise ModelFileError(f"{path} has changed since it was opened. Open the new file with Classifier(path).")
+    return file

@@ -24,6 +24,37 @@ UNKNOWN_WORDS = frozenset({"", "unknown", "nan", "na", "none"})
 UNKNOWN_CATEGORY = -1
 
 
+def is_missing(value: object) -> bool:
+    """Tell None and the missing values of numpy and pandas: NaN, NaT, NA; none of them equals itself."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except Exception:  # pandas' NA has no truth, a signalling NaN does not compare; so does an array, which is a value
+        return type(value).__name__ in ("NAType", "Decimal")
+
+
+def _number(value: object) -> float:
+    """Give a number or the text of one; infinity, which no field takes, for anything else that `float` would read."""
+    if isinstance(value, bool | np.bool_ | np.datetime64 | np.timedelta64 | bytes) or getattr(value, "ndim", None):
+        return math.inf
+    if isinstance(value, str) and "_" in value:  # Python's own spelling of 1_000
+        return math.inf
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.inf
+
+
+def _fold(word: str) -> str:
+    """Give a word without case, and however it was typed: full-width, decomposed, with odd blanks or underscores."""
+    if not word.isascii():
+        import unicodedata
+
+        word = unicodedata.normalize("NFKC", word)
+    return " ".join(word.lower().replace("_", " ").split())
+
+
 @dataclass(frozen=True, slots=True)
 class NumericField:
     """One number, such as the age."""
@@ -38,12 +69,9 @@ class NumericField:
 
         :raises InputRejected: no number, or outside `minimum` to `maximum`.
         """
-        if value is None or (isinstance(value, str) and value.strip().lower() in UNKNOWN_WORDS):
+        if is_missing(value) or (isinstance(value, str) and value.strip().lower() in UNKNOWN_WORDS):
             return math.nan
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.inf
+        number = _number(value)
         if math.isnan(number):
             return number
         if not self.minimum <= number <= self.maximum:
@@ -66,10 +94,10 @@ class CategoricalField:
 
         :raises InputRejected: a word outside the vocabulary; the message lists it and names the nearest.
         """
-        if value is None:
+        if is_missing(value):
             return UNKNOWN_CATEGORY
-        word = str(value).strip().lower().replace("_", " ")
-        known = [entry.strip().lower().replace("_", " ") for entry in self.vocabulary]
+        word = _fold(str(value))
+        known = [_fold(entry) for entry in self.vocabulary]
         if word in known:
             return known.index(word)
         if word in UNKNOWN_WORDS:

@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from functools import partial
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 def look_ahead(
-    function: Callable[[_In], _Out],
-    items: Iterable[_In],
-    *,
-    workers: int,
-    ahead: int,
-    alone: Callable[[_In], bool] = lambda item: False,
-) -> Generator[_Out, None, None]:
-    """Give `function(item)` for every item, in order.
+    function: Callable[[_In], _Out], items: Iterable[_In], *, workers: int, batch: int, ahead: int
+) -> Generator[list[_Out], None, None]:
+    """Give `function(item)` for every item, in order, as lists of `batch` of them, the last one shorter.
 
-    However the loop ends, by an error, an interruption or a `break`, no thread is left behind; work that has not begun
-    is dropped.
+    Items are taken from `items` in the caller's thread. An error of theirs, or of the function, comes in its turn:
+    after the results of the items before it, in a list that may be short. However the loop ends, by an error, an
+    interruption or a `break`, no thread is left behind; work that has not begun is dropped.
 
     :param workers: threads; they help where the function leaves the interpreter's lock, as decoders do.
-    :param ahead: most results that wait or are being made, at least 1.
-    :param alone: tells which items are not for threads; they are worked on in the caller's own, when their turn comes.
+    :param ahead: most items that are taken and not given yet, where it is more than `batch`.
     """
     # Not at the top: it takes 5 ms, and a single prediction does not need it.
     from concurrent.futures import ThreadPoolExecutor
 
-    rest = iter(items)
-    pending: deque[Callable[[], _Out]] = deque()
+    rest: Iterator[_In] | None = iter(items)
+    end: Any = object()
+    failure: Exception | None = None
+    pending: deque[Future[_Out]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="look-ahead")
     try:
         while True:
-            for item in islice(rest, ahead - len(pending)):
-                pending.append(partial(function, item) if alone(item) else pool.submit(function, item).result)
-            if not pending:
-                return
-            yield pending.popleft()()
+            while rest is not None and len(pending) < max(batch, ahead):
+                try:
+                    item = next(rest, end)
+                except Exception as error:
+                    failure, item = error, end
+                if item is end:
+                    rest = None
+                else:
+                    pending.append(pool.submit(function, item))
+            done: list[_Out] = []
+            while pending and len(done) < batch:
+                try:
+                    done.append(pending.popleft().result())
+                except Exception as error:
+                    failure, rest = error, None
+                    pending.clear()
+            if done:
+                yield done
+            if not pending and rest is None:
+                break
+        if failure is not None:
+            raise failure
     finally:
+        failure = None  # its traceback holds this frame
         pool.shutdown(wait=True, cancel_futures=True)

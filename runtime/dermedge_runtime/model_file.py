@@ -26,6 +26,13 @@ class ModelFile:
     digest_checked: bool = False
     """Whether the content is known to be what was exported; False for a file of an earlier dermedge, without digest."""
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, in hexadecimal."""
+        import hashlib
+
+        return hashlib.sha256(self.content).hexdigest()
+
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check a model file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,13 @@ from PIL import Image
 from .errors import DermedgeError, UsageError
 from .explanation import Explanation, enlarge, overlay
 from .image import ImageSource, upright_rgb
+from .sources import Fingerprint, require_unchanged
+
+
+def now() -> str:
+    """Give the time in UTC, as ISO 8601 with milliseconds: 2026-01-31T12:00:00.000Z."""
+    seconds = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
 
 OVERLAY_SIDE = 1600
 """Longer side of an overlay in pixels, unless another one is asked for."""
@@ -41,9 +49,31 @@ class Prediction:
     explanation: Explanation | None = field(default=None, repr=False, compare=False)
     """None for a file that was exported without explanations."""
     picture: ImageSource | None = field(default=None, repr=False, compare=False)
-    """The picture as it was given; None for a model that reads none."""
+    """The picture, safe from later changes: an absolute path, the encoded bytes, or a copy of what was given; None for
+    a model that reads none."""
     size: tuple[int, int] | None = field(default=None, repr=False, compare=False)
     """Width and height of the upright picture, in pixels."""
+    given: Mapping[str, float | str] = field(default_factory=dict, kw_only=True)
+    """The clinical values that were given, by field, as they were understood: {"age": 55.0, "site": "back"}."""
+    unknown: tuple[str, ...] = field(default=(), kw_only=True)
+    """The clinical fields that were not."""
+    class_names: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
+    """By class code."""
+    model_sha256: str = field(default="", repr=False, kw_only=True)
+    """SHA-256 of the model file's bytes, in hexadecimal."""
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
+    """Of dermedge and onnxruntime."""
+    notice: str = field(default="", repr=False, kw_only=True)
+    """What the model may be used for."""
+    time: str = field(default_factory=now, repr=False, compare=False, kw_only=True)
+    """When the answer was made: UTC, ISO 8601."""
+    seen: Fingerprint | None = field(default=None, repr=False, compare=False, kw_only=True)
+    """What the model saw, where `picture` is a path, whose file can change."""
+
+    @property
+    def label_name(self) -> str:
+        """Name of the most probable class; its code where it has no name."""
+        return self.class_names.get(self.label, self.label)
 
     @property
     def heatmap(self) -> NDArray[np.float32] | None:
@@ -73,25 +103,53 @@ class Prediction:
         :param largest: the longer side of the picture in pixels; a larger picture is reduced to it. None: its own size,
             which takes 8 bytes of memory per pixel and more.
         :raises DermedgeError: there is no heat map.
-        :raises InputRejected: the picture cannot be read again.
+        :raises InputRejected: the picture's file is gone, or no longer the one that was classified.
+        :raises UsageError: a side below 1.
         """
         if self.explanation is None or self.explanation.grid is None or self.picture is None:
             raise DermedgeError(f"{self.model} gave no heat map for {self.source}.")
+        return overlay(self.upright(largest), self.explanation.grid)
+
+    def upright(self, largest: int | None = None) -> Image.Image:
+        """Give the picture that was classified, upright, RGB.
+
+        :param largest: the longer side in pixels, to which a larger picture is reduced; None: its own size.
+        :raises DermedgeError: the model reads no picture.
+        :raises InputRejected: its file is gone, or no longer the one that was classified.
+        :raises UsageError: a side below 1.
+        """
+        if self.picture is None:
+            raise DermedgeError(f"{self.model} reads no picture.")
         if largest is not None and largest < 1:
             raise UsageError(f"The longer side of an overlay must be at least 1 pixel, got {largest}.")
-        return overlay(upright_rgb(self.picture, largest), self.explanation.grid)
+        require_unchanged(self.picture, self.seen, self.source)
+        return upright_rgb(self.picture, largest)
 
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
-        """Give a JSON-ready dictionary; with `explain` also the heat map, as a grid, and the relevance."""
+        """Give a JSON-ready dictionary, the one of `dermedge infer --json`.
+
+        Its keys: file, given, unknown, label, label_name, probabilities, class_names, model, model_sha256, versions,
+        device, provider, provider_version, hardware, time, notice.
+
+        :param explain: also explanation: the heat map as a grid, and the clinical relevance.
+        """
         record: dict[str, Any] = {
-            "source": self.source,
+            "file": self.source,
+            "given": dict(self.given),
+            "unknown": list(self.unknown),
             "label": self.label,
+            "label_name": self.label_name,
             "probabilities": dict(self.probabilities),
+            "class_names": dict(self.class_names),
             "model": self.model,
+            "model_sha256": self.model_sha256,
+            "versions": dict(self.versions),
             "device": self.device,
             "provider": self.provider,
             "provider_version": self.provider_version,
             "hardware": self.hardware,
+            "time": self.time,
+            "notice": self.notice,
         }
         if explain and self.explanation is not None:
             record["explanation"] = self.explanation.to_record()
@@ -104,7 +162,9 @@ class Rejection:
 
     source: str
     reason: str
+    time: str = field(default_factory=now, repr=False, compare=False)
+    """When it was rejected: UTC, ISO 8601."""
 
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
-        """Give a JSON-ready dictionary."""
-        return {"source": self.source, "error": self.reason}
+        """Give a JSON-ready dictionary: file, error, time."""
+        return {"file": self.source, "error": self.reason, "time": self.time}
