@@ -99,6 +99,7 @@ class Classifier:
         self._opened = open_session(file.content, self.name, **self._wanted, widen_int8=self.spec.saturates)
         self.device, self.provider = self._opened.provider.device, self._opened.provider.name
         self.provider_version, self.hardware = self._opened.version, self._opened.hardware
+        self._class_names = {code: self.spec.class_names.get(code, code) for code in self.spec.classes}
         self._versions = {"dermedge": __version__, "onnxruntime": str(import_onnxruntime().__version__)}
         check_signature(self._opened.session, self.spec, self.name)
         self._process, self._forked = os.getpid(), Lock()
@@ -304,7 +305,7 @@ class Classifier:
             picture.size,
             given=patient.given,
             unknown=patient.unknown,
-            class_names=self.spec.class_names,
+            class_names=self._class_names,
             model_sha256=self.sha256,
             versions=self._versions,
             notice=self.spec.intended_use,

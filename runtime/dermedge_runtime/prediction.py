@@ -58,7 +58,7 @@ class Prediction:
     unknown: tuple[str, ...] = field(default=(), kw_only=True)
     """The clinical fields that were not."""
     class_names: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
-    """By class code."""
+    """By class code, in the same order."""
     model_sha256: str = field(default="", repr=False, kw_only=True)
     """SHA-256 of the model file's bytes, in hexadecimal."""
     versions: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)

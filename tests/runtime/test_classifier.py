@@ -1,16 +1,20 @@
 """The classifier: one picture or many, from any source, with any clinical values known."""
 
+import hashlib
 import io
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from make_tiny_model import CLASSES, SIZE, TINY, build, tiny_spec
 from PIL import Image
 
+import dermedge
 from dermedge_runtime import Classifier, DermedgeError, InputRejected, Prediction, Rejection
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
@@ -69,12 +73,22 @@ def test_the_size_is_that_of_the_upright_picture(model: Classifier, orientation:
     assert model.predict(stream.getvalue()).size == (expected[::-1] if orientation == 6 else expected)
 
 
-def test_the_record_is_json(model: Classifier) -> None:
-    result = model.predict(PIXELS, **PATIENT)
-    again = json.loads(json.dumps(result.to_record(), allow_nan=False))
-    assert Prediction(**again) == result
-    assert list(again["probabilities"]) == list(CLASSES)
-    assert json.loads(json.dumps(Rejection("a.png", "why").to_record())) == {"source": "a.png", "error": "why"}
+def test_the_record_is_json_and_says_everything(model: Classifier) -> None:
+    result = model.predict(PIXELS, age="55", site=" BACK ")
+    record = json.loads(json.dumps(result.to_record(), allow_nan=False))
+    assert (record["given"], record["unknown"]) == ({"age": 55.0, "site": "back"}, ["sex"])
+    assert list(record["probabilities"]) == list(record["class_names"]) == list(CLASSES)
+    assert (record["label"], record["label_name"]) == (result.label, CLASSES[result.label])
+    assert record["model_sha256"] == hashlib.sha256(TINY.read_bytes()).hexdigest()
+    assert record["versions"] == {"dermedge": dermedge.__version__, "onnxruntime": onnxruntime.__version__}
+    assert (record["file"], record["model"], record["notice"]) == ("<ndarray>", "tiny.onnx", "tests")
+    assert abs((datetime.fromisoformat(record["time"]) - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_the_record_of_a_rejection() -> None:
+    record = json.loads(json.dumps(Rejection("a.png", "why").to_record()))
+    assert datetime.fromisoformat(record.pop("time")).utcoffset() == timedelta(0)
+    assert record == {"file": "a.png", "error": "why"}
 
 
 def test_equal_pixels_give_equal_probabilities_from_every_source(model: Classifier, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,29 +19,32 @@ def slow_first(number: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("ahead", [1, 2, 7, 100])
-def test_the_order_stays(workers: int, ahead: int) -> None:
-    found = list(look_ahead(slow_first, range(20), workers=workers, ahead=ahead))
-    assert found == list(range(0, 200, 10))
+@pytest.mark.parametrize("batch", [1, 3, 20, 50])
+@pytest.mark.parametrize("ahead", [1, 7, 100])
+def test_the_order_stays(workers: int, batch: int, ahead: int) -> None:
+    found = list(look_ahead(slow_first, range(20), workers=workers, batch=batch, ahead=ahead))
+    assert [number for part in found for number in part] == list(range(0, 200, 10))
+    assert {len(part) for part in found[:-1]} <= {batch}
     assert threads() == []
 
 
 def test_no_items() -> None:
-    assert list(look_ahead(slow_first, [], workers=2, ahead=3)) == []
+    assert list(look_ahead(slow_first, [], workers=2, batch=2, ahead=3)) == []
 
 
-def test_the_items_are_taken_as_they_are_needed() -> None:
+@pytest.mark.parametrize(("batch", "ahead", "most"), [(1, 1, 1), (4, 1, 4), (2, 6, 6)])
+def test_the_items_are_taken_as_they_are_needed(batch: int, ahead: int, most: int) -> None:
     taken: list[int] = []
 
-    def items() -> object:
-        for number in range(100):
-            taken.append(number)
-            yield number
+    def endless() -> Iterator[int]:
+        while True:
+            taken.append(len(taken))
+            yield len(taken)
 
-    results = look_ahead(slow_first, items(), workers=2, ahead=5)
-    for done in range(1, 4):
+    results = look_ahead(slow_first, endless(), workers=2, batch=batch, ahead=ahead)
+    for done in range(3):
         next(results)
-        assert len(taken) == done + 4
+        assert len(taken) == done * batch + most
     results.close()
     assert threads() == []
 
@@ -55,22 +58,39 @@ def test_work_really_goes_on_ahead() -> None:
             second_began.set()
         return second_began.wait(10)
 
-    assert list(look_ahead(wait, range(2), workers=2, ahead=2)) == [True, True]
+    assert list(look_ahead(wait, range(2), workers=2, batch=1, ahead=2)) == [[True], [True]]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_comes_in_its_turn_and_ends_everything(error: type[BaseException]) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_error_comes_in_its_turn_and_ends_everything(error: type[BaseException], batch: int) -> None:
     def fail(number: int) -> int:
         if number == 3:
             raise error
         return number
 
-    found = []
+    found: list[int] = []
     with pytest.raises(error):
-        for result in look_ahead(fail, range(1000), workers=2, ahead=8):
-            found.append(result)
+        for part in look_ahead(fail, range(1000), workers=2, batch=batch, ahead=8):
+            found += part
     assert found == [0, 1, 2]
     assert threads() == []
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_an_error_of_the_items_comes_unchanged_after_what_they_gave(batch: int) -> None:
+    error = OSError("the camera is gone")
+
+    def camera() -> Iterator[int]:
+        yield from range(5)
+        raise error
+
+    found: list[int] = []
+    with pytest.raises(OSError, match="the camera is gone") as caught:
+        for part in look_ahead(slow_first, camera(), workers=2, batch=batch, ahead=8):
+            found += part
+    assert caught.value is error
+    assert found == [0, 10, 20, 30, 40]
 
 
 def test_what_has_not_begun_is_dropped() -> None:
@@ -80,21 +100,7 @@ def test_what_has_not_begun_is_dropped() -> None:
         begun.append(number)
         time.sleep(0.005)
 
-    results = look_ahead(note, range(100), workers=1, ahead=50)
+    results = look_ahead(note, range(100), workers=1, batch=1, ahead=50)
     next(results)
     results.close()
     assert len(begun) < 50
-
-
-@pytest.mark.parametrize("alone", [lambda number: True, lambda number: number % 2 == 0])
-def test_items_that_are_not_for_threads(alone: Callable[[int], bool]) -> None:
-    ran_in = {}
-
-    def note(number: int) -> int:
-        ran_in[number] = threading.current_thread()
-        return number
-
-    assert list(look_ahead(note, range(10), workers=2, ahead=4, alone=alone)) == list(range(10))
-    assert {number for number, thread in ran_in.items() if thread is threading.main_thread()} == {
-        number for number in range(10) if alone(number)
-    }
