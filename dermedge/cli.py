@@ -239,7 +239,8 @@ def export(
 @click.option("--sex", help="female or male.")
 @click.option("--site", help="Site of the lesion, such as back.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Any other clinical field of the model.")
-@click.option("--explain", is_flag=True, help="Also the clinical relevance, and IMAGE.heatmap.png beside the image.")
+@click.option("--explain", is_flag=True, help="Also the clinical relevance, and IMAGE.heatmap.png in OVERLAYS.")
+@click.option("--overlays", type=FilePath(), help="Folder for --explain.  [default: overlays]")
 @click.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
 @click.option("--report", type=FilePath(), help="Write one self-contained HTML page.")
 @click.option("--device", default="auto", show_default=True, type=click.Choice(DEVICES))
@@ -255,7 +256,7 @@ def infer(
     device: str,
     **options: Any,
 ) -> None:
-    """Classify images of one patient, or all in a folder; whatever is left out is unknown."""
+    """Classify images of one patient, all in a folder, or - for standard input; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
 
     from .commands.infer import infer as run_infer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dermedge.picture_files import shown
 from dermedge_runtime.explanation import Explanation
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
@@ -32,14 +33,30 @@ def _text(cell: Any) -> str:
 
 
 def prediction_text(result: Prediction, spec: ModelSpec) -> str:
-    """Give one prediction as a headline and a bar per class."""
-    lines = [f"{result.source}: {result.label} ({spec.class_names.get(result.label, '')})"]
+    """Give one prediction as a headline, a bar per class, and the clinical values that were given and were not."""
+    lines = [f"{shown(result.source)}: {result.label} ({spec.class_names.get(result.label, '')})"]
     width = max(len(code) for code in result.probabilities)
     names = max((len(name) for name in spec.class_names.values()), default=0)
     for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):
         bar = "#" * round(_BAR * value)
         lines.append(f"  {code:<{width}}  {spec.class_names.get(code, ''):<{names}}  {value:6.1%}  {bar}".rstrip())
+    if values := values_text(result):
+        lines.append(f"  {values}")
     return "\n".join(lines)
+
+
+def values_text(result: Prediction) -> str:
+    """Give the clinical values in one line, such as "given: age 55, site back; unknown: sex"; empty without fields."""
+    given = [f"{name} {value_text(value)}" for name, value in (result.given or {}).items()]
+    parts = [f"given: {', '.join(given)}"] if given else []
+    if result.unknown:
+        parts.append(f"unknown: {', '.join(result.unknown)}")
+    return "; ".join(parts)
+
+
+def value_text(value: float | str) -> str:
+    """Give one clinical value; a whole number without its fraction."""
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def metrics_text(name: str, scores: dict[str, Any]) -> str:

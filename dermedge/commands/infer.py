@@ -1,4 +1,8 @@
-"""`dermedge infer`: predictions of one patient's pictures, printed, with overlays and a report where asked."""
+"""`dermedge infer`: predictions of one patient's pictures, printed, with overlays and a report where asked.
+
+Every answer is printed as it comes, before anything else is made of it: what cannot be written then costs no answer,
+neither this one nor a later one. It is counted, said at the end, and the exit code is 1.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dermedge.picture_files import OVERLAY_SUFFIX, picture_files
+from dermedge.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files, shown
 from dermedge.tables import explanation_text, prediction_text
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.errors import InputRejected, UsageError
-from dermedge_runtime.files import atomic_path, write_text
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
+from dermedge_runtime.files import refuse_overwriting, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
+
+OVERLAYS = Path("overlays")
+"""Where overlays go, in the current folder, unless --overlays says otherwise."""
 
 
 def infer(
@@ -22,6 +29,7 @@ def infer(
     *,
     explain: bool,
     target: str | None,
+    overlays: Path | None,
     report: Path | None,
     as_json: bool,
     show: Callable[[str], None],
@@ -29,85 +37,157 @@ def infer(
 ) -> int:
     """Predict, print as the answers come, and write what was asked for.
 
-    :param images: picture files, and folders of them.
-    :param explain: print the relevance too, and write an overlay beside every picture.
+    :param images: picture files, folders of them, and `-` for standard input.
+    :param explain: print the relevance too, and write an overlay of every picture.
     :param target: code of the class to explain.
+    :param overlays: folder of the overlays; by default `OVERLAYS`.
     :param report: where to write one self-contained page.
-    :return: the exit code: 0, or 3 where a picture of several was rejected.
-    :raises UsageError: an explanation asked of a file without one, or a report that cannot be.
-    :raises InputRejected: the only picture, or a clinical value, cannot be used.
+    :param as_json: print one JSON object a line and a picture.
+    :return: the exit code: 0, 3 where a picture was rejected, 1 where an overlay or the report could not be written.
+    :raises UsageError: an explanation asked of a file without one, or an output that cannot be.
+    :raises InputRejected: no picture for a model that reads one, or a clinical value that cannot be used.
     """
-    as_list = len(images) > 1 or any(Path(image).is_dir() for image in images)
-    images = picture_files(images)
-    _check(classifier, images, explain, target, report)
-    results = []
-    for result in _predict(classifier, images, clinical, target, as_list):
-        results.append(result)
+    files = picture_files(images)
+    inputs = [image for image in (*images, *files.found) if image != STANDARD_INPUT]
+    _check(classifier, files, explain, target, report)
+    outputs = _Outputs(classifier, inputs, explain, overlays, report, log)
+    classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
+    for sentence in files.left_out:
+        log(f"dermedge: {sentence}")
+    answered = rejected = False
+    for result in _results(classifier, images, files, clinical, target):
         if isinstance(result, Rejection):
-            log(f"dermedge: {result.reason}")
-        elif not as_json:
+            rejected = True
+            log(f"dermedge: {shown(result.reason)}")
+            if as_json:
+                show(_json(result.to_record()))
+            continue
+        answered = True
+        place = outputs.place(result)
+        if as_json:
+            overlay = {"overlay": None if place is None else str(place)} if explain else {}
+            show(_json(result.to_record(explain=explain) | overlay))
+        else:
             show(prediction_text(result, classifier.spec))
             if explain and result.explanation is not None:
                 show(explanation_text(result.explanation))
-    if as_json:
-        records = [result.to_record(explain=explain) for result in results]
-        show(json.dumps(records if as_list else records[0], indent=2, allow_nan=False))
-    else:
+        outputs.write(result, place)
+    if answered and not as_json:
         where = f"{classifier.provider}, {classifier.provider_version}; {classifier.hardware}"
         show(f"{classifier.name} on {classifier.device} ({where}). {classifier.spec.intended_use}")
-    # Only now: a picture or page that cannot be written must not cost the answer.
-    _write(classifier, results, clinical, explain, report, log)
-    return InputRejected.exit_code if any(isinstance(result, Rejection) for result in results) else 0
+    if outputs.failed():
+        return DermedgeError.exit_code
+    return InputRejected.exit_code if rejected else 0
 
 
-def _check(
-    classifier: Classifier, images: Sequence[str], explain: bool, target: str | None, report: Path | None
-) -> None:
+def _check(classifier: Classifier, files: PictureFiles, explain: bool, target: str | None, report: Path | None) -> None:
     if explain or target is not None or report is not None:
         classifier.require_explanations()
     if target is not None and not explain and report is None:
         raise UsageError("--target chooses the class to explain; ask for --explain or --report too.")
     if report is None:
         return
-    if len(images) > 1:
-        raise UsageError(f"--report makes the page of one picture, got {len(images)}. Call it once for each.")
+    if len(files.found) > 1:
+        raise UsageError(f"--report makes the page of one picture, got {len(files.found)}. Call it once for each.")
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report writes an HTML page; give it a name that ends in .html, got {report}.")
 
 
-def _predict(
-    classifier: Classifier, images: Sequence[str], clinical: Mapping[str, Any], target: str | None, many: bool
-) -> Iterator[Prediction | Rejection]:
-    if not many:
-        yield classifier.predict(*images, target=target, **clinical)
-        return
-    classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
-    yield from classifier.predict_each(images, clinical, target=target)
+def _json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False)
 
 
-def _write(
+def _results(
     classifier: Classifier,
-    results: Sequence[Prediction | Rejection],
+    images: Sequence[str],
+    files: PictureFiles,
     clinical: Mapping[str, Any],
-    explain: bool,
-    report: Path | None,
-    log: Callable[[str], None],
-) -> None:
-    for result in results:
-        if not isinstance(result, Prediction):
-            continue
-        if explain and result.has_heatmap:
-            log(f"heat map of {result.source} written to {_write_overlay(result)}")
+    target: str | None,
+) -> Iterator[Prediction | Rejection]:
+    for folder, reason in files.without:
+        yield Rejection(folder, reason)
+    sources: list[Any] = [StandardInput() if name == STANDARD_INPUT else name for name in files.found]
+    if len(sources) > 1:
+        yield from classifier.predict_each(sources, clinical, target=target)
+    elif not sources and not images:
+        yield classifier.predict(target=target, **clinical)
+    elif sources:  # alone it needs no threads, whose import takes 5 ms
+        try:
+            yield classifier.predict(sources[0], target=target, **clinical)
+        except InputRejected as error:
+            yield Rejection(files.found[0], str(error))
+
+
+class _Outputs:
+    """What is written beside the answers, and what of it could not be."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        inputs: Sequence[str],
+        explain: bool,
+        overlays: Path | None,
+        report: Path | None,
+        log: Callable[[str], None],
+    ) -> None:
+        """Check where everything goes, before anything is computed.
+
+        :raises UsageError: an output that is an input, or a folder of overlays that is a file.
+        """
+        self._spec, self._report, self._log = classifier.spec, report, log
+        self._failures: dict[str, list[str]] = {}
+        self._overlays = None
+        if overlays is not None and not explain:
+            raise UsageError("--overlays says where --explain writes; ask for --explain too.")
         if report is not None:
-            from .infer_report import html_report
+            refuse_overwriting(report, inputs)
+        if explain:
+            from .overlay_files import OverlayFiles
 
-            write_text(report, html_report(result, classifier.spec, clinical))
-            log(f"report written to {report}")
+            folder = overlays or OVERLAYS
+            if folder.exists() and not folder.is_dir():
+                raise UsageError(f"Overlays go into a folder, and {folder} is none; name another with --overlays.")
+            refuse_overwriting(folder, inputs)
+            self._overlays = OverlayFiles(folder, inputs)
 
+    def place(self, result: Prediction) -> Path | None:
+        """Find where a picture's overlay will go; None for nowhere."""
+        if self._overlays is None or not result.has_heatmap:
+            return None
+        try:
+            return self._overlays.place(result.source)
+        except Exception as error:  # whatever it is, the answer comes first
+            self._fail("heat map", error)
+            return None
 
-def _write_overlay(result: Prediction) -> Path:
-    source = Path(result.source)
-    target = source.with_name(f"{source.name}{OVERLAY_SUFFIX}")
-    with atomic_path(target) as temporary:
-        result.overlay().save(temporary, format="PNG")
-    return target
+    def write(self, result: Prediction, place: Path | None) -> None:
+        """Write one picture's overlay and report; what fails is counted."""
+        if self._overlays is not None and place is not None:
+            try:
+                self._overlays.write(result, place)
+                self._log(f"heat map of {shown(result.source)} written to {shown(str(place))}")
+            except Exception as error:  # the answers to the next pictures come first
+                self._fail("heat map", error)
+        if self._report is not None:
+            try:
+                from .infer_report import html_report
+
+                write_text(self._report, html_report(result, self._spec))
+                self._log(f"report written to {shown(str(self._report))}")
+            except Exception as error:
+                self._fail("report", error)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        reason = f"{error.strerror or error}" if isinstance(error, OSError) else str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.filename:
+            reason = f"{error.filename}: {reason}"
+        self._failures.setdefault(what, []).append(shown(reason.rstrip(".")))
+
+    def failed(self) -> bool:
+        """Say what could not be written, and whether there was any such thing."""
+        for what, reasons in self._failures.items():
+            if len(reasons) == 1:
+                self._log(f"dermedge: the {what} could not be written: {reasons[0]}.")
+            else:
+                self._log(f"dermedge: {len(reasons)} {what}s could not be written, the first: {reasons[0]}.")
+        return bool(self._failures)

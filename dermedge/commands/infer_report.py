@@ -1,4 +1,4 @@
-"""One self-contained HTML page about one prediction: picture, heat map, probabilities, relevance, and what made it.
+"""One self-contained HTML page about one prediction: picture, heat map, probabilities, clinical values, what made it.
 
 No script, no link, nothing loaded from elsewhere: it can be mailed, archived and opened without a network.
 """
@@ -6,41 +6,48 @@ No script, no link, nothing loaded from elsewhere: it can be mailed, archived an
 from __future__ import annotations
 
 import base64
-import datetime
 import io
 from collections.abc import Mapping
 from html import escape
-from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from dermedge import __version__
-from dermedge.tables import SHOWN_FROM
-from dermedge_runtime.image import upright_rgb
+from dermedge.picture_files import shown
+from dermedge.tables import value_text
+from dermedge_runtime.explanation import Explanation, colours, overlay
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
-_LARGEST = 1200
+_LARGEST = 1000
 """Pixels of the longer side of the pictures in the page."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1e; background: #fff; margin: 0 auto; max-width: 62rem;
-  padding: 1.5rem; }
+  padding: 1.5rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .notice { background: #fff4d6; border-left: 4px solid #d49b00; padding: .6rem 1rem; margin: 1rem 0; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 20rem; }
-img { max-width: 100%; height: auto; border-radius: 4px; } figcaption { color: #555; font-size: .9rem; }
-table { border-collapse: collapse; width: 100%; } td { padding: .15rem .5rem .15rem 0; vertical-align: middle; }
-td.value { text-align: right; font-variant-numeric: tabular-nums; width: 5rem; } td.bar { width: 45%; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+figure { margin: 0; } img { display: block; width: 100%; height: auto; border-radius: 4px; }
+figcaption, p.small { color: #555; font-size: .9rem; } figcaption { margin-top: .3rem; }
+.colours { display: inline-block; width: 8rem; height: .7rem; vertical-align: -.05rem; margin: 0 .3rem; }
+table { border-collapse: collapse; width: 100%; } td, th { padding: .15rem .5rem .15rem 0; vertical-align: middle; }
+th { text-align: left; font-weight: 600; border-bottom: 1px solid #c7c7cc; } th.number { text-align: right; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; width: 5rem; } td.bar, th.bar { width: 45%; }
 .bar div { background: #3b6ea8; height: .8rem; border-radius: 2px; } tr.first { font-weight: 600; }
-.details td:first-child { white-space: nowrap; padding-right: 1.5rem; } .details td { border-top: 1px solid #e4e4e7; }
+th.bar span { float: right; } td.unknown { color: #666; font-style: italic; }
+td.bar .signed { position: relative; background: #f1f1f4; } .signed div { position: absolute; top: 0; }
+.signed .zero { left: 50%; width: 1px; height: 1.1rem; top: -.15rem; background: #1c1c1e; border-radius: 0; }
+.signed .for { left: 50%; } .signed .against { right: 50%; background: #c8621b; }
+.details { table-layout: fixed; } .details td { border-top: 1px solid #e4e4e7; overflow-wrap: anywhere; }
+.details td:first-child { width: 8rem; vertical-align: top; }
 """
 
 
-def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]) -> str:
+def html_report(result: Prediction, spec: ModelSpec) -> str:
     """Make the page.
 
-    :param clinical: the patient's values as they were given; what is absent is shown as unknown.
+    :raises DermedgeError: the picture's file is gone or has changed since.
     """
     name = spec.class_names.get(result.label, result.label)
     use = spec.intended_use.removeprefix("Research use only.")
@@ -53,74 +60,111 @@ def html_report(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]
         f'<p class="notice"><strong>Research use only.</strong>{escape(use)}</p>',
         _pictures(result, spec),
         "<h2>Probabilities</h2>",
-        _bars({f"{spec.class_names.get(c, c)} ({c})": v for c, v in result.probabilities.items()}, percent=True),
+        _probabilities({f"{spec.class_names.get(c, c)} ({c})": v for c, v in result.probabilities.items()}),
+        _clinical_values(result, spec),
+        "<h2>Picture and model</h2>",
+        _details(result, spec),
+        "</body></html>",
     ]
-    if result.relevance_by_field and result.relevance and result.explanation is not None:
-        chosen = spec.class_names.get(result.explanation.target, result.explanation.target)
-        parts += [
-            f"<h2>What the clinical values contributed to “{escape(chosen)}”</h2>",
-            "<p>Integrated gradients, absolute values scaled to [0, 1]."
-            " A value that was unknown is explained as the one it was imputed with.</p>",
-            _bars({key: value for key, value in result.relevance.items() if value >= SHOWN_FROM}),
-            "<p>Summed over the features of each field:</p>",
-            _bars(result.relevance_by_field),
-        ]
-    parts += ["<h2>Input and model</h2>", _details(result, spec, clinical), "</body></html>"]
-    return "\n".join(parts) + "\n"
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _explained(explanation: Explanation, spec: ModelSpec) -> str:
+    return spec.class_names.get(explanation.target, explanation.target)
 
 
 def _pictures(result: Prediction, spec: ModelSpec) -> str:
     if result.picture is None:
         return ""
-    figures = [_figure(upright_rgb(result.picture, _LARGEST), "The picture as it was given, upright.")]
-    if result.has_heatmap and result.explanation is not None:
-        chosen = spec.class_names.get(result.explanation.target, result.explanation.target)
-        figures.append(_figure(result.overlay(), f"Grad-CAM: bright regions spoke for “{chosen}”."))
+    picture = result.upright(_LARGEST)
+    figures = [_figure(picture, "The picture as it was given, upright.")]
+    explanation = result.explanation
+    if explanation is not None and explanation.grid is not None:
+        chosen = _explained(explanation, spec)
+        # Without the colour bar, so that both pictures have one size; the caption has it.
+        hot = overlay(picture, explanation.grid).crop((0, 0, *picture.size))
+        text = f"Grad-CAM: what spoke for “{chosen}”, from nothing"
+        figures.append(_figure(hot, text, f"{_colour_bar()} to most."))
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
-def _figure(image: Image.Image, caption: str) -> str:
-    image = image.copy()
-    image.thumbnail((_LARGEST, _LARGEST))
+def _figure(image: Image.Image, caption: str, more: str = "") -> str:
+    """Show a picture.
+
+    :param more: HTML that follows the caption.
+    """
     encoded = io.BytesIO()
     image.save(encoded, format="JPEG", quality=90)
     data = base64.b64encode(encoded.getvalue()).decode()
+    size = f'width="{image.width}" height="{image.height}"'
     text = escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    return (
+        f'<figure><img {size} alt="{text}" src="data:image/jpeg;base64,{data}">'
+        f"<figcaption>{text}{more}</figcaption></figure>"
+    )
 
 
-def _bars(values: Mapping[str, float], *, percent: bool = False) -> str:
-    largest = 1.0 if percent else max([1.0, *values.values()])
+def _colour_bar() -> str:
+    steps = ", ".join(f"rgb({r},{g},{b})" for r, g, b in colours(np.linspace(0, 1, 9, dtype=np.float32)).tolist())
+    return f'<span class="colours" style="background:linear-gradient(to right, {steps})"></span>'
+
+
+def _probabilities(values: Mapping[str, float]) -> str:
     rows = []
     for index, (name, value) in enumerate(sorted(values.items(), key=lambda item: -item[1])):
-        text = f"{value:.1%}" if percent else f"{value:.2f}"
         first = ' class="first"' if index == 0 else ""
-        bar = f'<td class="bar"><div style="width:{100 * value / largest:.1f}%"></div></td>'
-        rows.append(f'<tr{first}><td>{escape(name)}</td>{bar}<td class="value">{text}</td></tr>')
+        bar = f'<td class="bar"><div style="width:{100 * value:.1f}%"></div></td>'
+        rows.append(f'<tr{first}><td>{escape(name)}</td>{bar}<td class="number">{value:.1%}</td></tr>')
     return f"<table>{''.join(rows)}</table>"
 
 
-def _details(result: Prediction, spec: ModelSpec, clinical: Mapping[str, Any]) -> str:
-    units = {field.name: f" {field.unit}" for field in spec.clinical.numeric}
-    values = {}
-    for name in spec.clinical.names:
-        given = clinical.get(name)
-        values[name] = (
-            "unknown"
-            if given is None
-            else f"{given:g}{units.get(name, '')}"
-            if isinstance(given, float)
-            else str(given)
+def _clinical_values(result: Prediction, spec: ModelSpec) -> str:
+    """Show every field once: its value, and how far it moved the score of the explained class, and to which side."""
+    explanation = result.explanation
+    if not spec.clinical.names or explanation is None or explanation.attribution is None:
+        return ""
+    chosen = escape(_explained(explanation, spec))
+    moved = dict.fromkeys(spec.clinical.names, 0.0)
+    for feature, value in explanation.attribution.items():
+        moved[feature.partition("=")[0]] += value
+    largest = max(map(abs, moved.values())) or 1.0
+    rows = []
+    for name, value in moved.items():
+        side, width = ("against" if value < 0 else "for"), 50 * abs(value) / largest
+        bar = f'<div class="{side}" style="width:{width:.1f}%"></div><div class="zero"></div>'
+        style = ' class="unknown"' if name not in result.given else ""
+        rows.append(
+            f"<tr><td>{escape(name)}</td><td{style}>{escape(_value(result, spec, name))}</td>"
+            f'<td class="bar"><div class="signed">{bar}</div></td><td class="number">{value:+.3f}</td></tr>'
         )
+    head = (
+        '<tr><th>Field</th><th>Value</th><th class="bar">against<span>for</span></th><th class="number">Score</th></tr>'
+    )
+    return (
+        f"<h2>Clinical values, and what each did to “{chosen}”</h2><table>{head}{''.join(rows)}</table>"
+        f'<p class="small">Integrated gradients, summed over each field, in units of the score of “{chosen}” before the'
+        " softmax: a value to the right of the line, with a plus, raised the score; one to the left, with a minus,"
+        " lowered it. The longest bar is the largest of them.</p>"
+    )
+
+
+def _value(result: Prediction, spec: ModelSpec, name: str) -> str:
+    if name not in result.given:
+        return "unknown"
+    units = {field.name: f" {field.unit}" for field in spec.clinical.numeric if field.unit}
+    return value_text(result.given[name]) + units.get(name, "")
+
+
+def _details(result: Prediction, spec: ModelSpec) -> str:
     rows = {
-        "Picture": result.source,
-        **values,
+        "Picture": shown(result.source),
         "Model": f"{result.model}, {spec.fusion}, {spec.precision}",
+        "SHA-256": result.model_sha256,
         "Weights": spec.weights_sha256[:16],
         "Trained on": f"{spec.training.get('data', '')}, protocol {spec.training.get('protocol', '')}",
         "Device": f"{result.device} ({result.provider}, {result.provider_version}), {result.hardware}",
-        "dermedge": __version__,
-        "Date": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "dermedge": result.versions.get("dermedge", ""),
+        "Time (UTC)": result.time,
         "Licence": spec.licence,
     }
     cells = "".join(f"<tr><td>{escape(key)}</td><td>{escape(str(value))}</td></tr>" for key, value in rows.items())

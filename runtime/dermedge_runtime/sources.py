@@ -140,6 +140,8 @@ def _read_stream(stream: Any, name: str) -> bytes:
         if getattr(stream, "seekable", lambda: False)() is True:
             stream.seek(0)
         content = stream.read()
+    except InputRejected:
+        raise
     except Exception as error:  # the reader is the caller's: it can fail in any way, and the next picture goes on
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".") or type(error).__name__
         raise InputRejected(f"Cannot read the image {name}: {reason}.") from error

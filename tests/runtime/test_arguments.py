@@ -50,14 +50,14 @@ def test_batch_sizes_that_make_no_sense(model: Classifier, size: Any) -> None:
     ],
 )
 def test_devices_that_are_none(device: Any, hint: str) -> None:
-    with pytest.raises(DeviceUnavailable, match="^Unknown device ") as caught:
+    with pytest.raises(DeviceUnavailable, match=r"^Unknown device ") as caught:
         Classifier(TINY, device)
     assert hint in str(caught.value)
 
 
 @pytest.mark.parametrize("path", [None, 5, b"tiny.onnx"])
 def test_a_model_file_is_named_by_a_path(path: Any) -> None:
-    with pytest.raises(UsageError, match="^A model file is named by its path, got "):
+    with pytest.raises(UsageError, match=r"^A model file is named by its path, got "):
         Classifier(path)
 
 

@@ -50,7 +50,7 @@ def test_numbers_of_every_type(value: Any) -> None:
     [True, False, np.True_, "5_5", [55], np.array([55, 56]), 55j, b"55", np.timedelta64(55, "D"), "55 years", "1e999"],
 )
 def test_what_is_no_number(value: Any) -> None:
-    with pytest.raises(InputRejected, match="^age must be a number from 0 to 120 years, got "):
+    with pytest.raises(InputRejected, match=r"^age must be a number from 0 to 120 years, got "):
         read_patient(SCHEMA, {"age": value})
 
 
