@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .answer_check import Outputs, run_checked
 from . import __version__
+from .answer_check import Outputs, run_checked
 from .arguments import known_device, require_several, whole_number
 from .clinical import ClinicalValue
 from .cpus import usable_cpus

@@ -39,11 +39,12 @@ def description_span(content: bytes | memoryview, source: str) -> Span | None:
     return None if places is None else places[1]
 
 
-def check_digest(content: bytes | memoryview, description: Span, source: str) -> bool:
+def check_digest(content: bytes | memoryview, description: Span, source: str) -> str | None:
     """Compare a file with the digest that it carries.
 
     :param description: where its JSON stands.
-    :return: False where the file carries none: an earlier dermedge wrote it.
+    :return: the SHA-256 of the file as it is, which costs nothing more here; None where the file carries no digest: an
+        earlier dermedge wrote it.
     :raises ModelFileError: the file is not what was exported, or the digest is none.
     """
     return _check(memoryview(content), description, source, "Copy it again, or export again.")
@@ -56,20 +57,23 @@ def check_text(text: bytes, source: str, mend: str) -> bool:
     :return: False where it carries none.
     :raises ModelFileError: it is not what was written, or the digest is none.
     """
-    return _check(memoryview(text), (0, len(text)), source, mend)
+    return _check(memoryview(text), (0, len(text)), source, mend) is not None
 
 
-def _check(view: memoryview, description: Span, source: str, mend: str) -> bool:
+def _check(view: memoryview, description: Span, source: str, mend: str) -> str | None:
     place = digest_span(view[slice(*description)])
     if place is None:
-        return False
+        return None
     start, stop = description[0] + place[0], description[0] + place[1]
     found = bytes(view[start:stop])
     if not re.fullmatch(rb'"[0-9a-f]{64}"', found):
         raise ModelFileError(f"{source} is damaged: its {DIGEST_KEY} is no SHA-256. {mend}")
-    if _hash(view, start + 1, stop - 1) != found[1:-1]:
+    # Both hashes begin alike, and the description stands near the end.
+    before = hashlib.sha256(view[: start + 1])
+    if _hash(view, start + 1, stop - 1, before.copy()) != found[1:-1]:
         raise ModelFileError(f"{source} is damaged: its content is not what was exported (SHA-256). {mend}")
-    return True
+    before.update(view[start + 1 :])
+    return before.hexdigest()
 
 
 def sealed(content: bytes, source: str) -> bytes:
@@ -177,8 +181,8 @@ def _after(text: str, position: int, mark: str) -> int:
     return position + 1
 
 
-def _hash(view: memoryview, start: int, stop: int) -> bytes:
-    hashed = hashlib.sha256(view[:start])
+def _hash(view: memoryview, start: int, stop: int, before: hashlib._Hash | None = None) -> bytes:
+    hashed = before or hashlib.sha256(view[:start])
     hashed.update(_BLANK)
     hashed.update(view[stop:])
     return hashed.hexdigest().encode()

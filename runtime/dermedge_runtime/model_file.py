@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,8 @@ class ModelFile:
     spec: ModelSpec
     digest_checked: bool = False
     """Whether the content is known to be what was exported; False for a file of an earlier dermedge, without digest."""
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the file's bytes, in hexadecimal."""
-        import hashlib
-
-        return hashlib.sha256(self.content).hexdigest()
+    sha256: str = ""
+    """SHA-256 of the file's bytes, in hexadecimal."""
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
@@ -46,7 +42,7 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     content = read_model_bytes(path)
     description = description_span(content, path.name)
     # First of all: a flipped bit is damage, whatever else it makes the file look like.
-    checked = description is not None and check_digest(content, description, path.name)
+    checked = None if description is None else check_digest(content, description, path.name)
     text = scan(content, path.name).metadata.get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
@@ -54,9 +50,9 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
             " Use a file made by `dermedge export`."
         )
     spec = ModelSpec.from_json(text, path.name)
-    if not checked:
+    if checked is None:
         _tell(path)
-    return ModelFile(path, content, spec, checked)
+    return ModelFile(path, content, spec, checked is not None, checked or hashlib.sha256(content).hexdigest())
 
 
 def _tell(path: Path) -> None:
