@@ -60,21 +60,15 @@ def infer(
             rejected = True
             log(f"dermedge: {shown(result.reason)}")
             if as_json:
-                show(_json(result.to_record()))
+                outputs.say(show, _json(result.to_record()))
             continue
         answered = True
         place = outputs.place(result)
-        if as_json:
-            overlay = {"overlay": None if place is None else str(place)} if explain else {}
-            show(_json(result.to_record(explain=explain) | overlay))
-        else:
-            show(prediction_text(result, classifier.spec))
-            if explain and result.explanation is not None:
-                show(explanation_text(result.explanation))
+        outputs.say(show, _answer(result, classifier, place, explain, as_json))
         outputs.write(result, place)
-    if answered and not as_json:
+    if answered and not as_json and not outputs.mute:
         where = f"{classifier.provider}, {classifier.provider_version}; {classifier.hardware}"
-        show(f"{classifier.name} on {classifier.device} ({where}). {classifier.spec.intended_use}")
+        outputs.say(show, f"{classifier.name} on {classifier.device} ({where}). {classifier.spec.intended_use}")
     if outputs.failed():
         return DermedgeError.exit_code
     return InputRejected.exit_code if rejected else 0
@@ -91,6 +85,16 @@ def _check(classifier: Classifier, files: PictureFiles, explain: bool, target: s
         raise UsageError(f"--report makes the page of one picture, got {len(files.found)}. Call it once for each.")
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report writes an HTML page; give it a name that ends in .html, got {report}.")
+
+
+def _answer(result: Prediction, classifier: Classifier, place: Path | None, explain: bool, as_json: bool) -> str:
+    if as_json:
+        overlay = {"overlay": None if place is None else str(place)} if explain else {}
+        return _json(result.to_record(explain=explain) | overlay)
+    text = prediction_text(result, classifier.spec)
+    if explain and result.explanation is not None:
+        text = f"{text}\n{explanation_text(result.explanation)}"
+    return text
 
 
 def _json(record: Mapping[str, Any]) -> str:
@@ -136,6 +140,7 @@ class _Outputs:
         """
         self._spec, self._report, self._log = classifier.spec, report, log
         self._failures: dict[str, list[str]] = {}
+        self.mute = False
         self._overlays = None
         if overlays is not None and not explain:
             raise UsageError("--overlays says where --explain writes; ask for --explain too.")
@@ -149,6 +154,21 @@ class _Outputs:
                 raise UsageError(f"Overlays go into a folder, and {folder} is none; name another with --overlays.")
             refuse_overwriting(folder, inputs)
             self._overlays = OverlayFiles(folder, inputs)
+
+    def say(self, show: Callable[[str], None], text: str) -> None:
+        """Print; what cannot be printed ends everything, unless a picture or page was asked for too.
+
+        :raises OSError: standard output is closed or full, and nothing else was asked for.
+        """
+        try:
+            show(text)
+        except BrokenPipeError:  # the reader has seen enough
+            raise
+        except OSError as error:
+            if self._overlays is None and self._report is None:
+                raise
+            self.mute = True
+            self._fail("answer", error)
 
     def place(self, result: Prediction) -> Path | None:
         """Find where a picture's overlay will go; None for nowhere."""

@@ -30,6 +30,7 @@ h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2r
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; } img { display: block; width: 100%; height: auto; border-radius: 4px; }
 figcaption, p.small { color: #555; font-size: .9rem; } figcaption { margin-top: .3rem; }
+.scale { white-space: nowrap; }
 .colours { display: inline-block; width: 8rem; height: .7rem; vertical-align: -.05rem; margin: 0 .3rem; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .15rem .5rem .15rem 0; vertical-align: middle; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #c7c7cc; } th.number { text-align: right; }
@@ -83,8 +84,8 @@ def _pictures(result: Prediction, spec: ModelSpec) -> str:
         chosen = _explained(explanation, spec)
         # Without the colour bar, so that both pictures have one size; the caption has it.
         hot = overlay(picture, explanation.grid).crop((0, 0, *picture.size))
-        text = f"Grad-CAM: what spoke for “{chosen}”, from nothing"
-        figures.append(_figure(hot, text, f"{_colour_bar()} to most."))
+        scale = f' <span class="scale">nothing {_colour_bar()} most</span>'
+        figures.append(_figure(hot, f"Grad-CAM: what in the picture spoke for “{chosen}”.", scale))
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
@@ -142,9 +143,9 @@ def _clinical_values(result: Prediction, spec: ModelSpec) -> str:
     )
     return (
         f"<h2>Clinical values, and what each did to “{chosen}”</h2><table>{head}{''.join(rows)}</table>"
-        f'<p class="small">Integrated gradients, summed over each field, in units of the score of “{chosen}” before the'
-        " softmax: a value to the right of the line, with a plus, raised the score; one to the left, with a minus,"
-        " lowered it. The longest bar is the largest of them.</p>"
+        f'<p class="small">Integrated gradients from the zero of the encoded values, summed over each field, in units'
+        f" of the score of “{chosen}” before the softmax: what is to the right of the line, with a plus, raised the"
+        " score; what is to the left, with a minus, lowered it.</p>"
     )
 
 

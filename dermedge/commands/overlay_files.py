@@ -1,8 +1,8 @@
 """Where the overlays of `infer --explain` go: one folder, one file for each picture, never over anything else's.
 
 A picture's overlay has its name. Where another picture of that name has been there before, in this run or in an
-earlier one, or any other file, a number follows; the same picture's earlier overlay is replaced. To tell them, an
-overlay carries a hash of its picture's path, not the path itself, which can name a patient.
+earlier one, or any other file, a hash of the picture's path follows; the same picture's earlier overlay is replaced. To
+tell them, an overlay carries that hash, not the path itself, which can name a patient.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from PIL import Image
@@ -37,7 +37,6 @@ class OverlayFiles:
         """
         self._folder, self._inputs = folder, inputs
         self._owners: dict[Path, str] = {}
-        self._last: dict[str, int] = {}
 
     def place(self, source: str) -> Path:
         """Find the name of a picture's overlay.
@@ -46,16 +45,10 @@ class OverlayFiles:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         name, owner = _name(source), _owner(source)
-        first = self._folder / f"{name}{OVERLAY_SUFFIX}"
-        if self._is_free(first, owner):
-            self._owners[first] = owner
-            return first
-        for number in count(self._last.get(name, 2)):
-            path = self._folder / f"{name}.{number}{OVERLAY_SUFFIX}"
+        for more in chain(("", f".{owner[:8]}"), (f".{owner[:8]}.{number}" for number in count(2))):
+            path = self._folder / f"{name}{more}{OVERLAY_SUFFIX}"
             if self._is_free(path, owner):
                 break
-        # Other pictures of this name go on from here; the same one again finds its own, which it may replace.
-        self._last[name] = number
         self._owners[path] = owner
         return path
 
