@@ -52,7 +52,7 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     log(f"2/5 train on {len(samples)} pictures")
     config = TrainConfig.from_record({**TrainConfig(str(data.resolve()), epochs=epochs).to_record(), **_SETTINGS})
     split = make_split(samples, config.protocol, config.seed)
-    check_leaks(split)
+    check_leaks(split, samples)
     run.clear()
     start_run(config, split, run)
     own.note(run.config_file)

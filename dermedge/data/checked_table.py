@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -50,7 +51,7 @@ class CheckedTable:
         value = self._take(key, default)
         if not isinstance(value, str) or (default is _REQUIRED and not value.strip()):
             self._wrong(key, "a text", value)
-        return value.strip()
+        return unicodedata.normalize("NFC", value.strip())
 
     def character(self, key: str) -> str:
         """Take one character; empty where the entry is absent."""
@@ -79,14 +80,18 @@ class CheckedTable:
         found = all(isinstance(entry, str) for entry in value) if isinstance(value, list | tuple) else False
         if not found or (default is _REQUIRED and not value):
             self._wrong(key, "a list of texts", value)
-        return tuple(entry.strip() for entry in value)
+        return tuple(unicodedata.normalize("NFC", entry.strip()) for entry in value)
 
     def mapping(self, key: str, *, required: bool = False) -> dict[str, str]:
         """Take a table of texts."""
         value = self._take(key, _REQUIRED if required else {})
         if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
             self._wrong(key, "a table of texts", value)
-        return {name.strip(): entry.strip() for name, entry in value.items()}
+        form = unicodedata.normalize
+        taken = {form("NFC", name.strip()): form("NFC", entry.strip()) for name, entry in value.items()}
+        if len(taken) < len(value):
+            self.reject(f"two names in {self.name_of(key)} differ in spaces or in the encoding of an accent alone")
+        return taken
 
     def table(self, key: str, *, required: bool = False) -> CheckedTable:
         """Take a table within this one."""

@@ -5,20 +5,45 @@ Not covered: reading a schema file (`schema_file`) and reading a data set with o
 
 from __future__ import annotations
 
-import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
-from dermedge_runtime.clinical import CategoricalField, ClinicalField, ClinicalSchema, ClinicalValue, NumericField
+from dermedge_runtime.clinical import (
+    UNKNOWN_WORDS,
+    CategoricalField,
+    ClinicalField,
+    ClinicalSchema,
+    ClinicalValue,
+    NumericField,
+)
+from dermedge_runtime.errors import InputRejected
 
 PAPER = "paper"
 """The protocol that also reads fields which are not known before the diagnosis."""
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+"""What a cell may hold; `float` alone would take 5_5 for 55."""
+
+
+@lru_cache(maxsize=1 << 12)
 def fold(text: str) -> str:
-    """Give the form in which words of a table are compared, the runtime's too: no case, "_" is a space."""
-    return text.strip().lower().replace("_", " ")
+    """Give the form in which words of a table are compared: no case, "_" is a space, spaces count once.
+
+    Nor does it matter how accents and wide letters are encoded, and signs that nobody sees are passed over.
+    """
+    return " ".join(visible(text, "NFKC").lower().replace("_", " ").split())
+
+
+def visible(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
+    """Give a text in one Unicode form, without signs of no width such as a byte order mark within it."""
+    if text.isascii():
+        return text
+    return "".join(sign for sign in unicodedata.normalize(form, text) if unicodedata.category(sign) != "Cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +57,36 @@ class TableField:
     paper_only: bool
     """Not known before the diagnosis: the model reads it in the `paper` protocol alone."""
 
-    def read(self, text: str, unknown: frozenset[str]) -> ClinicalValue:
+    def read(self, text: str, unknown: frozenset[str], decimal: str = ".") -> ClinicalValue:
         """Give the value of a cell, or None for unknown.
 
         :param unknown: folded words that mean unknown, besides those of the runtime.
+        :param decimal: the decimal sign of the table.
         :raises InputRejected: no number, outside the range, or outside the vocabulary.
         """
         word = fold(text)
         if word in unknown:
             return None
         if isinstance(self.field, NumericField):
-            number = self.field.parse(text)
-            return None if math.isnan(number) else number
-        index = self.field.parse(self.synonyms.get(word, text))
+            return None if word in UNKNOWN_WORDS else self._number(self.field, text.strip(), decimal)
+        word = fold(self.synonyms.get(word, word))
+        same = next((entry for entry in self.field.vocabulary if fold(entry) == word), None)
+        if same is not None:
+            return same
+        index = -1 if word in UNKNOWN_WORDS else self.field.parse(text)
         return None if index < 0 else self.field.vocabulary[index]
+
+    def _number(self, field: NumericField, text: str, decimal: str) -> float:
+        pointed = text if decimal == "." else text.replace(".", "?").replace(decimal, ".")
+        if _NUMBER.fullmatch(pointed) is None:
+            hint = ""
+            if decimal == "." and _NUMBER.fullmatch(text.replace(",", ".")):
+                hint = ' A table with decimal commas says so in its schema: decimal = "," in [table].'
+            raise InputRejected(
+                f"{self.field.name} must be a number from {field.minimum:g} to {field.maximum:g} {field.unit},"
+                f" got {text}. Leave it out if it is unknown.{hint}"
+            )
+        return field.parse(pointed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +96,7 @@ class TableRule:
     files: tuple[str, ...]
     """Names of the table; the first that the data folder has is read."""
     delimiter: str
-    """One character; empty: tab where the header has one, else comma."""
+    """One character; empty: tab, comma or semicolon, whichever parts the header into the columns."""
     image: str
     """Column with the picture's name, with or without its ending."""
     diagnosis: str
@@ -63,6 +104,8 @@ class TableRule:
     """Columns whose values together name what must stay on one side of a split."""
     group_name: str
     """What that is, in the singular: lesion, patient."""
+    decimal: str = "."
+    """Decimal sign of its numbers, a point or a comma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +115,7 @@ class ImageRule:
     skip_folders: tuple[str, ...]
     """Folders whose name contains one of these words, whatever its case, hold no pictures."""
     first_copy: bool
-    """Of several files with one name take the first, because they are copies; otherwise they are an error."""
+    """Of no effect since copies are known by their bytes; schemas of earlier runs have it."""
     masks: str
     """Folder of lesion masks, named as the pictures with `_segmentation.png`; empty: none."""
 

@@ -112,7 +112,10 @@ def _table(table: CheckedTable) -> TableRule:
         diagnosis=table.text("diagnosis"),
         group=table.texts("group"),
         group_name=table.text("group_name"),
+        decimal=table.text("decimal", "."),
     )
+    if rule.decimal not in (".", ",") or rule.decimal == rule.delimiter:
+        table.reject(f"table.decimal must be . or , and another sign than the delimiter, found '{rule.decimal}'")
     if not _IDENTIFIER.fullmatch(rule.group_name):
         table.reject(f"table.group_name must be one word such as lesion or patient, found '{rule.group_name}'")
     for name in rule.files:

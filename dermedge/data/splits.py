@@ -3,7 +3,7 @@
 `grouped` (default): by lesion, or by what else the schema groups by, stratified, 70/15/15. `refit`: the same test set,
 the validation set in training, for a last training whose settings were chosen before. `paper`: random photographs,
 70/30, no validation set, with dx_type (paper, section 3.2.1), which puts photographs of one lesion on both sides.
-Not covered: duplicates across lesion ids.
+Photographs of one content are of one group, whatever their lesion ids. Not covered: near-duplicates across lesion ids.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_text
 
+from .groups import group_key, groups_of
 from .ham10000 import HAM10000
 from .samples import Sample
 from .schema import PAPER, DataSchema
@@ -109,7 +110,8 @@ def make_split(samples: Sequence[Sample], protocol: str, seed: int, schema: Data
 
 
 def _grouped(samples: Sequence[Sample], seed: int, schema: DataSchema) -> list[str]:
-    label_of = _labels_of_groups(samples)
+    group_of = groups_of(samples)
+    label_of = _labels_of_groups(samples, group_of)
     lesions = sorted(label_of)
     groups = Counter(label_of.values())
     counts = {label: groups[label] for label in sorted({sample.label for sample in samples})}
@@ -126,12 +128,12 @@ def _grouped(samples: Sequence[Sample], seed: int, schema: DataSchema) -> list[s
         train, rest = train_test_split(own, test_size=held, random_state=seed)
         validation, test = train_test_split(rest, test_size=0.5, random_state=seed)
         part |= dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
-    return [part[sample.lesion_id] for sample in samples]
+    return [part[group] for group in group_of]
 
 
-def _labels_of_groups(samples: Sequence[Sample]) -> dict[str, int]:
+def _labels_of_groups(samples: Sequence[Sample], group_of: Sequence[str]) -> dict[str, int]:
     """The class that a group is stratified by: its only one, or, of a patient with several, the rarest."""
-    pairs = {(sample.lesion_id, sample.label) for sample in samples}
+    pairs = {(group, sample.label) for group, sample in zip(group_of, samples, strict=True)}
     groups_with = Counter(label for _, label in pairs)
     label_of: dict[str, int] = {}
     for group, label in sorted(pairs, key=lambda pair: (groups_with[pair[1]], pair[1])):
@@ -147,22 +149,39 @@ def _random(samples: Sequence[Sample], seed: int) -> list[str]:
     return ["test" if index in held else "train" for index in range(len(samples))]
 
 
-def count_leaks(split: Split) -> int:
-    """Number of test photographs whose lesion also has a photograph in train or validation."""
-    seen = {lesion for _, lesion, part in split.rows if part != "test"}
-    return sum(1 for _, lesion, part in split.rows if part == "test" and lesion in seen)
+def count_leaks(split: Split, samples: Sequence[Sample] = ()) -> int:
+    """Number of test photographs whose lesion also has a photograph in train or validation.
+
+    :param samples: of the data set; with them, those of other lesions whose very file is there again count too.
+    """
+    return len(_leaking(split, samples))
 
 
-def check_leaks(split: Split) -> int:
+def _leaking(split: Split, samples: Sequence[Sample]) -> list[str]:
+    """Names of the test photographs that leak."""
+    content = {sample.image_id: sample.content for sample in samples if sample.content}
+    others = [row for row in split.rows if row[2] != "test"]
+    lesions = {group_key(lesion) for _, lesion, _ in others}
+    contents = {content[image] for image, _, _ in others if image in content}
+    return [
+        image
+        for image, lesion, part in split.rows
+        if part == "test" and (group_key(lesion) in lesions or content.get(image) in contents)
+    ]
+
+
+def check_leaks(split: Split, samples: Sequence[Sample] = ()) -> int:
     """Count leaks and refuse a split that has any, unless the protocol is `paper`, which leaks by design.
 
+    :param samples: as `count_leaks`.
     :raises InputRejected: the split leaks.
     """
-    leaks = count_leaks(split)
-    if leaks and split.protocol != PAPER:
+    leaking = _leaking(split, samples)
+    if leaking and split.protocol != PAPER:
         raise InputRejected(
-            f"{leaks} of {len(split.ids('test'))} test images show a {split.group_name} that is also in training."
+            f"{len(leaking)} of {len(split.ids('test'))} test images show a {split.group_name} that is also in"
+            f" training, or are a copy of a training image, first {', '.join(leaking[:5])}."
             f" Split by {split.group_name} (--protocol grouped),"
             " or ask for --protocol paper to repeat the paper's split."
         )
-    return leaks
+    return len(leaking)

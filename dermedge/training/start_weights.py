@@ -7,6 +7,7 @@ they are (`head_training`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
+from dermedge.data.groups import group_key
+from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
 from dermedge.models.fusion import fusion_class
@@ -37,11 +40,14 @@ class StartWeights:
     """For the log."""
 
 
-def start_weights(source: Path, config: TrainConfig, schema: DataSchema, split: Split) -> StartWeights:
+def start_weights(
+    source: Path, config: TrainConfig, schema: DataSchema, split: Split, samples: Sequence[Sample] = ()
+) -> StartWeights:
     """Choose the weights to take from the run in `source`.
 
     :param config: settings of the new run.
     :param split: of the new run.
+    :param samples: of the new run; with them, copies of what the earlier run was trained on are found too.
     :raises UsageError: the two networks have no image branch in common.
     :raises InputRejected: the earlier run was trained on what the new one is validated or tested on.
     :raises DermedgeError: no run there, no weights, or damaged ones.
@@ -51,7 +57,7 @@ def start_weights(source: Path, config: TrainConfig, schema: DataSchema, split: 
     for name in (config.fusion, earlier.fusion):
         if not fusion_class(name).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
-    _check_leaks(run, split)
+    _check_leaks(run, split, samples)
     try:
         tensors = read_tensors(run.weights_file)
     except (OSError, SafetensorError) as error:
@@ -64,11 +70,15 @@ def start_weights(source: Path, config: TrainConfig, schema: DataSchema, split: 
     return StartWeights(sha256, kept, f"start from the image branch of {source}")
 
 
-def _check_leaks(run: RunFolder, split: Split) -> None:
-    seen = {(image, group) for image, group, part in run.split().rows if part == "train"}
+def _check_leaks(run: RunFolder, split: Split, samples: Sequence[Sample]) -> None:
+    seen = {(image, group_key(group)) for image, group, part in run.split().rows if part == "train"}
     images, groups = {image for image, _ in seen}, {group for _, group in seen}
+    content = {sample.image_id: sample.content for sample in samples if sample.content}
+    contents = {content[image] for image in images if image in content}
     held_back = [row for row in split.rows if row[2] != "train"]
-    leaked = sum(image in images or group in groups for image, group, _ in held_back)
+    leaked = sum(
+        image in images or group_key(group) in groups or content.get(image) in contents for image, group, _ in held_back
+    )
     if leaked:
         raise InputRejected(
             f"The run in {run.path} was trained on photographs or lesions of {leaked} of the {len(held_back)} images"

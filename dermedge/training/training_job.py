@@ -51,7 +51,7 @@ def run_training_job(
         processes.each(lambda: _check(config, samples, split, schema, processes))
 
         def begin() -> None:
-            start = start_weights(options["start_from"], config, schema, split) if config.start_from else None
+            start = start_weights(options["start_from"], config, schema, split, samples) if config.start_from else None
             run.clear()
             if start is not None:
                 save_weights(run.start_file, start.tensors)
@@ -82,13 +82,13 @@ def _start(
         raise UsageError("--resume and --overwrite exclude each other.")
     config, schema, samples = _resumed(run, options, given, log) if resume else _new(run, options, log)
     split = run.split() if resume else make_split(samples, config.protocol, config.seed, schema)
-    leaks, tested = check_leaks(split), len(split.ids("test"))
+    leaks, tested = check_leaks(split, samples), len(split.ids("test"))
     log(
         f"{len(samples)} images; leak check: {leaks} of {tested} test images show a {split.group_name}"
         " that is also in training"
     )
     if options["start_from"] is not None and not resume:
-        start = start_weights(options["start_from"], config, schema, split)
+        start = start_weights(options["start_from"], config, schema, split, samples)
         config = replace(config, start_from=start.sha256)
         log(start.summary)
     return (config, schema, samples), split

@@ -184,13 +184,13 @@ def test_absent_images_are_counted_and_the_first_five_named(tmp_path, absent, ta
 )
 def test_a_table_that_is_not_utf8_is_refused(tmp_path, content):
     (tmp_path / "HAM10000_metadata.csv").write_bytes(content)
-    assert "HAM10000_metadata.csv is no UTF-8 table separated by commas or tabs" in rejection(tmp_path)
+    assert "HAM10000_metadata.csv is no UTF-8 table separated by commas, tabs or semicolons" in rejection(tmp_path)
 
 
 def test_an_unclosed_quote_is_refused(tmp_path):
     table = write(tmp_path) / "HAM10000_metadata.csv"
     table.write_text(table.read_text(encoding="utf-8") + 'HAM_8,"ISIC_8,mel', encoding="utf-8")
-    assert "no UTF-8 table separated by commas or tabs" in rejection(tmp_path)
+    assert "no UTF-8 table separated by commas, tabs or semicolons" in rejection(tmp_path)
 
 
 def test_the_real_data_is_read_whole(ham10000):

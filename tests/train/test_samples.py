@@ -78,12 +78,19 @@ def test_without_the_table_the_message_names_it_and_the_option(tmp_path):
 def test_two_pictures_of_one_name_are_never_chosen_between(tmp_path):
     write_clinic(tmp_path, (ROWS[3], *ROWS[:3]))
     (tmp_path / "photos" / "more").mkdir()
-    shutil.copy(tmp_path / "photos" / "p3.jpg", tmp_path / "photos" / "more" / "p3.jpg")
+    shutil.copy(tmp_path / "photos" / "2024" / "p2.jpg", tmp_path / "photos" / "more" / "p3.jpg")
     message = rejection(tmp_path)
     assert message.startswith("cases.csv, line 2: several pictures are called 'p3.jpg'")
-    assert "photos/more/p3.jpg" in message
+    assert "photos/more/p3.jpg" in message and "skip_folders" in message
     copies = SCHEMA.replace("[classes]", "[images]\nfirst_copy = true\n[classes]")
     (tmp_path / "clinic.toml").write_text(copies, encoding="utf-8")
+    assert rejection(tmp_path) == message, "different pictures are no copies, whatever the schema says"
+
+
+def test_of_byte_identical_copies_the_first_is_taken(tmp_path):
+    write_clinic(tmp_path, (ROWS[3], *ROWS[:3]))
+    (tmp_path / "photos" / "more").mkdir()
+    shutil.copy(tmp_path / "photos" / "p3.jpg", tmp_path / "photos" / "more" / "p3.jpg")
     assert read(tmp_path)[0].path == tmp_path / "photos" / "p3.jpg"
 
 
@@ -144,7 +151,10 @@ def test_messages_about_a_split_name_the_group(tmp_path):
             [s for s in several_diagnoses() if s.label == 0 or s.lesion_id in ("P0", "P1")], "grouped", 0, schema
         )
     rows = (("a", "P1", "train"), ("b", "P1", "test"))
-    with pytest.raises(InputRejected, match=r"show a patient that is also in training\. Split by patient"):
+    with pytest.raises(
+        InputRejected,
+        match=r"show a patient that is also in training, or are a copy of a training image, first b\. Split by patient",
+    ):
         check_leaks(Split("grouped", rows, "patient"))
 
 

@@ -83,7 +83,7 @@ def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample], log: Ca
         "settings": settings,
         "data": Path(config.data).name,
         "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
-        "leaks": count_leaks(split),
+        "leaks": count_leaks(split, samples),
         "split_sha256": split.sha256,
         "weights_sha256": run.weights_sha256(),
         "parameters": sum(parameter.numel() for parameter in trained_model(run).parameters()),

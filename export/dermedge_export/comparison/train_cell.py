@@ -33,7 +33,7 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], log: Log, on_epoch
         branch = shared_branch(plan, cell)
     if not run.config_file.is_file():
         split = make_split(samples, cell.protocol, cell.seed)
-        check_leaks(split)
+        check_leaks(split, samples)
         start_run(plan.settings(cell), split, run, extra=image_branch_record(branch) if branch else None)
     # The record's settings, not the plan's: both are the same but for the place of the data.
     config = run.config()
