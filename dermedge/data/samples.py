@@ -109,10 +109,10 @@ def _parse_row(row: TableRow, schema: DataSchema) -> Sample:
     image_id, group = cells[rule.image].strip(), [cells[column].strip() for column in rule.group]
     if not image_id or not all(group):
         raise InputRejected(f"{' or '.join((rule.image, *rule.group))} is empty.")
-    for column, value in zip(rule.group, group, strict=True):
-        if names_nothing(value) or fold(value) in schema.unknown:
+    for column, part in zip(rule.group, group, strict=True):
+        if names_nothing(part) or fold(part) in schema.unknown:
             raise InputRejected(
-                f"{column} is '{value}', which names no {rule.group_name}. Write the id of the {rule.group_name}, or"
+                f"{column} is '{part}', which names no {rule.group_name}. Write the id of the {rule.group_name}, or"
                 f" an id of its own if no other photograph shows this {rule.group_name}."
             )
     code = schema.diagnoses.get(fold(cells[rule.diagnosis]))

@@ -107,7 +107,7 @@ def _check_columns(found: Sequence[str], table: Path, schema: DataSchema) -> Non
     wanted = {name: _column(name) for name in schema.columns}
     if missing := sorted(name for name in wanted if wanted[name] not in found):
         plain = {name.lower(): name for name in found}
-        near = {name: difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.8) for name in missing}
+        near = {name: difflib.get_close_matches(name.lower(), plain, n=1) for name in missing}
         hints = [f" Its '{plain[words[0]]}' is not '{name}': spell it so." for name, words in near.items() if words]
         raise InputRejected(
             f"The metadata table {table} lacks the columns {', '.join(missing)}."

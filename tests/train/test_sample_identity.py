@@ -202,7 +202,7 @@ def test_a_split_with_a_copy_on_both_sides_is_refused_by_name():
 
 @pytest.mark.parametrize(
     "word",
-    ["NaN", "nan", "NA", "n/a", "N.A.", "#N/A", "<NA>", "none", "NULL", "-", "--", "—", "?", "???", "Unknown", 
+    ["NaN", "nan", "NA", "n/a", "N.A.", "#N/A", "<NA>", "none", "NULL", "-", "--", "—", "?", "???", "Unknown",
      "\uff2e\uff21", "\u00a0", "\u200b", "...", "-1", "HAM_nan", "missing", "NaT", "(none)"],
 )  # fmt: skip
 def test_a_lesion_id_that_names_nothing_is_refused_with_its_line(tmp_path, word):
