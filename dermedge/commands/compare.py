@@ -105,5 +105,5 @@ def _run(
     base = settings_from_options({"data": data, **training})
     plan = Plan(folder, cells, base, head_epochs or base.epochs, feature_views)
     limits = limits_from_percent("int8", min_agreement, max_drop, min_heatmap) if int8 else None
-    samples = read_samples(data)
+    samples = read_samples(data, _log)
     return compare_fusions(plan, samples, page=page, int8_limits=limits, latency=latency, log=_log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dermedge_runtime.clinical import CategoricalField, ClinicalSchema
@@ -28,9 +29,10 @@ def schema_of(protocol: str) -> ClinicalSchema:
     return HAM10000.clinical(protocol)
 
 
-def read_samples(folder: Path | None) -> list[Sample]:
+def read_samples(folder: Path | None, log: Callable[[str], None] = lambda line: None) -> list[Sample]:
     """Read HAM10000 in one of its published layouts.
 
+    :param log: learns of everything that is left out.
     :raises InputRejected: as `samples.read_samples`.
     """
-    return samples.read_samples(folder, HAM10000)
+    return samples.read_samples(folder, HAM10000, log=log)
