@@ -1,26 +1,29 @@
 """Which files hold the same bytes; reads no more of them than that takes.
 
 Files of a size of their own are never opened, large ones are read whole only where their ends agree, and the hash of a
-file that was read whole is remembered with its size and modification time. Not covered: pictures that look alike but
+file that was read whole is remembered (`content_hashes`). Not covered: pictures that look alike but
 were written anew, cropped or resized.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from dermedge.progress import progress
-from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.files import cache_folder, write_text
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.files import cache_folder
 
+from .content_hashes import content_hashes, file_state, hash_file
+
+_In = TypeVar("_In")
+_INDEX = Path("pixels", "content-hashes.json")  # the one of `pixel_cache`, which needs the same hashes
 _END = 1 << 16
 """Bytes at the end of a file that are compared first; the beginnings of pictures of one camera are alike."""
 
@@ -66,58 +69,21 @@ def _end_hash(path: Path) -> str:
         return ""
 
 
-def _whole_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
 def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
     """Hash whole files, those that have not changed since an earlier start from memory."""
-    if not paths:
+    names = {os.path.abspath(path): path for path in paths}
+    states = {name: state for name in names if (state := file_state(name))}
+    if not states:
         return {}
-    memory = _read_memory()
-    marks = {path: _mark(path) for path in paths}
-    known = {path: memory.get(os.path.abspath(path), ["", ""]) for path in paths}
-    stale = [path for path in paths if known[path][0] != marks[path]]
-    hashes = {path: known[path][1] for path in paths}
-    hashes |= dict(zip(stale, _in_threads(_whole_hash, stale, "compare images"), strict=True))
-    if stale:
-        memory |= {os.path.abspath(path): [marks[path], hashes[path]] for path in stale if hashes[path]}
-        with suppress(OSError, DermedgeError):  # without a place to remember it, it is hashed again
-            write_text(cache_folder() / _MEMORY, json.dumps(memory))
-    return {path: digest for path, digest in hashes.items() if digest}
-
-
-_MEMORY = "same-content.json"
-
-
-def _read_memory() -> dict[str, list[str]]:
-    """Read what is remembered; where it is missing or damaged nothing is."""
     try:
-        memory = json.loads((cache_folder() / _MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError, DermedgeError):
-        return {}
-    if not isinstance(memory, Mapping):
-        return {}
-    return {name: entry for name, entry in memory.items() if _is_entry(entry)}
+        index = cache_folder() / _INDEX
+        hashes = content_hashes(states, index, lambda stale: _in_threads(hash_file, stale, "compare images"))
+    except OSError as error:
+        raise InputRejected(f"{error.filename} cannot be read: {error.strerror or error}.") from error
+    return {names[name]: digest for name, digest in hashes.items()}
 
 
-def _is_entry(entry: object) -> bool:
-    return isinstance(entry, list) and len(entry) == 2 and all(isinstance(each, str) for each in entry)
-
-
-def _mark(path: Path) -> str:
-    try:
-        found = path.stat()
-    except OSError:
-        return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _in_threads(function: Callable[[Path], str], paths: Sequence[Path], label: str) -> list[str]:
+def _in_threads(function: Callable[[_In], str], paths: Sequence[_In], label: str) -> list[str]:
     # Reading and hashing release the interpreter lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(progress(pool.map(function, paths), label, total=len(paths)))

@@ -296,7 +296,7 @@ def test_equal_ends_are_no_equal_files_and_hashes_are_remembered(tmp_path, monke
         found = same_content([*paths, tmp_path / "absent"])
         assert {path.name for path in found} == {"a", "b", "d", "e"}
         assert found[paths[0]] == found[paths[1]] != found[paths[3]] == found[paths[4]]
-    (tmp_path / "cache" / "same-content.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "cache" / "pixels" / "content-hashes.json").write_text("[]", encoding="utf-8")
     assert same_content(paths) == found
     paths[1].write_bytes(b"y" + large[1:])
     os.utime(paths[1], ns=(1, 1))
