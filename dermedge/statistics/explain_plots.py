@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from dermedge_runtime.image import upright_rgb
 from dermedge_runtime.prediction import Prediction
@@ -27,17 +30,22 @@ def gallery(groups: Mapping[str, Sequence[Prediction]], names: Mapping[str, str]
             cell.set_axis_off()
         for column, result in enumerate(group):
             assert result.picture is not None
-            picture, overlaid = upright_rgb(result.picture, _THUMBNAIL), result.overlay()
-            for image, cell in ((picture, axes[row, 2 * column]), (overlaid, axes[row, 2 * column + 1])):
-                shown = image.copy()
-                shown.thumbnail((_THUMBNAIL, _THUMBNAIL))
-                cell.imshow(np.asarray(shown))
+            pair = axes[row, 2 * column], axes[row, 2 * column + 1]
+            _show_pair(pair, upright_rgb(result.picture, _THUMBNAIL), result.overlay(_THUMBNAIL))
             right = "" if result.label == code else " (wrong)"
-            axes[row, 2 * column].set_title(names.get(code, code), fontsize=7)
-            axes[row, 2 * column + 1].set_title(
-                f"{result.label} {result.probabilities[result.label]:.0%}{right}", fontsize=7
-            )
+            pair[0].set_title(shorten(names.get(code, code), 42, placeholder=" ..."), fontsize=7, loc="left")
+            pair[1].set_title(f"{result.label} {result.probabilities[result.label]:.0%}{right}", fontsize=7, loc="left")
     save_figure(figure, path)
+
+
+def _show_pair(cells: tuple[Any, Any], picture: Image.Image, overlaid: Image.Image) -> None:
+    """Show both at one scale and at the top of their cells, so that titles line up; the overlay is wider by its bar."""
+    shown = picture.copy()
+    shown.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    width = round(overlaid.width * shown.height / overlaid.height)
+    for image, cell in zip((shown, overlaid.resize((width, shown.height))), cells, strict=True):
+        cell.imshow(np.asarray(image))
+        cell.set(xlim=(-0.5, max(width, shown.width) - 0.5), anchor="NW")
 
 
 def relevance_bars(table: Mapping[str, Mapping[str, float]], names: Mapping[str, str], path: Path) -> None:

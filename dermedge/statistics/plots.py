@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
@@ -50,7 +51,7 @@ def roc_plot(
             false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index])
             axes.plot(false_rate, true_rate, label=f"{code} (AUC {area:.3f})")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(0, 1), ylim=(0, 1.01))
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)  # within the axes it may lie over a curve
     save_figure(figure, path)
 
 
@@ -62,16 +63,19 @@ def history_plot(history_csv: Path, title: str, path: Path) -> None:
         epochs = [int(row["epoch"]) for row in rows]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DermedgeError(f"{history_csv} is damaged ({error}). Train the run again.") from error
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     _curve(loss, epochs, rows, "train_loss", "training (balanced, augmented)")
     _curve(loss, epochs, rows, "validation_loss", "validation")
     loss.set(xlabel="epoch", ylabel="cross-entropy")
     _curve(accuracy, epochs, rows, "train_accuracy", "training accuracy (balanced)")
     _curve(accuracy, epochs, rows, "validation_balanced_accuracy", "validation balanced accuracy")
-    accuracy.set(xlabel="epoch", ylim=(0, 1))
+    accuracy.set(xlabel="epoch", ylabel="share", ylim=(0, 1.02))
     for axes in (loss, accuracy):
-        axes.legend()
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        axes.set_xlim(min(epochs, default=1) - 0.9, max(epochs, default=1) + max(0.9, 0.01 * len(epochs)))
+        # Below the axes, where no curve is.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=8, frameon=False)
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     save_figure(figure, path)

@@ -156,12 +156,11 @@ def test_the_page_holds_every_row_and_loads_nothing(compared):
     assert re.findall(r'src="(.{22})', page) == ["data:image/png;base64,"] * 4
     lines = page_text(page)
     for row in record["rows"]:
-        shown = row["image_branch"] if row["seeds"] else "-"
         wanted = f"{row['fusion']} ({row['name']})"
-        assert [line for line in lines if line[0] == wanted and line[1] == shown], wanted
+        assert [line for line in lines if line[:2] == [wanted, row["image_branch"]]], wanted
     for paper in PAPER_ROWS:
-        (line, *_) = (line for line in lines if line[0].startswith(f"{paper.fusion} ("))
-        assert f"{paper.accuracy_percent} %" in line
+        beside = [line for line in lines if line[0].startswith(f"{paper.fusion} (")]
+        assert all(f"{paper.accuracy_percent} %" in line for line in beside)
     (line,) = (line for line in lines if line[:2] == ["cross_attention", "own"])
     (beside, *_) = (line for line in lines if line[0].startswith("cross_attention (") and line[1] == "own")
     figures = row_of(record, "cross_attention", "own")["figures"]
@@ -169,21 +168,44 @@ def test_the_page_holds_every_row_and_loads_nothing(compared):
     assert line[3] == f"{figures['balanced_accuracy']['mean']:.3f}"
 
 
-def test_what_was_not_measured_is_missing_and_never_invented(compared):
+def test_nobody_is_told_of_what_nobody_asked_for(compared):
     root, record = compared
-    row = row_of(record, "cross_attention", "own", "paper")
-    assert row["seeds"] == [] and row["parameters"] is None and row["difference"] is None
-    assert set(row["figures"].values()) == {None}
-    lines = page_text((root / "report.html").read_text(encoding="utf-8"))
-    line, _ = (line for line in lines if line[0].startswith("gated ("))  # one under each protocol
-    assert line[:5] == ["gated (Gated fusion)", "-", "missing", "missing", "93.0 %"]
-    assert line[5:] == ["missing", "0.93", "missing", "0.93", "missing", "0.92", "missing", "0.91"]
+    page = (root / "report.html").read_text(encoding="utf-8")
+    assert "missing" not in page and "Protocol paper" not in page and "gated" not in page
+    found = {(row["fusion"], row["image_branch"]) for row in record["rows"]}
+    assert found == {
+        ("image_only", "own"), ("cross_attention", "own"), ("image_only", "shared"), ("cross_attention", "shared"),
+        ("clinical_only", "none"),
+    }  # fmt: skip
     with (root / "comparison.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == len(record["rows"])
-    (empty,) = (r for r in rows if (r["protocol"], r["fusion"]) == ("paper", "gated"))
-    assert empty["accuracy_mean"] == "" and empty["accuracy_paper"] == "0.93"
-    assert json.loads((root / "comparison.json").read_text(encoding="utf-8")) == json.loads(json.dumps(record))
+        assert len(list(csv.DictReader(stream))) == len(record["rows"]) == 5
+    written = json.loads((root / "comparison.json").read_text(encoding="utf-8"))
+    assert written | {"asked": record["asked"]} == json.loads(json.dumps(record)), "another test asks for other rows"
+    assert record["asked"] == [["grouped", "clinical_only", "none", [0]]]
+
+
+def test_what_was_asked_for_and_not_measured_is_told_once_and_never_invented(synthetic_data, tmp_path, monkeypatch):
+    def diverge(trainer, log):
+        raise DermedgeError("The training loss of epoch 1 is nan.")
+
+    run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only"))
+    monkeypatch.setattr(train_cell, "go_on", diverge)
+    record, _ = run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only,image_only", seeds=2))
+    row = row_of(record, "image_only", "own")
+    assert row["seeds"] == [] and row["parameters"] is None and row["difference"] is None
+    assert row["begun_seeds"] == row["missing_seeds"] == [0, 1]
+    assert set(row["figures"].values()) == {None}
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<li>(image branch .*?)</li>", page) == [
+        "image branch none: seed 1 begun: clinical_only", "image branch own: seeds 0, 1 begun: image_only",
+    ]  # fmt: skip
+    assert {line[0] for line in page_text(page) if "only" in line[0]} == {
+        "clinical_only (Clinical MLP (metadata only))", "clinical_only",
+    }  # fmt: skip
+    assert not [line for line in page_text(page) if "INT8" in "".join(line)], "nobody asked for INT8"
+    with (tmp_path / "comparison.csv").open(encoding="utf-8", newline="") as stream:
+        (empty,) = (line for line in csv.DictReader(stream) if line["fusion"] == "image_only")
+    assert empty["accuracy_mean"] == "" and empty["accuracy_paper"] == "0.92"
 
 
 def test_a_run_of_other_settings_is_refused_and_said(compared, synthetic_data):
@@ -218,7 +240,7 @@ def test_an_int8_file_over_its_limits_is_told_and_not_fatal(synthetic_data, tmp_
     (line,) = (
         line for line in page_text((tmp_path / "report.html").read_text()) if line[:2] == ["clinical_only", "none"]
     )
-    assert line[-3:] == ["missing", "missing", "refused"]
+    assert line[-1] == "refused" and len(line) == 8, "neither size nor latency"
 
 
 def test_the_paper_protocol_has_no_validation_and_says_so(synthetic_data, tmp_path):
@@ -244,7 +266,7 @@ def test_weights_that_changed_since_are_not_reported(synthetic_data, tmp_path):
     weights.write_bytes(weights.read_bytes() + b" ")
     row = row_of(publish(tmp_path, tmp_path / "report.html"), "clinical_only", "none")
     assert row["seeds"] == [] and row["begun_seeds"] == [0]
-    assert "0 begun" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "seed 0 begun: clinical_only" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_damaged_results_are_one_sentence(synthetic_data, tmp_path):

@@ -6,8 +6,10 @@ import pytest
 
 from dermedge.config import TrainConfig
 from dermedge_export.comparison.plan import Cell, Plan, choose_names, plan_cells
+from dermedge_export.comparison.publish import comparison_text, publish
 from dermedge_export.comparison.summary import spread
 from dermedge_export.comparison.time_left import TimeLeft, duration, epochs_left
+from dermedge_export.comparison.words import missing_lines
 from dermedge_runtime.errors import UsageError
 
 KNOWN = ("image_only", "cross_attention", "gated")
@@ -77,11 +79,73 @@ def test_time_left_is_the_mean_of_each_kind():
     own, head = Cell("grouped", 1, "image_only", "own"), Cell("grouped", 1, "gated", "shared")
     left = TimeLeft([own, head, head])
     assert left.text() == "time left not known yet"
-    left.finished(own, 3000)
-    left.finished(own, 4200)
+    left.trained(own, 3000)
+    left.trained(own, 4200)
+    left.measured(own, 0)
     assert left.text() == "more than 1 h 00 min left", "heads are not known yet"
-    left.finished(head, 60)
-    assert left.text(600) == "about 1 h 12 min left"
+    left.trained(head, 60)
+    assert left.text(own, 600) == "more than 1 h 12 min left", "how long heads take to measure is not known yet"
+    left.measured(head, 30)
+    assert left.text(own, 600) == "about 1 h 13 min left"
+
+
+def test_time_left_counts_the_measurement_and_never_says_0_s():
+    first, second = Cell("grouped", 0, "gated", "own"), Cell("grouped", 1, "gated", "own")
+    left = TimeLeft([], with_int8={first}, latency=True)
+    assert left.text(first) == "time left not known yet, then the latencies", "trained, and not measured yet"
+    assert left.text(first, 20) == "more than 20 s left, then the latencies"
+    left.measured(first, 120)
+    assert left.text(first) == "about 2 min left, then the latencies"
+    assert left.text(second) == "time left not known yet, then the latencies", "without INT8 it is another measurement"
+    left.latency = False
+    left.measured(second, 0.2)
+    assert left.text(second) == left.text() == "less than 1 s left"
+
+
+def rows(*missing: tuple[str, str, list[int], list[int]]) -> dict:
+    return {
+        "rows": [
+            {
+                "protocol": "paper",
+                "fusion": fusion,
+                "image_branch": branch,
+                "begun_seeds": begun,
+                "missing_seeds": absent,
+            }
+            for fusion, branch, begun, absent in missing
+        ]
+    }
+
+
+def test_what_is_missing_is_told_in_one_line_for_all_that_miss_the_same():
+    record = rows(
+        ("gated", "own", [], [0, 1]), ("tensor", "own", [], [0, 1]), ("concat", "own", [1], [1, 2]),
+        ("image_only", "own", [], []), ("gated", "shared", [], [0]),
+    )  # fmt: skip
+    assert missing_lines(record, "paper") == [
+        "image branch own: seeds 0, 1 missing: gated, tensor",
+        "image branch own: seed 1 begun; seed 2 missing: concat",
+        "image branch shared: seed 0 missing: gated",
+    ]
+    assert missing_lines(record, "grouped") == []
+
+
+def test_a_folder_without_results_gives_a_page_a_table_and_no_word_too_many(tmp_path):
+    record = publish(tmp_path, tmp_path / "page.html")
+    assert record["rows"] == [] and comparison_text(record) == "Nothing is measured yet."
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Nothing is measured yet." in page and "missing" not in page
+    assert (tmp_path / "comparison.csv").read_text(encoding="utf-8").startswith("protocol,fusion,image_branch,seeds,")
+
+
+def test_what_was_asked_for_is_remembered_when_the_page_is_made_anew(tmp_path):
+    cells = plan_cells("image_only,gated", "grouped", 2, "own")
+    publish(tmp_path, tmp_path / "page.html", asked=cells)
+    for record in (publish(tmp_path, tmp_path / "page.html"), publish(tmp_path, tmp_path / "again.html")):
+        assert [row["fusion"] for row in record["rows"]] == ["image_only", "gated"]
+        assert comparison_text(record).endswith("grouped, image branch own: seeds 0, 1 missing: image_only, gated")
+    page = (tmp_path / "again.html").read_text(encoding="utf-8")
+    assert page.count("missing") == 1 and "Protocol paper" not in page
 
 
 def test_epochs_left_of_a_training():

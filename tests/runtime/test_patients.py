@@ -33,6 +33,9 @@ class NAType:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return "<NA>"
+
     def __bool__(self) -> bool:
         raise TypeError("boolean value of NA is ambiguous")
 

@@ -1,9 +1,13 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
+from dermedge.statistics import explain_plots, plots
 from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 
@@ -79,3 +83,76 @@ def test_a_class_without_photographs_has_no_roc_curve(tmp_path, classes, third):
 def test_a_confusion_matrix_with_an_empty_row_is_drawn(tmp_path):
     confusion_plot(results(classes=2)[2], "title", tmp_path / "confusion.png")
     assert len(colours(tmp_path / "confusion.png")) > 50
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, module, draw) -> Figure:
+    """The figure that a function draws, laid out as it is when it is saved."""
+    figures = []
+    monkeypatch.setattr(module, "save_figure", lambda figure, path: figures.append(figure))
+    draw()
+    (figure,) = figures
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def long_history(path: Path, epochs: int) -> Path:
+    rows = ["epoch,train_loss,train_accuracy,validation_loss,validation_balanced_accuracy"]
+    rows += [f"{epoch},{2 / epoch},{1 - 0.6 / epoch},{2.2 / epoch},{1 - 0.7 / epoch}" for epoch in range(1, epochs + 1)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 8, 40, 300])
+def test_epochs_are_whole_and_the_legend_is_beside_the_curves(tmp_path, monkeypatch, epochs):
+    table = long_history(tmp_path / "history.csv", epochs)
+    figure = drawn(monkeypatch, plots, lambda: history_plot(table, "title", tmp_path / "history.png"))
+    width, height = figure.canvas.get_width_height()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks and all(tick == round(tick) and 1 <= tick <= epochs for tick in ticks)
+        assert low < 1 and high > epochs and len(ticks) <= 10
+        legend = axes.get_legend().get_window_extent()
+        assert not legend.overlaps(axes.get_window_extent())
+        assert legend.x0 >= 0 and legend.y0 >= 0 and legend.x1 <= width and legend.y1 <= height
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_roc_curve_lies_under_the_legend(tmp_path, monkeypatch, seed):
+    figure = drawn(monkeypatch, plots, lambda: roc_plot(*results(seed), "title", tmp_path / "roc.png"))
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert len(legend.get_texts()) == 3
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+class Explained:
+    """What the gallery reads of a prediction."""
+
+    label, probabilities = "mel", {"mel": 0.75}
+
+    def __init__(self, width: int, height: int) -> None:
+        self.picture = Image.new("RGB", (width, height), (200, 150, 130))
+
+    def overlay(self) -> Image.Image:
+        return Image.new("RGB", (self.picture.width + 40, self.picture.height))
+
+
+def test_titles_of_a_gallery_line_up_and_both_pictures_are_of_one_size(tmp_path, monkeypatch):
+    sizes = [(300, 225), (200, 300), (900, 600), (100, 400)]
+    groups = {"mel": [Explained(*size) for size in sizes], "nv": [Explained(*size) for size in sizes[1:3]]}
+    names = {"mel": "melanoma", "nv": "a name that is far too long to stand above one photograph of a gallery"}
+    figure = drawn(monkeypatch, explain_plots, lambda: explain_plots.gallery(groups, names, tmp_path / "gallery.png"))
+    rows = {code: [axes for axes in figure.axes if axes.get_subplotspec().rowspan.start == row and axes.images]
+            for row, code in enumerate(groups)}  # fmt: skip
+    for code, row in rows.items():
+        assert len(row) == 2 * len(groups[code])
+        titles = [axes.title if axes.title.get_text() else axes._left_title for axes in row]
+        assert len({round(title.get_window_extent().y0) for title in titles}) == 1
+        for one, other, size in zip(row[::2], row[1::2], [p.picture.size for p in groups[code]], strict=True):
+            scales = [axes.get_window_extent().height / axes.images[0].get_array().shape[0] for axes in (one, other)]
+            assert scales[0] == pytest.approx(scales[1])
+            shown = one.images[0].get_array().shape
+            assert shown[1] / shown[0] == pytest.approx(size[0] / size[1], rel=0.02)
+        for left, right in pairwise(row):
+            box = left._left_title.get_window_extent()
+            assert box.x1 < right._left_title.get_window_extent().x0

@@ -47,13 +47,13 @@ def compare_fusions(
     try:
         if missing:
             _check_ready(plan, samples)
-            failed = _work(plan, missing, wanted, samples, log)
+            failed = _work(plan, missing, wanted, samples, log, latency=latency)
         if latency:
             _time(plan.root, log)
     except KeyboardInterrupt:
         log("Go on with the same command: it goes on after the last whole epoch.")
         raise
-    return publish(plan.root, page, log), failed
+    return publish(plan.root, page, log, plan.cells), failed
 
 
 def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
@@ -67,17 +67,21 @@ def _check_ready(plan: Plan, samples: list[Sample]) -> None:
 
 
 def _work(
-    plan: Plan, missing: list[Cell], wanted: dict[Cell, Limits | None], samples: list[Sample], log: Log
+    plan: Plan,
+    missing: list[Cell],
+    wanted: dict[Cell, Limits | None],
+    samples: list[Sample],
+    log: Log,
+    *,
+    latency: bool,
 ) -> list[str]:
-    left, failed = TimeLeft(list(missing)), []
+    left, failed = TimeLeft(list(missing), {cell for cell, limits in wanted.items() if limits}, latency), []
     for cell in plan.cells:
         if cell not in missing:
-            for seconds in trained_seconds([cell.run(plan.root).history_file]):
-                left.finished(cell, seconds)
+            _note_training(plan, cell, left)
     for number, cell in enumerate(missing, start=1):
         log(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
         left.to_come.remove(cell)
-        started = time.perf_counter()
         try:
             _do(plan, cell, wanted[cell], samples, left, log)
         except DermedgeError as error:
@@ -86,9 +90,13 @@ def _work(
                 raise
             failed.append(f"{cell.title}: {error}")
             log(f"  failed: {error}")
-        else:
-            left.finished(cell, time.perf_counter() - started)
     return failed
+
+
+def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
+    # From its history, because this start may have done only the end of it.
+    for seconds in trained_seconds([cell.run(plan.root).history_file]):
+        left.trained(cell, seconds)
 
 
 def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft, log: Log) -> None:
@@ -96,12 +104,15 @@ def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], le
         raise DermedgeError("its image branch, image_only, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
-        return f"; {left.text(epochs_left(history, epochs))}"
+        return f"; {left.text(cell, epochs_left(history, epochs))}"
 
     run = cell.run(plan.root)
     if read_results(run.path) is None:
         run = train_cell(plan, cell, samples, log, on_epoch)
+    _note_training(plan, cell, left)
+    started = time.perf_counter()
     measure_cell(cell, run, samples, limits, log)
+    left.measured(cell, time.perf_counter() - started)
 
 
 def _time(root: Path, log: Log) -> None:

@@ -1,6 +1,7 @@
 """The comparison as one self-contained HTML page: tables beside the paper's, plots, reasons, settings.
 
-No script, no link, nothing loaded from elsewhere. A cell without a measurement says "missing".
+No script, no link, nothing loaded from elsewhere. A table has the rows that are measured, and the columns that one of
+them has; what was asked for and is not there stands in a line of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 from dermedge import __version__
 
 from .summary import Record
-from .words import how_measured, why_they_differ
+from .words import how_measured, missing_lines, why_they_differ
 
-MISSING = "missing"
+_NOTHING = "-"
 _NAMES = {
     "accuracy": "accuracy",
     "precision": "precision",
@@ -40,7 +41,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } p, li { max-width: 60rem; }
 th, td { padding: .2rem .6rem; border-top: 1px solid #e4e4e7; text-align: right; white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; white-space: normal; max-width: 9rem; }
 td:first-child, th:first-child, td.text { text-align: left; }
-td.paper, th.paper { color: #8a3a12; background: #fdf4ee; } td.missing { color: #9a9aa0; }
+td.paper, th.paper { color: #8a3a12; background: #fdf4ee; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 30rem; max-width: 52rem; }
 img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
 """
@@ -63,9 +64,10 @@ def html_page(record: Record, plots: Mapping[str, Mapping[str, Path]]) -> str:
     ]
     for protocol, title in _TITLES.items():
         rows = [row for row in record["rows"] if row["protocol"] == protocol]
-        parts += [f"<h2>{escape(title)}</h2>", "<h3>Beside the paper</h3>", _beside_paper(rows)]
-        parts += ["<h3>What the paper does not tell</h3>", _ours(rows)]
-        parts += [_best(record["best"][protocol]), _figures(plots.get(protocol, {}))]
+        if rows:
+            parts += [f"<h2>{escape(title)}</h2>", *_protocol(record, protocol, rows, plots.get(protocol, {}))]
+    if not record["rows"]:
+        parts.append("<p>Nothing is measured yet.</p>")
     parts += ["<h2>Why the figures differ from the paper's</h2>", _list(why_they_differ(record))]
     parts += ["<h2>How they were measured</h2>", _list(how_measured(record))]
     parts += [
@@ -74,6 +76,17 @@ def html_page(record: Record, plots: Mapping[str, Mapping[str, Path]]) -> str:
         f"<p>dermedge {escape(__version__)}</p></body></html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _protocol(record: Record, protocol: str, rows: Sequence[Record], plots: Mapping[str, Path]) -> list[str]:
+    parts = []
+    if absent := missing_lines(record, protocol):
+        parts += ["<p>Not measured yet:</p>", _list([escape(line) for line in absent])]
+    if measured := [row for row in rows if row["seeds"]]:
+        parts += ["<h3>Beside the paper</h3>", _beside_paper(measured)]
+        parts += ["<h3>What the paper does not tell</h3>", _ours(measured)]
+        parts += [_best(record["best"][protocol]), _figures(plots)]
+    return parts
 
 
 def _beside_paper(rows: Sequence[Record]) -> str:
@@ -90,75 +103,73 @@ def _beside_paper(rows: Sequence[Record]) -> str:
 
 
 def _ours(rows: Sequence[Record]) -> str:
-    head = ["model", "image branch", "seeds", "balanced accuracy", "validation balanced accuracy", "AUC"]
-    head += [f"{name} minus images alone, points [95 %]" for name in ("accuracy", "balanced accuracy")]
-    head += ["parameters", "INT8 MB", "INT8 latency ms", "INT8 gate: agreement, change of balanced accuracy"]
+    columns = [
+        ("balanced accuracy", [_spread(row["figures"]["balanced_accuracy"]) for row in rows]),
+        ("validation balanced accuracy", [_spread(row["validation_balanced_accuracy"]) for row in rows]),
+        ("AUC", [_spread(row["figures"]["auc"]) for row in rows]),
+        *(
+            (
+                f"{_NAMES[name]} minus images alone, points [95 %]",
+                [_difference(row["difference"], name) for row in rows],
+            )
+            for name in ("accuracy", "balanced_accuracy")
+        ),
+        ("parameters", [_cell(f"{row['parameters']:,}") for row in rows]),
+        ("INT8 MB", [_int8_size(row) for row in rows]),
+        ("INT8 latency ms", [_latency(row) for row in rows]),
+        ("INT8 gate: agreement, change of balanced accuracy", [_gate(row) for row in rows]),
+    ]
+    columns = [(name, cells) for name, cells in columns if set(cells) != {_cell(_NOTHING)}]
+    head = ["model", "image branch", "seeds", *(name for name, _ in columns)]
     lines = [_line([_cell(text, tag="th") for text in head])]
-    for row in rows:
-        figures, difference = row["figures"], row["difference"]
-        alone = (row["fusion"], row["image_branch"]) == ("image_only", "own")
-        cells = [_spread(figures["balanced_accuracy"]), _validation(row), _spread(figures["auc"])]
-        for name in ("accuracy", "balanced_accuracy"):
-            cells.append(_cell("-") if alone else _difference(difference, name))
-        parameters = row["parameters"]
-        cells += [_cell(f"{parameters:,}") if parameters is not None else _missing(), *_int8(row)]
-        lines.append(_line([*_names(row, papers=False), *cells]))
+    for place, row in enumerate(rows):
+        lines.append(_line([*_names(row, papers=False), *(cells[place] for _, cells in columns)]))
     return _table(lines)
 
 
 def _names(row: Record, *, papers: bool = True) -> list[str]:
     name = escape(row["fusion"]) + (f" <small>({escape(row['name'])})</small>" if papers and row["paper"] else "")
-    branch = row["image_branch"] if row["seeds"] or row["begun_seeds"] else "-"
-    return [f"<td>{name}</td>", _cell(branch, "text"), _seeds(row)]
-
-
-def _seeds(row: Record) -> str:
-    said = [", ".join(map(str, row["seeds"]))] if row["seeds"] else []
-    absent = [seed for seed in row["missing_seeds"] if seed not in row["begun_seeds"]]
-    if row["begun_seeds"]:
-        said.append(f"{', '.join(map(str, row['begun_seeds']))} begun")
-    if absent and said:
-        said.append(f"{', '.join(map(str, absent))} {MISSING}")
-    return _cell("; ".join(said), "text") if said else _missing()
+    return [f"<td>{name}</td>", _cell(row["image_branch"], "text"), _cell(", ".join(map(str, row["seeds"])), "text")]
 
 
 def _spread(found: Record | None) -> str:
     if found is None:
-        return _missing()
+        return _cell(_NOTHING)
     deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
     return _cell(f"{found['mean']:.3f}{deviation}")
 
 
-def _validation(row: Record) -> str:
-    if row["seeds"] and row["validation_balanced_accuracy"] is None:
-        return _cell("no validation split")
-    return _spread(row["validation_balanced_accuracy"])
-
-
 def _paper(paper: Record | None, name: str) -> str:
     if paper is None or paper[name] is None:
-        return _cell("-", "paper")
+        return _cell(_NOTHING, "paper")
     return _cell(f"{paper['accuracy_percent']} %" if name == "accuracy" else f"{paper[name]:.2f}", "paper")
 
 
 def _difference(found: Record | None, name: str) -> str:
     if found is None:
-        return _missing()
+        return _cell(_NOTHING)
     points = {key: 100 * found[name][key] for key in ("value", "low", "high")}
     return _cell(f"{points['value']:+.1f} [{points['low']:+.1f}, {points['high']:+.1f}]")
 
 
-def _int8(row: Record) -> list[str]:
-    found, latency = row["int8"], row["latency"]
+def _int8_size(row: Record) -> str:
+    size = (row["int8"] or {}).get("bytes")
+    return _cell(_NOTHING if size is None else f"{size / 1e6:.1f}")
+
+
+def _latency(row: Record) -> str:
+    return _cell(_NOTHING if row["latency"] is None else f"{row['latency']['median_ms']:.1f}")
+
+
+def _gate(row: Record) -> str:
+    found = row["int8"]
     if found is None:
-        return [_missing(), _missing(), _missing()]
+        return _cell(_NOTHING)
     if "refused" in found:
-        return [_missing(), _missing(), f'<td class="text" title="{escape(found["refused"])}">refused</td>']
+        return f'<td class="text" title="{escape(found["refused"])}">refused</td>'
     parity = found["parity"]
     drop = 100 * (parity["balanced_accuracy"] - parity["balanced_accuracy_reference"])
-    gate = f"{parity['agreement']:.1%}, {drop:+.1f} points"
-    timed = _missing() if latency is None else _cell(f"{latency['median_ms']:.1f}")
-    return [_cell(f"{found['bytes'] / 1e6:.1f}"), timed, _cell(gate, "text")]
+    return _cell(f"{parity['agreement']:.1%}, {drop:+.1f} points", "text")
 
 
 def _best(best: Record | None) -> str:
@@ -185,7 +196,7 @@ def _settings(settings: Record) -> str:
     for name, by_value in settings["differing"].items():
         said = "; ".join(f"{value} in {', '.join(rows)}" for value, rows in by_value.items())
         lines.append(_line([_cell(name), _cell(f"differs: {said}", "text")]))
-    return _table(lines) if lines else f"<p>{MISSING}</p>"
+    return _table(lines) if lines else "<p>None: nothing is measured yet.</p>"
 
 
 def _list(items: Sequence[str]) -> str:
@@ -203,7 +214,3 @@ def _line(cells: Sequence[str]) -> str:
 def _cell(text: str, kind: str = "", *, tag: str = "td") -> str:
     attribute = f' class="{kind}"' if kind else ""
     return f"<{tag}{attribute}>{escape(text)}</{tag}>"
-
-
-def _missing() -> str:
-    return _cell(MISSING, "missing")

@@ -53,7 +53,7 @@ def _figures_plot(rows: list[Record], path: Path) -> None:
             found = row["figures"][name]
             axes.errorbar(found["mean"], place, xerr=found["std"], fmt="o", color=_OURS, capsize=3)
             axes.plot(found["values"], [place] * len(found["values"]), "|", color=_OURS, markersize=9)
-        axes.set(xlabel=name.replace("_", " "), xlim=(0, 1.02))
+        axes.set(xlabel=name.replace("_", " "), xlim=(-0.02, 1.02))
         axes.grid(axis="x", alpha=0.3)
     marks = [(row["paper"]["accuracy"], place) for place, row in enumerate(rows) if row["paper"]]
     accuracy.plot([x for x, _ in marks], [y for _, y in marks], "x", color=_PAPER, label="the paper's")

@@ -7,7 +7,7 @@ branch; its figures are means and sample standard deviations over the seeds.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -22,6 +22,7 @@ from dermedge_export.comparison.paper_figures import BY_FUSION, PAPER_ROWS, PAPE
 from .latency import read_latency
 from .results import file_sha256, read_predictions, read_results
 
+RECORD = "comparison.json"
 PROTOCOLS = ("grouped", "paper")
 FIGURES = ("accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "auc")
 _OWN, _SHARED, _NONE = BRANCHES = ("own", "shared", "none")
@@ -70,19 +71,24 @@ def find_results(root: Path) -> Found:
     return found
 
 
-def summarize(root: Path, log: Callable[[str], None] = lambda line: None) -> Record:
-    """Make the record of the whole comparison.
+def summarize(
+    root: Path, log: Callable[[str], None] = lambda line: None, asked: Mapping[Key, Collection[int]] | None = None
+) -> Record:
+    """Make the record of the whole comparison: of what was asked for, and of what else lies in its folder.
 
-    :return: JSON-ready: `rows`, `leaks`, `best`, `settings`, `latency`, `bootstrap`.
+    :param asked: seeds by row; None for those of the record that lies in the folder.
+    :return: JSON-ready: `asked`, `rows`, `leaks`, `best`, `settings`, `latency`, `bootstrap`.
     :raises DermedgeError: damaged results.
     """
     found, latency = find_results(root), read_latency(root)
-    rows = [_row(key, found, latency) for key in _keys(found)]
+    asked = _asked_before(root) if asked is None else asked
+    rows = [_row(key, found, latency, asked) for key in _keys(found, asked)]
     if any(row["seeds"] for row in rows):
         log("bootstrap by lesion")
     for row in progress(rows, "bootstrap"):
         row["difference"] = _difference(row, found)
     return {
+        "asked": [[*key, sorted(seeds)] for key, seeds in sorted(asked.items())],
         "rows": rows,
         "leaks": {protocol: _leaks(found, protocol) for protocol in PROTOCOLS},
         "best": {protocol: _best(rows, found, protocol, root) for protocol in PROTOCOLS},
@@ -92,16 +98,22 @@ def summarize(root: Path, log: Callable[[str], None] = lambda line: None) -> Rec
     }
 
 
-def _keys(found: Found) -> Iterable[Key]:
-    """Rows in the paper's order, then what the paper has not; one row for what is missing altogether."""
-    known = found.results.keys() | found.begun.keys()
+def _asked_before(root: Path) -> dict[Key, list[int]]:
+    """What the command asked for that wrote the folder's record; nothing where no such record can be read."""
+    try:
+        asked = json.loads((root / RECORD).read_text(encoding="utf-8"))["asked"]
+        return {(str(p), str(f), str(b)): [int(seed) for seed in seeds] for p, f, b, seeds in asked}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
+def _keys(found: Found, asked: Collection[Key]) -> list[Key]:
+    """Rows in the paper's order, then what the paper has not."""
+    known = found.results.keys() | found.begun.keys() | set(asked)
     fusions = [row.fusion for row in PAPER_ROWS]
     fusions += sorted({fusion for _, fusion, _ in known} - set(fusions))
-    for protocol in PROTOCOLS:
-        for fusion in fusions:
-            keys = [(protocol, fusion, branch) for branch in BRANCHES]
-            usual = keys[-1] if fusion == "clinical_only" else keys[0]
-            yield from [key for key in keys if key in known] or [usual]
+    every = ((protocol, fusion, branch) for protocol in PROTOCOLS for fusion in fusions for branch in BRANCHES)
+    return [key for key in every if key in known]
 
 
 def row_name(key: Key) -> str:
@@ -109,7 +121,7 @@ def row_name(key: Key) -> str:
     return "/".join(key)
 
 
-def _row(key: Key, found: Found, latency: Record | None) -> Record:
+def _row(key: Key, found: Found, latency: Record | None, asked: Mapping[Key, Collection[int]]) -> Record:
     protocol, fusion, branch = key
     by_seed = {seed: record for seed, (_, record) in sorted(found.results.get(key, {}).items())}
     first = next(iter(by_seed.values()), None)
@@ -122,7 +134,7 @@ def _row(key: Key, found: Found, latency: Record | None) -> Record:
         "views": first["shared"]["views"] if first and first["shared"] else None,
         "seeds": list(by_seed),
         "begun_seeds": found.begun.get(key, []),
-        "missing_seeds": sorted(found.seeds(protocol) - by_seed.keys()),
+        "missing_seeds": sorted(set(asked.get(key, ())) - by_seed.keys()),
         "figures": {name: spread(_figure(record, name) for record in by_seed.values()) for name in FIGURES},
         "validation_balanced_accuracy": spread(r["validation_balanced_accuracy"] for r in by_seed.values()),
         "parameters": first["parameters"] if first else None,
@@ -208,7 +220,7 @@ def _leaks(found: Found, protocol: str) -> dict[str, Record]:
 def _best(rows: list[Record], found: Found, protocol: str, root: Path) -> Record | None:
     """Choose whose confusion matrix and ROC curves are shown: by the validation split, never by the test split."""
     present = [row for row in rows if row["protocol"] == protocol and row["seeds"]]
-    complete = [row for row in present if not row["missing_seeds"]] or present
+    complete = [row for row in present if found.seeds(protocol) <= set(row["seeds"])] or present
     validated = [row for row in complete if row["validation_balanced_accuracy"]]
     if validated:
         row: Record | None = max(validated, key=lambda row: float(row["validation_balanced_accuracy"]["mean"]))

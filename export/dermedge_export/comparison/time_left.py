@@ -1,18 +1,23 @@
 """How long the rest of a comparison will take, from what its finished trainings took.
 
-Cells of one kind (whole networks, heads on shared features, clinical values alone) are taken to last alike. Before the
-first of a kind is through, nothing is said about that kind but that it is missing from the sum.
+Cells of one kind (whole networks, heads on shared features, clinical values alone) are taken to last alike, and so are
+their measurements, with an INT8 file or without. What no cell has shown yet is not guessed: the sum is then said to be
+more than what is known. Not covered: the latencies at the end, which are only mentioned.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from .plan import Cell
+
+_Kind = tuple[str, bool]
+"""Of a measurement: kind of the cell, and whether an INT8 file is made of it."""
 
 
 @dataclass(slots=True)
@@ -20,23 +25,44 @@ class TimeLeft:
     """Seconds that cells of each kind took, and the cells that are still to come."""
 
     to_come: list[Cell]
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    with_int8: AbstractSet[Cell] = frozenset()
+    """Cells of which an INT8 file is made and measured."""
+    latency: bool = False
+    """Whether the INT8 files are timed at the end."""
+    training: dict[str, list[float]] = field(default_factory=dict)
+    measuring: dict[_Kind, list[float]] = field(default_factory=dict)
 
-    def finished(self, cell: Cell, seconds: float) -> None:
-        """Note a finished cell."""
-        self.seconds.setdefault(cell.kind, []).append(seconds)
+    def trained(self, cell: Cell, seconds: float) -> None:
+        """Note a finished training."""
+        self.training.setdefault(cell.kind, []).append(seconds)
 
-    def text(self, current_seconds: float = 0.0) -> str:
+    def measured(self, cell: Cell, seconds: float) -> None:
+        """Note a finished measurement."""
+        self.measuring.setdefault(self._kind(cell), []).append(seconds)
+
+    def _kind(self, cell: Cell) -> _Kind:
+        return cell.kind, cell in self.with_int8
+
+    def text(self, current: Cell | None = None, current_seconds: float = 0.0) -> str:
         """Say what is left.
 
-        :param current_seconds: what is left of the cell in work.
+        :param current: the cell in work, whose measurement is still to come.
+        :param current_seconds: what is left of its training.
         """
-        means: Mapping[str, float] = {kind: fmean(values) for kind, values in self.seconds.items()}
-        unknown = {cell.kind for cell in self.to_come} - means.keys()
-        total = current_seconds + sum(means.get(cell.kind, 0.0) for cell in self.to_come)
-        if unknown and not total:
-            return "time left not known yet"
-        return f"{'more than ' if unknown else 'about '}{duration(total)} left"
+        parts: list[float | None] = [current_seconds]
+        parts += [_mean(self.training.get(cell.kind)) for cell in self.to_come]
+        in_work = [] if current is None else [current]
+        parts += [_mean(self.measuring.get(self._kind(cell))) for cell in (*in_work, *self.to_come)]
+        known = [part for part in parts if part is not None]
+        total, unknown = sum(known), len(known) < len(parts)
+        then = ", then the latencies" if self.latency else ""
+        if total < 1:
+            return f"{'time left not known yet' if unknown else 'less than 1 s left'}{then}"
+        return f"{'more than' if unknown else 'about'} {duration(total)} left{then}"
+
+
+def _mean(seconds: Sequence[float] | None) -> float | None:
+    return fmean(seconds) if seconds else None
 
 
 def trained_seconds(histories: Iterable[Path]) -> list[float]:
@@ -46,7 +72,7 @@ def trained_seconds(histories: Iterable[Path]) -> list[float]:
         try:
             with path.open(encoding="utf-8", newline="") as stream:
                 found.append(sum(float(row["seconds"]) for row in csv.DictReader(stream)))
-        except (OSError, KeyError, ValueError, csv.Error):
+        except (OSError, KeyError, TypeError, ValueError, csv.Error):
             continue
     return found
 

@@ -7,6 +7,22 @@ from html import escape
 from .summary import Record
 
 
+def missing_lines(record: Record, protocol: str) -> list[str]:
+    """Say what was asked for and is not there, or only begun: one line for all rows of which the same is missing."""
+    alike: dict[tuple[str, tuple[int, ...], tuple[int, ...]], list[str]] = {}
+    for row in record["rows"]:
+        begun = tuple(row["begun_seeds"])
+        absent = tuple(seed for seed in row["missing_seeds"] if seed not in begun)
+        if row["protocol"] == protocol and (begun or absent):
+            alike.setdefault((row["image_branch"], begun, absent), []).append(row["fusion"])
+    lines = []
+    for (branch, begun, absent), fusions in alike.items():
+        said = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} {state}"
+                for seeds, state in ((begun, "begun"), (absent, "missing")) if seeds]  # fmt: skip
+        lines.append(f"image branch {branch}: {'; '.join(said)}: {', '.join(fusions)}")
+    return lines
+
+
 def why_they_differ(record: Record) -> list[str]:
     """Reasons, each a sentence or two; what can be counted is counted from the results."""
     return [
