@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from export_networks import RandomReader
 from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge_export.calibration import CalibrationReader, choose
 from dermedge_export.conversion import conversions
 from dermedge_export.pipeline import build_graph, describe
-from dermedge_export.quantize import FLAVOURS
+from dermedge_export.quantize import FLAVOURS, quantize
 
 
 @pytest.fixture(scope="module", params=FLAVOURS)
@@ -108,3 +109,15 @@ def test_reader_gives_ranges_of_batches(trained_run, synthetic_data: Path) -> No
     reader.set_range(1, 2)
     assert reader.get_next()["image"].shape == (8, 32, 32, 3)
     assert reader.get_next() is None
+
+
+def test_a_weight_that_is_read_transposed_is_quantised_as_a_weight(traced) -> None:
+    original = traced("clinical_only")
+    proto = quantize(original, RandomReader(original))
+    stored = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
+    producer = {output: node for node in proto.graph.node for output in node.output}
+    products = [node for node in proto.graph.node if node.op_type in ("Gemm", "MatMul")]
+    assert len(products) == 11
+    for node in products:
+        assert stored[producer[node.input[1]].input[0]] == TensorProto.INT8
+    assert not {"Transpose", "Unsqueeze"} & {node.op_type for node in proto.graph.node if node.input[0] in stored}
