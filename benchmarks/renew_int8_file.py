@@ -2,7 +2,8 @@
 
     python benchmarks/renew_int8_file.py OLD.onnx NEW.onnx
 
-How the model in the box was made safe on CPUs without VNNI (`dermedge_export.safe_weights`). A file whose run still
+How the model in the box was made safe on CPUs without VNNI (`dermedge_export.safe_weights`) and in OpenVINO
+(`dermedge_export.own_weights`). A file whose run still
 exists is better exported again.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from dermedge_export.own_weights import own_weights
 from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
 
 
@@ -52,4 +54,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     network = onnx.load(arguments.old)
     print(f"{narrow(network)} layers changed")
+    print(f"{len(own_weights(network))} square weights got their own copy for the way back")
     onnx.save(network, arguments.new)
