@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from dermedge_runtime.clinical import CATEGORY, IMPUTE, UNKNOWN_MODES
+
 from .data.augment import Augmentation
 
 
@@ -34,6 +36,8 @@ class TrainConfig:
     """1: draws every class alike, as the paper; 0: as frequent as in the data (frequency to the power 1 - balance)."""
     hide_clinical: float = 0.0
     """Probability that a known clinical value is hidden in training; not in the paper."""
+    unknown: str = CATEGORY
+    """What is made of an unknown clinical value, one of the runtime's `UNKNOWN_MODES`; impute is the paper's text."""
     mixup: float = 0.0
     """Parameter of the Beta distribution that mixes pairs of photographs and patients; 0 is off; not in the paper."""
     cutmix: float = 0.0
@@ -68,6 +72,8 @@ class TrainConfig:
             accepted = (int, float) if isinstance(default, float) else type(default)
             if not isinstance(value, accepted) or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"the setting {each.name} is {value!r}")
+        if self.unknown not in UNKNOWN_MODES:
+            raise ValueError(f"the setting unknown is {self.unknown!r}")
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
@@ -75,8 +81,8 @@ class TrainConfig:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> TrainConfig:
-        """Read what `to_record` gave."""
-        return cls(**{**record, "augmentation": Augmentation(**record["augmentation"])})
+        """Read what `to_record` gave; runs from before there was a choice impute."""
+        return cls(**{"unknown": IMPUTE, **record, "augmentation": Augmentation(**record["augmentation"])})
 
     def differences(self, other: TrainConfig) -> list[str]:
         """Say which settings differ, such as "epochs 20 -> 30"."""

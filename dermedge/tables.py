@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dermedge.picture_files import shown
-from dermedge_runtime.explanation import Explanation
+from dermedge_runtime.explanation import Explanation, counted_as
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
@@ -46,11 +46,15 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
 
 
 def values_text(result: Prediction) -> str:
-    """Give the clinical values in one line, such as "given: age 55, site back; unknown: sex"; empty without fields."""
+    """Give the clinical values in one line, such as "given: age 55; unknown: sex"; empty without fields.
+
+    What an unknown value was counted as is said: "given: age 55; sex unknown (counted as male)".
+    """
     given = [f"{name} {value_text(value)}" for name, value in (result.given or {}).items()]
     parts = [f"given: {', '.join(given)}"] if given else []
-    if result.unknown:
-        parts.append(f"unknown: {', '.join(result.unknown)}")
+    if unknown := [name for name in result.unknown if name not in result.imputed]:
+        parts.append(f"unknown: {', '.join(unknown)}")
+    parts += [f"{name} {counted_as(value)}" for name, value in result.imputed.items()]
     return "; ".join(parts)
 
 
@@ -97,7 +101,9 @@ def explanation_text(explanation: Explanation) -> str:
     if explanation.relevance is None or explanation.relevance_by_field is None or explanation.attribution is None:
         return "  The model reads no clinical field."
     fields = sorted(explanation.relevance_by_field.items(), key=lambda item: -item[1])
-    summed = ", ".join(f"{name} {value:.2f}" for name, value in fields)
+    summed = ", ".join(
+        f"{name}{' (unknown)' if name in explanation.imputed else ''} {value:.2f}" for name, value in fields
+    )
     lines = [f"  clinical relevance for {explanation.target} (sum per field: {summed})"]
     width = max(len(name) for name in explanation.relevance)
     for name, value in sorted(explanation.relevance.items(), key=lambda item: -item[1]):

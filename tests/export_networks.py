@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
+from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class
@@ -19,23 +19,26 @@ from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.pipeline import write_described
 from dermedge_export.quantize import packed, quantize
 from dermedge_export.to_onnx import output_names
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model_file import ModelFile, read_model_file
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
 
 
-def random_classifier(fusion: str, seed: int = 0) -> FusedClassifier:
-    """A network whose batch normalisations and alphas are not the identity, as after a training."""
+def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY) -> FusedClassifier:
+    """A network whose batch normalisations, alphas and unknown values are not neutral, as after a training."""
     torch.manual_seed(seed)
-    schema = schema_of("grouped")
-    model = FusedClassifier(fusion, schema, 7).eval()
+    model = FusedClassifier(fusion, HAM10000.clinical("grouped", unknown), 7).eval()
     if model.encoder is not None:
         model.encoder.median.fill_(50)
         model.encoder.mean.fill_(52)
         model.encoder.std.fill_(17)
         model.encoder.mode.copy_(torch.tensor([1, 2]))
+        if unknown == CATEGORY:
+            (first,) = model.head.clinical[0].parametrizations.weight
+            first.mix += 0.05 * torch.rand_like(first.mix)
+            model.head.clinical[0].parametrizations.weight.original.data.uniform_(-0.2, 0.2)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -103,7 +106,7 @@ def random_model_file(
 
     :param proto: the fusion's exported graph, from the fixture `traced`; changed in place.
     """
-    kind, schema = fusion_class(fusion), schema_of("grouped")
+    kind, schema = fusion_class(fusion), HAM10000.clinical("grouped", CATEGORY)
     if precision == "fp16":
         compute_trunk_in_half(proto)
         store_matrices_in_half(proto)

@@ -51,7 +51,7 @@ class EagerModel:
             fusion=config.fusion,
             precision="fp32",
             image=ImageSpec(config.image_size, config.resample) if has_image else None,
-            clinical=schema.clinical(config.protocol) if has_clinical else ClinicalSchema(),
+            clinical=schema.clinical(config.protocol, config.unknown) if has_clinical else ClinicalSchema(),
         )
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dermedge.picture_files import shown
 from dermedge.tables import value_text
-from dermedge_runtime.explanation import Explanation, colours, overlay
+from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
@@ -150,6 +150,8 @@ def _clinical_values(result: Prediction, spec: ModelSpec) -> str:
 
 
 def _value(result: Prediction, spec: ModelSpec, name: str) -> str:
+    if name in result.imputed:
+        return counted_as(result.imputed[name])
     if name not in result.given:
         return "unknown"
     units = {field.name: f" {field.unit}" for field in spec.clinical.numeric if field.unit}

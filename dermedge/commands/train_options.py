@@ -52,6 +52,14 @@ _OPTIONS = (
         type=FiniteRange(0, 1),
         help="Probability that a known clinical value is hidden.",
     ),
+    click.option(
+        "--unknown",
+        default="category",
+        show_default=True,
+        type=click.Choice(["category", "impute"]),
+        help="An unknown value is a category of its own, or is counted as the median or the most frequent (as the"
+        " paper's text has it).",
+    ),
     click.option("--mixup", default=0.0, show_default=True, type=FiniteRange(0), help="Beta parameter; 0 is off."),
     click.option(
         "--cutmix", default=0.0, show_default=True, type=FiniteRange(0), help="Paste a part of another; Beta parameter."

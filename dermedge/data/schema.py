@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from dermedge_runtime.clinical import (
+    IMPUTE,
     UNKNOWN_WORDS,
     CategoricalField,
     ClinicalField,
@@ -155,12 +156,16 @@ class DataSchema:
         named = (table.image, *table.group, table.diagnosis, *(entry.column for entry in self.fields))
         return tuple(dict.fromkeys(named))
 
-    def clinical(self, protocol: str) -> ClinicalSchema:
-        """Clinical fields that a protocol lets the model read."""
+    def clinical(self, protocol: str, unknown: str = IMPUTE) -> ClinicalSchema:
+        """Clinical fields that a protocol lets the model read.
+
+        :param unknown: one of the runtime's `UNKNOWN_MODES`; decides the features, not the fields.
+        """
         fields = [entry.field for entry in self.fields if protocol == PAPER or not entry.paper_only]
         return ClinicalSchema(
             numeric=tuple(each for each in fields if isinstance(each, NumericField)),
             categorical=tuple(each for each in fields if isinstance(each, CategoricalField)),
+            unknown=unknown,
         )
 
     @property

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermedge_runtime.clinical import ClinicalSchema
@@ -25,11 +27,11 @@ _HIDDEN = 256
 class Head(nn.Module):
     """Pooled map and encoded clinical vector to class scores."""
 
-    def __init__(self, fusion: str, n_features: int, n_classes: int, dropout: float) -> None:
+    def __init__(self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float) -> None:
         super().__init__()
         kind = fusion_class(fusion)
         self.image = ImageHead() if kind.uses_image else None
-        self.clinical: nn.Sequential | None = ClinicalMLP(n_features) if kind.uses_clinical else None
+        self.clinical: nn.Sequential | None = ClinicalMLP(schema) if kind.uses_clinical else None
         self.fusion = kind()
         reader = nn.Linear(kind.features, _HIDDEN)
         self.fusion.start_reader(reader)
@@ -73,7 +75,7 @@ class FusedClassifier(nn.Module):
         self.preparation = preparation or Preparation()
         self.trunk = DermiResNet(dropout) if kind.uses_image else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
-        self.head = Head(fusion, len(schema.features), n_classes, dropout)
+        self.head = Head(fusion, schema, n_classes, dropout)
 
     def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].
@@ -81,6 +83,20 @@ class FusedClassifier(nn.Module):
         Inputs of a modality that the fusion does not read may be None.
         """
         return self.score(self.prepare(image), self.encode(numeric, categorical))
+
+    def fit_clinical(
+        self, numeric: NDArray[np.float32], categorical: NDArray[np.int32], hidden: float, *, anew: bool
+    ) -> None:
+        """Fit what the clinical branch takes from the training patients before it learns; see `ClinicalEncoder.fit`.
+
+        :param hidden: probability that training hides a known value.
+        :param anew: the branch starts from random weights, not from an earlier training's.
+        """
+        if self.encoder is None:
+            return
+        self.encoder.fit(numeric, categorical)
+        assert isinstance(self.head.clinical, ClinicalMLP)
+        self.head.clinical.fit(self.encoder.shares(numeric, categorical), hidden, anew=anew)
 
     def prepare(self, image: Tensor | None) -> Tensor | None:
         """Prepare pictures float32 [B, 3, H, W] in [0, 1] for `score`; None where none is read."""

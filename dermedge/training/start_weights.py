@@ -62,12 +62,20 @@ def start_weights(
         tensors = read_tensors(run.weights_file)
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
-    same = (earlier.fusion, earlier_schema.classes) == (config.fusion, schema.classes)
-    features = earlier_schema.clinical(earlier.protocol).features, schema.clinical(config.protocol).features
-    if same and features[0] == features[1]:
+    if _same_network((earlier, earlier_schema), (config, schema)):
         return StartWeights(sha256, tensors, f"start from all weights of {source}")
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
-    return StartWeights(sha256, kept, f"start from the image branch of {source}")
+    why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
+    return StartWeights(sha256, kept, f"start from the image branch of {source}{why}")
+
+
+def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:
+    (fusion, classes, *clinical), theirs = (
+        (config.fusion, schema.classes, config.unknown, schema.clinical(config.protocol, config.unknown).features)
+        for config, schema in (one, other)
+    )
+    reads = fusion_class(fusion).uses_clinical  # without a clinical branch it does not matter what it would read
+    return (fusion, classes) == theirs[:2] and (not reads or tuple(clinical) == theirs[2:])
 
 
 def _check_leaks(run: RunFolder, split: Split, samples: Sequence[Sample]) -> None:

@@ -114,7 +114,7 @@ def versions() -> dict[str, str]:
 
 def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     """Make the untrained network of a run."""
-    clinical, preparation = schema.clinical(config.protocol), preparation_of(config)
+    clinical, preparation = schema.clinical(config.protocol, config.unknown), preparation_of(config)
     return FusedClassifier(config.fusion, clinical, len(schema.classes), config.dropout, preparation)
 
 
@@ -190,10 +190,11 @@ class Trainer:
         self.data, self.validation = keep_on_device(loaded, self.device)
         torch.manual_seed(config.seed)
         self.model = self._new_model()
+        patients = self.data.numeric, self.data.categorical, config.hide_clinical
+        self.model.fit_clinical(*patients, anew=True)
         if config.start_from:
             self._load_start()
-        if self.model.encoder is not None:
-            self.model.encoder.fit(self.data.numeric, self.data.categorical)
+            self.model.fit_clinical(*patients, anew=False)
         if processes.count > 1:
             share_batch_statistics(self.model, self.device)
         self.model.to(self.device).to(memory_format=torch.channels_last)

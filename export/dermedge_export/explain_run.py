@@ -58,7 +58,7 @@ def explain_run(
     if classifier.spec.image is not None:
         gallery(_by_class(samples, results, per_class, schema), classifier.spec.class_names, out / "gallery.png")
     if classifier.spec.clinical.names:
-        record["relevance"] = _mean_relevance(samples, results, schema)
+        record["relevance"] = _mean_relevance(samples, results, schema, classifier.spec.clinical.features)
         write_text(out / "relevance.csv", _relevance_csv(record["relevance"]))
         relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
     if masks and classifier.spec.image is not None:
@@ -98,14 +98,17 @@ def _by_class(
 
 
 def _mean_relevance(
-    samples: Sequence[Sample], results: Sequence[Prediction], schema: DataSchema
+    samples: Sequence[Sample], results: Sequence[Prediction], schema: DataSchema, features: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Mean relevance of every encoded feature, by diagnosis."""
+    """Mean relevance of every encoded feature, by diagnosis; that of an imputed value has a name of its own."""
     table: dict[str, dict[str, float]] = {}
+    # A patient whose sex is unknown has `sex=unknown (counted as male)` in the place of all words.
+    found = dict.fromkeys(name for result in results for name in result.relevance or ())
+    names = [*features, *(name for name in found if name not in features)]
     for label, code in enumerate(schema.classes):
         own = [r.relevance for s, r in zip(samples, results, strict=True) if s.label == label and r.relevance]
         if own:
-            table[code] = {name: float(np.mean([values[name] for values in own])) for name in own[0]}
+            table[code] = {name: float(np.mean([values.get(name, 0.0) for values in own])) for name in names}
     return table
 
 

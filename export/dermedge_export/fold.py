@@ -1,5 +1,5 @@
-"""Fold what is constant after training: batch normalisation and the skip weights alpha into the convolutions, and the
-layers around a product fusion into it (`fold_product`).
+"""Fold what is constant after training: batch normalisation and the skip weights alpha into the convolutions, the
+layers around a product fusion into it (`fold_product`), and what stands for the average patient into its weights.
 
 All are exact up to rounding. Batch normalisation after a convolution is a scaling of its weights. A residual unit
 computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and dividing the
@@ -29,8 +29,23 @@ def fold(model: FusedClassifier) -> FusedClassifier:
     if folded.trunk is not None:
         _fold_alpha(folded.trunk)
         _fold_normalisation(folded.trunk)
+    _fold_average(folded)
     fold_product(folded.head)
     return folded
+
+
+@torch.no_grad()
+def _fold_average(model: FusedClassifier) -> None:
+    """Compute once what stands for the average patient (`models.average_patient`)."""
+    if model.head.clinical is None:
+        return
+    first = model.head.clinical[0]
+    assert isinstance(first, nn.Linear)
+    # A layer of its own: torch's removal of a parametrisation changes the class that copies of a layer share.
+    plain = nn.Linear(first.in_features, first.out_features)
+    plain.weight.copy_(first.weight)
+    plain.bias.copy_(first.bias)
+    model.head.clinical[0] = plain
 
 
 @torch.no_grad()

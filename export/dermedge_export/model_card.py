@@ -24,7 +24,9 @@ from dermedge.statistics.patient_groups import patient_groups
 from dermedge.training.evaluate import labels_of, runtime_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
+from dermedge_runtime.clinical import CATEGORY
 from dermedge_runtime.errors import DermedgeError, InputRejected
+from dermedge_runtime.explanation import counted_as
 from dermedge_runtime.spec import ModelSpec
 
 _PART = "test"
@@ -77,7 +79,7 @@ def _summary(spec: ModelSpec, path: Path) -> str:
     lines = [
         f"**{spec.intended_use}**",
         "",
-        f"- Reads {image}; {fields}. What is unknown may be left out.",
+        f"- Reads {image}; {fields}.{_of_unknown(spec)}",
         f"- Classes: {'; '.join(f'{code} ({spec.class_names.get(code, code)})' for code in spec.classes)}.",
         f"- Fusion `{spec.fusion}`, precision {spec.precision}, {len(content) / 1e6:.1f} MB,"
         f" {'with' if spec.explains else 'without'} explanations.",
@@ -87,6 +89,15 @@ def _summary(spec: ModelSpec, path: Path) -> str:
         f" card written {datetime.datetime.now(datetime.UTC):%Y-%m-%d}.",
     ]
     return "\n".join(lines)
+
+
+def _of_unknown(spec: ModelSpec) -> str:
+    if not spec.clinical.names:
+        return ""
+    if spec.clinical.unknown == CATEGORY:
+        return " What is unknown may be left out: unknown is a category of its own."
+    named = [f"{field.name} {counted_as(field.imputed)}" for field in spec.clinical.fields]
+    return f" What is unknown may be left out: {', '.join(named)}."
 
 
 def _training(spec: ModelSpec, run: RunFolder, notes: Sequence[str]) -> str:

@@ -127,7 +127,7 @@ def _attempts(
     if needs_calibration(spec):
         check_calibration(calibration, run.split())
     config = run.config()
-    schema = run.schema().clinical(config.protocol)
+    schema = run.schema().clinical(config.protocol, config.unknown)
     log("trace the network")
     proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
     return conversions(proto, spec, calibration, sensitivity=sensitivity, log=log)
@@ -213,7 +213,7 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
         outputs=output_names(kind, explain=explain),
         flavour=flavour if precision == "int8" else "any",
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
-        clinical=schema.clinical(config.protocol) if kind.uses_clinical else ClinicalSchema(),
+        clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256(),
         training={
             "data": Path(config.data).name,
@@ -236,6 +236,13 @@ def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = Tr
             "python": platform.python_version(),
         },
     )
+
+
+def _clinical(run: RunFolder) -> ClinicalSchema:
+    """The fields, and what the trained network computes with where a value is unknown."""
+    config, encoder = run.config(), trained_model(run).encoder
+    assert encoder is not None
+    return run.schema().clinical(config.protocol, config.unknown).with_imputed(encoder.imputed())
 
 
 def _metrics(run: RunFolder) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock
@@ -20,7 +20,7 @@ from .clinical import ClinicalValue
 from .cpus import usable_cpus
 from .devices import import_onnxruntime, open_session
 from .errors import InputRejected, ModelFileError, UsageError
-from .explanation import Explanation
+from .explanation import Explanation, name_imputed
 from .image import ImageSource, describe
 from .look_ahead import look_ahead
 from .model_file import ModelFile, read_model_file
@@ -287,6 +287,7 @@ class Classifier:
         return self.spec.classes.index(target)
 
     def _result(self, outputs: Outputs, row: int, picture: _Picture, patient: Patient, chosen: int) -> Prediction:
+        imputed = self.spec.clinical.imputed(patient.numeric[0], patient.categorical[0])
         values = (float(value) for value in outputs["probabilities"][row])
         by_class = dict(zip(self.spec.classes, values, strict=True))
         label = max(by_class, key=lambda code: by_class[code])
@@ -300,11 +301,12 @@ class Classifier:
             self.provider,
             self.provider_version,
             self.hardware,
-            self._explanation(outputs, row, target) if self.spec.explains else None,
+            self._explanation(outputs, row, target, imputed) if self.spec.explains else None,
             picture.content,
             picture.size,
             given=patient.given,
             unknown=patient.unknown,
+            imputed=imputed,
             class_names=self._class_names,
             model_sha256=self.sha256,
             versions=self._versions,
@@ -312,14 +314,17 @@ class Classifier:
             seen=picture.seen,
         )
 
-    def _explanation(self, outputs: Outputs, row: int, target: str) -> Explanation:
+    def _explanation(
+        self, outputs: Outputs, row: int, target: str, imputed: Mapping[str, ClinicalValue]
+    ) -> Explanation:
         def named(output: str) -> dict[str, float] | None:
             if output not in outputs:
                 return None
-            return dict(zip(self.spec.clinical.features, map(float, outputs[output][row]), strict=True))
+            by_feature = dict(zip(self.spec.clinical.features, map(float, outputs[output][row]), strict=True))
+            return name_imputed(by_feature, imputed)
 
         grid = outputs["heatmap"][row] if "heatmap" in outputs else None
-        return Explanation(target, grid, named("relevance"), named("attribution"))
+        return Explanation(target, grid, named("relevance"), named("attribution"), imputed)
 
 
 def _same_file(path: str, sha256: str) -> ModelFile:

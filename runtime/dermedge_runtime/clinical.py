@@ -1,7 +1,8 @@
 """Clinical fields: their schema, and a patient's values -> the two arrays the model reads.
 
-Covered: range checks, vocabularies with the nearest match in the message, unknown as a value of its own.
-Not covered: imputation, scaling and one-hot encoding; those are in the model's graph, fitted on its training split.
+Covered: range checks, vocabularies with the nearest match in the message, unknown as a value of its own, and the names
+of what the model computes with. Not covered: imputation, scaling and one-hot encoding; those are in the model's graph,
+fitted on its training split.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -20,8 +21,12 @@ from .errors import InputRejected
 ClinicalValue: TypeAlias = float | str | None
 """A number for a numeric field, a word of the vocabulary for a categorical one, None for unknown."""
 
-UNKNOWN_WORDS = frozenset({"", "unknown", "nan", "na", "none"})
+UNKNOWN = "unknown"
+UNKNOWN_WORDS = frozenset({"", UNKNOWN, "nan", "na", "none"})
 UNKNOWN_CATEGORY = -1
+CATEGORY, IMPUTE = "category", "impute"
+UNKNOWN_MODES = (CATEGORY, IMPUTE)
+"""What a model makes of an unknown value: a feature of its own, or a value of its training data."""
 
 
 def is_missing(value: object) -> bool:
@@ -63,6 +68,12 @@ class NumericField:
     unit: str
     minimum: float
     maximum: float
+    imputed: float | None = None
+    """The number that the model computes with where it is unknown, in `unit`; None: none, or the file does not say."""
+
+    def __post_init__(self) -> None:
+        if self.imputed is not None and not math.isfinite(self.imputed):
+            raise ValueError(f"{self.name} is imputed with {self.imputed}")
 
     def parse(self, value: ClinicalValue) -> float:
         """Give the value in `unit`, or NaN for unknown, which NaN itself is too, as in tables.
@@ -88,6 +99,18 @@ class CategoricalField:
 
     name: str
     vocabulary: tuple[str, ...]
+    imputed: str | None = None
+    """The word that the model computes with where it is unknown; None: none, or the file does not say."""
+
+    def __post_init__(self) -> None:
+        if self.imputed is not None and self.imputed not in self.vocabulary:
+            raise ValueError(f"{self.name} is imputed with '{self.imputed}', which is not in its vocabulary")
+
+    @property
+    def unknown_word(self) -> int | None:
+        """Index of the vocabulary's own word "unknown"; None where it has none."""
+        words = [_fold(word) for word in self.vocabulary]
+        return words.index(UNKNOWN) if UNKNOWN in words else None
 
     def parse(self, value: ClinicalValue) -> int:
         """Give the index into `vocabulary`, or -1 for unknown.
@@ -119,6 +142,12 @@ class ClinicalSchema:
 
     numeric: tuple[NumericField, ...] = ()
     categorical: tuple[CategoricalField, ...] = ()
+    unknown: str = IMPUTE
+    """One of `UNKNOWN_MODES`."""
+
+    def __post_init__(self) -> None:
+        if self.unknown not in UNKNOWN_MODES:
+            raise ValueError(f"unknown is '{self.unknown}', known are {', '.join(UNKNOWN_MODES)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,9 +161,44 @@ class ClinicalSchema:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the F encoded features: each number, then one per word of each vocabulary."""
-        words = (f"{field.name}={word}" for field in self.categorical for word in field.vocabulary)
-        return (*(field.name for field in self.numeric), *words)
+        """Names of the F encoded features: each number, then one per word of each vocabulary.
+
+        With `CATEGORY` an indicator of every number follows the numbers, and each vocabulary ends with a feature for
+        unknown, unless it has that word itself.
+        """
+        names = [field.name for field in self.numeric]
+        if self.unknown == CATEGORY:
+            names += [f"{field.name}={UNKNOWN}" for field in self.numeric]
+        for field in self.categorical:
+            names += [f"{field.name}={word}" for word in field.vocabulary]
+            if self.unknown == CATEGORY and field.unknown_word is None:
+                names.append(f"{field.name}={UNKNOWN}")
+        return tuple(names)
+
+    def imputed(self, numeric: NDArray[np.float32], categorical: NDArray[np.int32]) -> dict[str, ClinicalValue]:
+        """Tell which values of one patient the model computes with although they are unknown, by field.
+
+        :param numeric: float32 [Nn], NaN = unknown.
+        :param categorical: int32 [Nc], -1 = unknown.
+        :return: empty for a model to which unknown is a feature of its own; None as a value where the file does not
+            say which value it computes with.
+        """
+        if self.unknown == CATEGORY:
+            return {}
+        unknown = (*np.isnan(numeric), *(categorical < 0))
+        return {field.name: field.imputed for field, missing in zip(self.fields, unknown, strict=True) if missing}
+
+    def with_imputed(self, values: Mapping[str, float | str]) -> ClinicalSchema:
+        """Give the schema with the values that its model computes with where they are unknown.
+
+        :param values: by field, a word as the vocabulary has it; a field that is not among them is as it was.
+        :raises InputRejected: a field the schema lacks.
+        :raises ValueError: a value that is no finite number, or no word of the field's vocabulary.
+        """
+        self._check_names(values)
+        numbers = (replace(f, imputed=float(values[f.name])) if f.name in values else f for f in self.numeric)
+        words = (replace(f, imputed=str(values[f.name])) if f.name in values else f for f in self.categorical)
+        return replace(self, numeric=tuple(numbers), categorical=tuple(words))
 
     def encode(self, patients: Iterable[Mapping[str, ClinicalValue]]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Turn patients into the model's inputs.

@@ -7,13 +7,14 @@ names, the picture's own size, and colours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from .clinical import UNKNOWN, ClinicalValue
 from .stored_picture import cut_out
 
 # Matplotlib's inferno (CC0) at 17 points: perceptually uniform, dark to bright, readable in grey.
@@ -41,6 +42,9 @@ class Explanation:
     """By encoded feature, absolute integrated gradients scaled to [0, 1]; None where no clinical field is read."""
     attribution: Mapping[str, float] | None
     """By encoded feature, signed integrated gradients in units of the class score."""
+    imputed: Mapping[str, ClinicalValue] = field(default_factory=dict)
+    """Unknown fields, and the value that the model counted each as; None: the model file does not name it. Their
+    features are named as `name_imputed` has it."""
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
@@ -50,6 +54,7 @@ class Explanation:
             "relevance": None if self.relevance is None else dict(self.relevance),
             "relevance_by_field": self.relevance_by_field,
             "attribution": None if self.attribution is None else dict(self.attribution),
+            "imputed": dict(self.imputed),
         }
 
     @property
@@ -62,6 +67,29 @@ class Explanation:
             name = feature.partition("=")[0]
             fields[name] = fields.get(name, 0.0) + value
         return fields
+
+
+def counted_as(value: ClinicalValue) -> str:
+    """Say what an unknown value was imputed with, such as "unknown (counted as male)"."""
+    if value is None:
+        return f"{UNKNOWN} (counted as a value of its training data)"
+    return f"{UNKNOWN} (counted as {value:g})" if isinstance(value, float) else f"{UNKNOWN} (counted as {value})"
+
+
+def name_imputed(features: Mapping[str, float], imputed: Mapping[str, ClinicalValue]) -> dict[str, float]:
+    """Name the features of unknown fields so that none of them reads as if it had been given.
+
+    :param features: values by encoded feature.
+    :return: the same, with one entry such as `sex=unknown (counted as male)` for all features of an imputed field. Of
+        the words of a vocabulary all but the imputed one stand at 0, so nothing is lost in the sum.
+    """
+    named: dict[str, float] = {}
+    for feature, value in features.items():
+        field_name = feature.partition("=")[0]
+        if field_name in imputed:
+            feature = f"{field_name}={counted_as(imputed[field_name])}"
+        named[feature] = named.get(feature, 0.0) + value
+    return named
 
 
 def enlarge(grid: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .clinical import ClinicalValue
 from .errors import DermedgeError, UsageError
 from .explanation import Explanation, enlarge, overlay
 from .image import ImageSource, upright_rgb
@@ -21,6 +22,7 @@ def now() -> str:
     """Give the time in UTC, as ISO 8601 with milliseconds: 2026-01-31T12:00:00.000Z."""
     seconds = time.time()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
+
 
 OVERLAY_SIDE = 1600
 """Longer side of an overlay in pixels, unless another one is asked for."""
@@ -57,6 +59,9 @@ class Prediction:
     """The clinical values that were given, by field, as they were understood: {"age": 55.0, "site": "back"}."""
     unknown: tuple[str, ...] = field(default=(), kw_only=True)
     """The clinical fields that were not."""
+    imputed: Mapping[str, ClinicalValue] = field(default_factory=dict, kw_only=True)
+    """Unknown fields, and the value that the model counted each as; None: the model file does not name it. Empty for a
+    model to which unknown is a category of its own."""
     class_names: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     """By class code, in the same order."""
     model_sha256: str = field(default="", repr=False, kw_only=True)
@@ -128,8 +133,8 @@ class Prediction:
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
         """Give a JSON-ready dictionary, the one of `dermedge infer --json`.
 
-        Its keys: file, given, unknown, label, label_name, probabilities, class_names, model, model_sha256, versions,
-        device, provider, provider_version, hardware, time, notice.
+        Its keys: file, given, unknown, imputed, label, label_name, probabilities, class_names, model, model_sha256,
+        versions, device, provider, provider_version, hardware, time, notice.
 
         :param explain: also explanation: the heat map as a grid, and the clinical relevance.
         """
@@ -137,6 +142,7 @@ class Prediction:
             "file": self.source,
             "given": dict(self.given),
             "unknown": list(self.unknown),
+            "imputed": dict(self.imputed),
             "label": self.label,
             "label_name": self.label_name,
             "probabilities": dict(self.probabilities),

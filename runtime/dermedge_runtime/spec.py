@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .clinical import CategoricalField, ClinicalSchema, NumericField
+from .clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
 from .errors import ModelFileError
 from .image import RESAMPLING
 from .spec_check import check_spec, entries, integer, mapping, number, text, texts
@@ -110,6 +110,9 @@ class ModelSpec:
         record = asdict(self) | {"schema_version": SCHEMA_VERSION, "features": list(self.clinical.features)}
         if digest is not None:
             record[DIGEST_KEY] = digest
+        for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
+            if each["imputed"] is None:
+                del each["imputed"]
         return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -167,14 +170,23 @@ class ModelSpec:
 
 
 def _clinical(record: dict[str, Any]) -> ClinicalSchema:
+    # Earlier files of this schema version lack `unknown` and `imputed`: they impute with values that they do not name.
     return ClinicalSchema(
         numeric=tuple(
-            NumericField(text(f, "name"), text(f, "unit"), number(f, "minimum"), number(f, "maximum"))
+            NumericField(
+                text(f, "name"),
+                text(f, "unit"),
+                number(f, "minimum"),
+                number(f, "maximum"),
+                number(f, "imputed") if "imputed" in f else None,
+            )
             for f in entries(record, "numeric")
         ),
         categorical=tuple(
-            CategoricalField(text(f, "name"), texts(f, "vocabulary")) for f in entries(record, "categorical")
+            CategoricalField(text(f, "name"), texts(f, "vocabulary"), text(f, "imputed") if "imputed" in f else None)
+            for f in entries(record, "categorical")
         ),
+        unknown=text(record, "unknown") if "unknown" in record else IMPUTE,
     )
 
 

@@ -71,7 +71,10 @@ def test_infer_reads_the_clinics_fields(cli, clinic: Path, model: Path) -> None:
 
 def test_the_file_describes_the_clinics_data(cli, clinic: Path, model: Path) -> None:
     record = json.loads(cli("inspect", model, "--json", cwd=clinic).stdout)
-    assert record["features"] == ["age", "site=head", "site=trunk", "site=limb", "itch=false", "itch=true"]
+    assert record["features"] == [
+        *("age", "age=unknown", "site=head", "site=trunk", "site=limb", "site=unknown"),
+        *("itch=false", "itch=true", "itch=unknown"),
+    ]
     assert record["licence"].endswith("Example clinic 2024: internal use only")
     assert record["training"]["schema"] == "Example clinic 2024"
     assert record["parity"]["melanoma"] is record["parity"]["melanoma_recall"] is None

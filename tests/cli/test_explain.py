@@ -155,7 +155,7 @@ def test_explain_of_a_run_writes_gallery_and_tables(cli_here, models: Path) -> N
     assert {path.name for path in out.iterdir()} == {"gallery.png", "relevance.csv", "relevance.png", "explain.json"}
     header, *rows = (out / "relevance.csv").read_text().splitlines()
     assert header == "feature,akiec,bcc,bkl,df,mel,nv,vasc"
-    assert len(rows) == 17
+    assert len(rows) == 20  # age, 2 sexes and 14 sites, and that each of the three is unknown
 
 
 def test_explain_with_absent_masks_is_3(cli, models: Path) -> None:

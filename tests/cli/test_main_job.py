@@ -117,7 +117,7 @@ def test_one_unreadable_image_stops_nothing(cli, models: Path, picture: Path, tm
 def test_inspect_tells_everything(cli, models: Path) -> None:
     record = json.loads(cli("inspect", models / "cross_attention-int8.onnx", "--json").stdout)
     assert (record["precision"], record["fusion"], record["image"]["size"]) == ("int8", "cross_attention", 32)
-    assert len(record["features"]) == 17
+    assert len(record["features"]) == 20
     assert record["parity"]["split"] == "validation"
     text = cli("inspect", models / "cross_attention-int8.onnx").stdout
     for word in ("upper extremity", "Research use only", record["sha256"], "split_sha256"):

@@ -22,10 +22,13 @@ def test_folding_leaves_no_normalisation_and_no_alpha() -> None:
 
 
 def test_folding_copies() -> None:
-    model = random_classifier("image_only")
+    model, inputs = random_classifier("concat"), random_inputs(2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fold(model)
+    expected = torch_probabilities_of(model, inputs)
+    folded = fold(model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch_probabilities_of(model, inputs), expected)
+    assert type(folded.head.clinical[0]) is nn.Linear, "what stands for the average patient is computed once"
 
 
 def test_alpha_near_zero_stays_a_factor() -> None:

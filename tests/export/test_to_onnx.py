@@ -22,8 +22,8 @@ CONTRACT = {
 RESULTS = {
     "probabilities": ("tensor(float)", ["batch", 7]),
     "heatmap": ("tensor(float)", ["batch", SIZE // 32, SIZE // 32]),
-    "relevance": ("tensor(float)", ["batch", 17]),
-    "attribution": ("tensor(float)", ["batch", 17]),
+    "relevance": ("tensor(float)", ["batch", 20]),
+    "attribution": ("tensor(float)", ["batch", 20]),
 }
 
 

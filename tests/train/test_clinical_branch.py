@@ -99,7 +99,7 @@ def test_a_column_without_spread_or_without_values_gives_no_nan():
 
 
 def test_the_mlp_is_128_relu_256():
-    mlp = ClinicalMLP(7)
+    mlp = ClinicalMLP(SCHEMA)
     assert [type(layer) for layer in mlp] == [nn.Linear, nn.ReLU, nn.Linear]
     assert [tuple(layer.weight.shape) for layer in (mlp[0], mlp[2])] == [(128, 7), (256, 128)]
     assert mlp(torch.zeros(3, 7)).shape == (3, 256)

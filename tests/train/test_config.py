@@ -11,7 +11,8 @@ from dermedge.training.train import settings_from_options, versions
 
 UNUSUAL = TrainConfig(
     data="/somewhere", fusion="image_only", protocol="paper", image_size=64, resample="lanczos", epochs=7,
-    batch_size=5, learning_rate=1 / 3, weight_decay=1e-7, per_class=11, balance=0.25, hide_clinical=0.125, mixup=0.2,
+    batch_size=5, learning_rate=1 / 3, weight_decay=1e-7, per_class=11, balance=0.25, hide_clinical=0.125,
+    unknown="impute", mixup=0.2,
     cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
     label_smoothing=0.1, logit_adjustment=1.0,
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
