@@ -23,17 +23,26 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 SKIN = skin()
-JPEGS = {
-    "full colour": encode(SKIN, "JPEG", quality=95, subsampling=0),
-    "usual": encode(SKIN, "JPEG", quality=80),
-    "optimised": encode(SKIN, "JPEG", quality=80, optimize=True),
-    "grey": encode(SKIN.convert("L"), "JPEG", quality=80),
-    "CMYK": encode(SKIN.convert("CMYK"), "JPEG", quality=80),
-    "progressive": encode(SKIN, "JPEG", quality=80, progressive=True),
-    "restarts by row": encode(SKIN, "JPEG", quality=80, restart_marker_rows=1),
-    "restarts": encode(SKIN, "JPEG", quality=80, restart_marker_blocks=5),
-    "MPO": encode(SKIN, "MPO", save_all=True, append_images=[skin(seed=1)]),
+_JPEG_OPTIONS = {
+    "full colour": {"quality": 95, "subsampling": 0},
+    "usual": {"quality": 80},
+    "optimised": {"quality": 80, "optimize": True},
+    "grey": {"quality": 80},
+    "CMYK": {"quality": 80},
+    "progressive": {"quality": 80, "progressive": True},
+    "restarts by row": {"quality": 80, "restart_marker_rows": 1},
+    "restarts": {"quality": 80, "restart_marker_blocks": 5},
+    "MPO": {"save_all": True, "append_images": [skin(seed=1)]},
 }
+
+
+def jpeg(kind: str, picture: Image.Image, **options: Any) -> bytes:
+    """Encode a kind of JPEG file."""
+    picture = picture.convert({"grey": "L", "CMYK": "CMYK"}.get(kind, "RGB"))
+    return encode(picture, "MPO" if kind == "MPO" else "JPEG", **(_JPEG_OPTIONS[kind] | options))
+
+
+JPEGS = {kind: jpeg(kind, SKIN) for kind in _JPEG_OPTIONS}
 OTHERS = {
     "PNG": encode(SKIN, "PNG"),
     "PNG palette": encode(SKIN.quantize(64), "PNG"),

@@ -77,9 +77,7 @@ def test_bands_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.abs(load_image(content, 64).astype(int) - whole).max() <= 1
 
 
-@pytest.mark.parametrize(
-    "mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV", "I;16", "La", "RGBa", "PA", "RGBX"]
-)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "I;16", "La", "RGBa", "PA", "RGBX"])
 @pytest.mark.parametrize("resample", RESAMPLING)
 def test_bands_of_every_mode(mode: str, resample: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = Image.fromarray(RGBA)

@@ -157,14 +157,10 @@ def test_a_file_open_as_text(tmp_path: Path) -> None:
         assert str(path) in rejection(stream)
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "reason"),
-    [(4, 12, "has 12 bits per channel, and JPEG is read with 8. Save it with 8 bits."), (9, 2, "has 2 channels")],
-)
-def test_kinds_of_jpeg_that_are_not_read(place: int, value: int, reason: str) -> None:
+def test_a_jpeg_of_more_bits() -> None:
     content = bytearray(encode(NOISE, "JPEG"))
-    content[content.find(b"\xff\xc0") + place] = value
-    assert reason in rejection(bytes(content))
+    content[content.find(b"\xff\xc0") + 4] = 12
+    assert rejection(bytes(content)).endswith("has 12 bits per channel, and JPEG is read with 8. Save it with 8 bits.")
 
 
 EXIF = Image.Exif()

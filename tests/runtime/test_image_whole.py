@@ -43,6 +43,7 @@ def test_a_cut_file(kind: str, lenient: bool, tmp_path: object) -> None:
     load_image(content, 32)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's own, to the one who opens the file
 @pytest.mark.parametrize("kind", ALL)
 def test_a_cut_file_that_pillow_has_open(kind: str, lenient: bool) -> None:
     content = ALL[kind]
@@ -162,7 +163,7 @@ def test_every_interlaced_size_is_whole() -> None:
 
 def test_a_broken_note_in_a_png_does_no_harm(lenient: bool) -> None:
     data = chunk(b"IDAT", zlib.compress(ROWS))
-    bomb = b"name\0\0" + zlib.compress(bytes(300 << 20))
+    bomb = b"name\0\0" + zlib.compress(bytes(40 << 20))
     notes = [
         chunk(b"tEXt", b"broken")[:-1] + b"x",
         chunk(b"iCCP", bomb),
