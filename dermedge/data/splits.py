@@ -181,7 +181,7 @@ def check_leaks(split: Split, samples: Sequence[Sample] = ()) -> int:
         raise InputRejected(
             f"{len(leaking)} of {len(split.ids('test'))} test images show a {split.group_name} that is also in"
             f" training, or are a copy of a training image, first {', '.join(leaking[:5])}."
-            f" Split by {split.group_name} (--protocol grouped),"
+            f" Train a new run split by {split.group_name} (--protocol grouped),"
             " or ask for --protocol paper to repeat the paper's split."
         )
     return len(leaking)

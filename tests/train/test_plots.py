@@ -133,8 +133,10 @@ class Explained:
     def __init__(self, width: int, height: int) -> None:
         self.picture = Image.new("RGB", (width, height), (200, 150, 130))
 
-    def overlay(self) -> Image.Image:
-        return Image.new("RGB", (self.picture.width + 40, self.picture.height))
+    def overlay(self, largest: int) -> Image.Image:
+        picture = self.picture.copy()
+        picture.thumbnail((largest, largest))
+        return Image.new("RGB", (picture.width + 40, picture.height))
 
 
 def test_titles_of_a_gallery_line_up_and_both_pictures_are_of_one_size(tmp_path, monkeypatch):

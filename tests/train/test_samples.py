@@ -153,7 +153,7 @@ def test_messages_about_a_split_name_the_group(tmp_path):
     rows = (("a", "P1", "train"), ("b", "P1", "test"))
     with pytest.raises(
         InputRejected,
-        match=r"show a patient that is also in training, or are a copy of a training image, first b\. Split by patient",
+        match=r"a patient that is also in training, or are a copy of .*, first b\. Train a new run split by patient",
     ):
         check_leaks(Split("grouped", rows, "patient"))
 
