@@ -27,7 +27,7 @@ from .model_file import ModelFile, read_model_file
 from .patients import Clinical, Patient, in_step, read_patient
 from .prediction import Prediction, Rejection
 from .signature import check_signature
-from .sources import Buffer, Fingerprint, Source, absolute, decode, fingerprint, keep
+from .sources import Fingerprint, Source, absolute, decode, fingerprint, keep
 from .spec import ModelSpec
 
 PREDICTED = -1
@@ -117,7 +117,7 @@ class Classifier:
         self._open(_same_file(state["path"], state["sha256"]))
 
     def predict(
-        self, image: ImageSource | Buffer | None = None, *, target: str | None = None, **clinical: ClinicalValue
+        self, image: ImageSource | None = None, *, target: str | None = None, **clinical: ClinicalValue
     ) -> Prediction:
         """Classify one picture of one patient.
 
@@ -136,7 +136,7 @@ class Classifier:
 
     def predict_many(
         self,
-        images: Iterable[ImageSource | Buffer | None],
+        images: Iterable[ImageSource | None],
         clinical: Clinical = None,
         *,
         target: str | None = None,
@@ -156,7 +156,7 @@ class Classifier:
 
     def predict_each(
         self,
-        images: Iterable[ImageSource | Buffer | None],
+        images: Iterable[ImageSource | None],
         clinical: Clinical = None,
         *,
         target: str | None = None,

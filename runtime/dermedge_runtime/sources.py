@@ -11,7 +11,7 @@ import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,8 @@ from PIL import Image
 
 from .errors import InputRejected
 from .image import MAX_PIXELS, ImageSource, describe, load_sized, upright_rgb
+from .picture_source import cannot_read, printable, read_whole, reason_of
 from .spec import ImageSpec
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAX_STREAM = 256 * 2**20
 """Bytes that are read from a pipe at most; a file has no such limit."""
@@ -50,7 +49,7 @@ class Fingerprint:
 def keep(image: Any) -> Source:
     """Take a picture from the caller.
 
-    :param image: an `ImageSource` or a `Buffer`; None for no picture.
+    :param image: an `ImageSource`; None for no picture.
     :raises InputRejected: it is none of these, or an open file that cannot be read.
     """
     if image is None or isinstance(image, Image.Image):
@@ -60,10 +59,10 @@ def keep(image: Any) -> Source:
     if isinstance(image, np.ndarray):
         # What is no picture is refused when it is read, and need not be copied for that.
         fits = image.dtype == np.uint8 and image.nbytes <= 4 * MAX_PIXELS
-        return Source(describe(image), np.array(image) if fits else image)
+        return Source(describe(image), image.copy() if fits else image)
     if callable(getattr(image, "read", None)):
         name = describe(image)
-        return Source(name, _read_stream(image, name))
+        return Source(name, read_whole(image, name))
     try:
         content = image if isinstance(image, bytes) else bytes(memoryview(image))
     except TypeError:
@@ -86,7 +85,8 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
             content = Image.fromarray(np.array(upright_rgb(content)))
     except InputRejected as error:
         # Messages name the picture as it was given.
-        raise InputRejected(str(error).replace(describe(content), source.name)) from error
+        told, given = printable(describe(content)), printable(source.name)
+        raise InputRejected(str(error).replace(told, given)) from error
     return pixels, size, content
 
 
@@ -101,7 +101,9 @@ def require_unchanged(picture: ImageSource, seen: Fingerprint | None, name: str)
     :raises InputRejected: it is gone, or another one.
     """
     if seen is not None and zlib.crc32(load_sized(picture, seen.size, seen.resample)[0].data) != seen.checksum:
-        raise InputRejected(f"The file {name} is no longer the picture that was classified. Classify it again.")
+        raise InputRejected(
+            f"The file {printable(name)} is no longer the picture that was classified. Classify it again."
+        )
 
 
 def _keep_path(path: str) -> Source:
@@ -129,32 +131,10 @@ def _read_pipe(path: str) -> bytes:
         with Path(path).open("rb") as stream:
             content = stream.read(MAX_STREAM + 1)
     except OSError as error:
-        raise InputRejected(f"Cannot read the image {path}: {error.strerror or error}.") from error
+        raise cannot_read(path, reason_of(error)) from error
     if len(content) > MAX_STREAM:
-        raise InputRejected(f"The pipe {path} gives more than {MAX_STREAM // 2**20} MB. Save the picture to a file.")
+        raise cannot_read(path, f"the pipe gives more than {MAX_STREAM // 2**20} MB. Save the picture to a file")
     return content
-
-
-def _read_stream(stream: Any, name: str) -> bytes:
-    try:
-        if getattr(stream, "seekable", lambda: False)() is True:
-            stream.seek(0)
-        content = stream.read()
-    except InputRejected:
-        raise
-    except Exception as error:  # the reader is the caller's: it can fail in any way, and the next picture goes on
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".") or type(error).__name__
-        raise InputRejected(f"Cannot read the image {name}: {reason}.") from error
-    if isinstance(content, bytes | bytearray | memoryview):
-        return bytes(content)
-    if hasattr(content, "__await__"):
-        getattr(content, "close", lambda: None)()  # else Python warns that nobody awaited it
-        found = "its read() is asynchronous. Give the bytes: predict(await upload.read())"
-    elif isinstance(content, str):
-        found = "the file is open as text. Open it in binary mode"
-    else:
-        found = f"its read() gives {type(content).__name__}, not bytes"
-    raise InputRejected(f"Cannot read the image {name}: {found}.")
 
 
 def _no_picture(image: object) -> str:

@@ -242,7 +242,7 @@ class Upload:
         ({"a": 1}, r"got dict\."),
         (7, r"got int\."),
         ("", "The path of an image must not be empty."),
-        ("a\0b.jpg", "a\0b.jpg"),
+        ("a\0b.jpg", r"the image a\\x00b\.jpg: "),
         (bytearray(b"text"), r"Cannot read <4 bytes>: its content is no picture"),
         ("no/such.jpg", r"Cannot read the image no/such\.jpg: there is no such file\."),
     ],
@@ -253,6 +253,13 @@ def test_what_is_no_picture_gets_one_sentence(model: Classifier, source: Any, me
     [again] = model.predict_many([source])
     assert isinstance(again, Rejection)
     assert again.reason == str(caught.value)
+
+
+def test_masked_pixels_stay_masked(model: Classifier) -> None:
+    masked = np.ma.masked_equal(np.eye(SIZE, dtype=np.uint8), 1)
+    with pytest.raises(InputRejected, match="no masked pixels"):
+        model.predict(masked)
+    assert isinstance(model.predict_many([masked])[0], Rejection)
 
 
 def test_a_closed_file_and_one_that_fails(model: Classifier) -> None:
