@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dermedge.picture_files import shown
-from dermedge_runtime.explanation import Explanation, counted_as
+from dermedge_runtime.explanation import COUNTED_UNNAMED, Explanation, counted_as
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 
@@ -46,15 +46,13 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
 
 
 def values_text(result: Prediction) -> str:
-    """Give the clinical values in one line, such as "given: age 55; unknown: sex"; empty without fields.
-
-    What an unknown value was counted as is said: "given: age 55; sex unknown (counted as male)".
-    """
+    """Give the clinical values in one line, such as "given: age 55, site back; unknown: sex"; empty without fields."""
     given = [f"{name} {value_text(value)}" for name, value in (result.given or {}).items()]
     parts = [f"given: {', '.join(given)}"] if given else []
-    if unknown := [name for name in result.unknown if name not in result.imputed]:
-        parts.append(f"unknown: {', '.join(unknown)}")
-    parts += [f"{name} {counted_as(value)}" for name, value in result.imputed.items()]
+    imputed = result.imputed or {}
+    parts += [f"{name} {counted_as(value)}" for name, value in imputed.items() if value is not None]
+    if unnamed := [name for name in result.unknown or () if imputed.get(name) is None]:
+        parts.append(f"unknown: {', '.join(unnamed)}{f' ({COUNTED_UNNAMED})' if imputed else ''}")
     return "; ".join(parts)
 
 

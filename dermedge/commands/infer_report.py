@@ -15,6 +15,7 @@ from PIL import Image
 
 from dermedge.picture_files import shown
 from dermedge.tables import value_text
+from dermedge_runtime.clinical import UNKNOWN
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
@@ -153,7 +154,7 @@ def _value(result: Prediction, spec: ModelSpec, name: str) -> str:
     if name in result.imputed:
         return counted_as(result.imputed[name])
     if name not in result.given:
-        return "unknown"
+        return UNKNOWN
     units = {field.name: f" {field.unit}" for field in spec.clinical.numeric if field.unit}
     return value_text(result.given[name]) + units.get(name, "")
 

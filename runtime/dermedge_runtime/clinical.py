@@ -175,18 +175,14 @@ class ClinicalSchema:
                 names.append(f"{field.name}={UNKNOWN}")
         return tuple(names)
 
-    def imputed(self, numeric: NDArray[np.float32], categorical: NDArray[np.int32]) -> dict[str, ClinicalValue]:
-        """Tell which values of one patient the model computes with although they are unknown, by field.
+    def imputed(self, unknown: Iterable[str]) -> dict[str, ClinicalValue]:
+        """Tell which values the model computes with for a patient of whom these fields are unknown, by field.
 
-        :param numeric: float32 [Nn], NaN = unknown.
-        :param categorical: int32 [Nc], -1 = unknown.
         :return: empty for a model to which unknown is a feature of its own; None as a value where the file does not
             say which value it computes with.
         """
-        if self.unknown == CATEGORY:
-            return {}
-        unknown = (*np.isnan(numeric), *(categorical < 0))
-        return {field.name: field.imputed for field, missing in zip(self.fields, unknown, strict=True) if missing}
+        values = {field.name: field.imputed for field in self.fields}
+        return {} if self.unknown == CATEGORY else {name: values[name] for name in unknown}
 
     def with_imputed(self, values: Mapping[str, float | str]) -> ClinicalSchema:
         """Give the schema with the values that its model computes with where they are unknown.

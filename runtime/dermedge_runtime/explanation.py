@@ -26,6 +26,8 @@ _INFERNO = np.array(
     ],
     dtype=np.float64,
 )  # fmt: skip
+COUNTED_UNNAMED = "counted as a value of its training data"
+"""What is said of an unknown value where the model file imputes and does not name what."""
 _OPACITY = 0.6
 _BAND_PIXELS = 500_000
 
@@ -72,8 +74,8 @@ class Explanation:
 def counted_as(value: ClinicalValue) -> str:
     """Say what an unknown value was imputed with, such as "unknown (counted as male)"."""
     if value is None:
-        return f"{UNKNOWN} (counted as a value of its training data)"
-    return f"{UNKNOWN} (counted as {value:g})" if isinstance(value, float) else f"{UNKNOWN} (counted as {value})"
+        return f"{UNKNOWN} ({COUNTED_UNNAMED})"
+    return f"{UNKNOWN} (counted as {value:.7g})" if isinstance(value, float) else f"{UNKNOWN} (counted as {value})"
 
 
 def name_imputed(features: Mapping[str, float], imputed: Mapping[str, ClinicalValue]) -> dict[str, float]:

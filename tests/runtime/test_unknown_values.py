@@ -14,6 +14,7 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.clinical import CATEGORY, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import InputRejected, ModelFileError
 from dermedge_runtime.explanation import Explanation, counted_as, name_imputed
+from dermedge_runtime.patients import read_patient
 from dermedge_runtime.spec import ModelSpec
 
 SCHEMA = ClinicalSchema(
@@ -96,13 +97,15 @@ def test_imputed_values_are_those_of_the_schema() -> None:
     [
         ({"age": 30, "diameter": 3, "sex": "female", "itch": "yes"}, {}),
         ({"age": 30, "diameter": 3, "itch": "unknown"}, {"sex": "male"}),  # `unknown` is a word of this vocabulary
-        ({"sex": "NA", "itch": ""}, {"age": 50.0, "diameter": None, "sex": "male", "itch": "no"}),
+        ({"sex": "NA", "itch": ""}, {"age": 50.0, "diameter": 4.0, "sex": "male", "itch": "no"}),
     ],
 )
 def test_only_unknown_fields_are_imputed(patient: dict, expected: dict) -> None:
-    numeric, categorical = SCHEMA.encode([patient])
-    assert IMPUTED.imputed(numeric[0], categorical[0]) == expected
-    assert replace(IMPUTED, unknown=CATEGORY).imputed(numeric[0], categorical[0]) == {}
+    unknown = read_patient(IMPUTED, patient).unknown
+    schema = IMPUTED.with_imputed({"diameter": 4})
+    assert schema.imputed(unknown) == expected
+    assert replace(schema, unknown=CATEGORY).imputed(unknown) == {}
+    assert set(SCHEMA.imputed(unknown).values()) <= {None}
 
 
 def test_no_feature_of_an_unknown_field_keeps_the_name_of_a_value() -> None:
@@ -150,8 +153,13 @@ def test_every_prediction_says_what_was_counted(many: bool) -> None:
     classifier.spec = replace(spec, clinical=spec.clinical.with_imputed({"age": 50, "sex": "male"}))
     found = predicted(site="back")
     assert found.imputed == found.to_record()["imputed"] == {"age": 50.0, "sex": "male"}
-    assert "age unknown (counted as 50); sex unknown (counted as male)" in prediction_text(found, classifier.spec)
+    assert found.to_record()["unknown"] == ["age", "sex"]
+    line = "given: site back; age unknown (counted as 50); sex unknown (counted as male)"
+    assert line in prediction_text(found, classifier.spec)
     assert predicted(site="back", age=3, sex="female").imputed == {}
+    assert predicted(age=3, sex="female").imputed == {"site": None}
+    unnamed = prediction_text(predicted(age=3), classifier.spec)
+    assert "given: age 3; sex unknown (counted as male); unknown: site (counted as a value of its training" in unnamed
     classifier.spec = replace(spec, clinical=replace(spec.clinical, unknown=CATEGORY))
     assert predicted().imputed == {}
     assert "counted" not in prediction_text(predicted(), classifier.spec)
@@ -161,14 +169,12 @@ def test_every_prediction_says_what_was_counted(many: bool) -> None:
 def test_the_report_says_what_was_counted(mode: str) -> None:
     spec = tiny_spec()
     clinical = replace(spec.clinical.with_imputed({"age": 50, "sex": "male"}), unknown=mode)
-    spec = replace(spec, clinical=clinical, outputs=("probabilities", "relevance", "attribution"))
-    imputed = clinical.imputed(*(rows[0] for rows in clinical.encode([{"age": 30, "site": "back"}])))
+    spec, imputed = replace(spec, clinical=clinical), clinical.imputed(["sex"])
     values = dict.fromkeys(clinical.features, 0.0) | {"age": 1.0, "sex=male" if imputed else "sex=unknown": 0.77}
     named = name_imputed(values, imputed)
     found = Classifier(TINY, "cpu").predict(np.zeros((20, 20, 3), np.uint8), age=30, site="back")
     found = replace(found, explanation=Explanation("mel", None, named, named, imputed), imputed=imputed)
-    found = replace(found, given={"age": 30.0, "site": "back"}, unknown=("sex",))
     page = html_report(found, spec)
-    assert ("unknown (counted as male)</td>" in page) == bool(imputed)
-    assert (">unknown</td>" in page) == (mode == CATEGORY)
-    assert "sex=male" not in page
+    cell = "unknown (counted as male)" if imputed else "unknown"
+    assert f'<tr><td>sex</td><td class="unknown">{cell}</td>' in page
+    assert "+0.770" in page and "sex=male" not in page
