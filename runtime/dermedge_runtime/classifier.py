@@ -287,7 +287,7 @@ class Classifier:
         return self.spec.classes.index(target)
 
     def _result(self, outputs: Outputs, row: int, picture: _Picture, patient: Patient, chosen: int) -> Prediction:
-        imputed = self.spec.clinical.imputed(patient.numeric[0], patient.categorical[0])
+        imputed = self.spec.clinical.imputed(patient.unknown)
         values = (float(value) for value in outputs["probabilities"][row])
         by_class = dict(zip(self.spec.classes, values, strict=True))
         label = max(by_class, key=lambda code: by_class[code])
