@@ -35,6 +35,12 @@ class HonestSession(FakeSession):
         return [entry if isinstance(entry, str) else entry[0] for entry in self.named]
 
 
+@pytest.fixture(autouse=True)
+def only_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Other libraries turn the root logger's level down, and leave it so for the tests that follow."""
+    caplog.set_level("WARNING", "dermedge_runtime")
+
+
 @pytest.fixture
 def machine(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], FakePlugins]:
     """Give a machine that has one device beside its CPU."""
