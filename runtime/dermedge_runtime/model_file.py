@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from .digest import check_digest, description_span
 from .errors import ModelFileError
@@ -40,19 +41,55 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         raise ModelFileError(f"'{os.fspath(path)}' names no model file; a model is read from a file only.")
     path = Path(path)
     content = read_model_bytes(path)
-    description = description_span(content, path.name)
-    # First of all: a flipped bit is damage, whatever else it makes the file look like.
-    checked = None if description is None else check_digest(content, description, path.name)
-    text = scan(content, path.name).metadata.get(METADATA_KEY)
-    if text is None:
-        raise ModelFileError(
-            f"{path.name} is an ONNX file without dermedge's description, so its classes and inputs are unknown."
-            " Use a file made by `dermedge export`."
-        )
-    spec = ModelSpec.from_json(text, path.name)
+    digest = _DigestCheck(content, path.name)
+    try:
+        spec = _spec(content, path.name)
+    finally:
+        # Its error comes first: a flipped bit is damage, whatever else it makes the file look like.
+        checked = digest.result()
     if checked is None:
         _tell(path)
     return ModelFile(path, content, spec, checked is not None, checked or hashlib.sha256(content).hexdigest())
+
+
+def _spec(content: bytes, source: str) -> ModelSpec:
+    text = scan(content, source).metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"{source} is an ONNX file without dermedge's description, so its classes and inputs are unknown."
+            " Use a file made by `dermedge export`."
+        )
+    return ModelSpec.from_json(text, source)
+
+
+class _DigestCheck(Thread):
+    """The check of a file's digest, in a thread: hashing leaves the interpreter to the scan, which takes as long."""
+
+    def __init__(self, content: bytes, source: str) -> None:
+        super().__init__(name="digest", daemon=True)
+        self._content, self._source = content, source
+        self._checked: str | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Hash and compare."""
+        try:
+            description = description_span(self._content, self._source)
+            if description is not None:
+                self._checked = check_digest(self._content, description, self._source)
+        except BaseException as error:  # for the thread that waits
+            self._error = error
+
+    def result(self) -> str | None:
+        """Wait for the file's SHA-256; None where it carries no digest.
+
+        :raises ModelFileError: as `check_digest`.
+        """
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._checked
 
 
 def _tell(path: Path) -> None:

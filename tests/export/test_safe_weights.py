@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from dermedge.data.synthetic import picture
 from dermedge_export.pipeline import write_described
 from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
-from dermedge_runtime import Classifier, model_in_the_box
+from dermedge_runtime import Classifier, model_in_the_box, probe
 from dermedge_runtime.model_file import read_model_file
 
 _EMULATOR = shutil.which("qemu-x86_64")
@@ -63,7 +63,10 @@ def test_no_pair_of_products_leaves_sixteen_bits(source: str, request: pytest.Fi
         assert 2 * 255 * np.abs(values.astype(int)).max() <= np.iinfo(np.int16).max
 
 
-def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums(exported: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums_where_others_are_cut_off(
+    cut_off: bool, exported: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def wide_sums(path: Path) -> bool:
         options = Classifier(path, device="cpu")._opened.session.get_session_options()
         try:
@@ -71,6 +74,7 @@ def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums(exported: di
         except RuntimeError:  # it was not set
             return False
 
+    monkeypatch.setattr(probe, "saturates", lambda: cut_off)
     file = read_model_file(exported["int8"].path)
     assert not file.spec.saturates
     assert not wide_sums(file.path)
@@ -78,13 +82,13 @@ def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums(exported: di
     older = tmp_path / "older.onnx"
     write_described(onnx.load_from_string(file.content), replace(file.spec, conversion=conversion), older)
     assert read_model_file(older).spec.saturates
-    assert wide_sums(older)
+    assert wide_sums(older) == cut_off
     assert not read_model_file(exported["fp32"].path).spec.saturates
 
 
 _SCRIPT = """
 import json, sys
-from dermedge_runtime import Classifier, model_in_the_box
+from dermedge_runtime import Classifier, model_in_the_box, probe
 import numpy as np, onnxruntime as ort
 pictures = np.load(sys.argv[1])
 options = ort.SessionOptions()
