@@ -52,7 +52,7 @@ def test_a_cut_file_that_pillow_has_open(kind: str, lenient: bool) -> None:
     for share in (0.6, 0.95):
         try:
             opened = Image.open(io.BytesIO(content[: int(share * len(content))]))
-        except Exception:
+        except OSError:  # Pillow itself sees that nothing is there
             continue
         with opened:
             assert "Cannot read" in rejection(opened)
