@@ -24,7 +24,7 @@ from dermedge.data.samples import read_samples
 from dermedge.data.schema_file import load_schema
 from dermedge_runtime import model_in_the_box
 from dermedge_runtime.hardware import cpu_name, int8_arithmetic
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ModelSpec
 

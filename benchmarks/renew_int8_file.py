@@ -9,8 +9,6 @@ is better exported again.
 
 from __future__ import annotations
 
-import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
-
 # isort: split
 
 import argparse
@@ -25,8 +23,8 @@ from onnx import numpy_helper
 from dermedge_export.own_weights import own_weights
 from dermedge_export.pipeline import write_described
 from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
-from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.files import atomic_path
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import SAFE_WEIGHT_BITS
 

@@ -24,9 +24,9 @@ from PIL import Image
 from dermedge.bench.bench import take_turns
 from dermedge.bench.cold import run_measured
 from dermedge_runtime import Classifier
-from dermedge_runtime.image import load_image, upright_rgb
+from dermedge_runtime.inputs.image import load_image, upright_rgb
 
-_READ = "import sys\nfrom dermedge_runtime.image import load_image\nload_image(sys.argv[1], int(sys.argv[2]))\n"
+_READ = "import sys\nfrom dermedge_runtime.inputs.image import load_image\nload_image(sys.argv[1], int(sys.argv[2]))\n"
 _READ_WHOLE = _READ.replace("load_image(sys.argv[1]", "load_image(Image.open(sys.argv[1])").replace(
     "\n", "\nfrom PIL import Image\n", 1
 )

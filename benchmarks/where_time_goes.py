@@ -7,8 +7,6 @@ Every part is timed in turn with all others on the same pictures. `python` is wh
 
 from __future__ import annotations
 
-import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
-
 # isort: split
 
 import argparse
@@ -29,7 +27,7 @@ from PIL import Image
 from dermedge.bench.bench import machine_record, patient_of, take_turns
 from dermedge_runtime import Classifier
 from dermedge_runtime.cpus import usable_cpus
-from dermedge_runtime.image import RESAMPLING, load_image, upright_rgb
+from dermedge_runtime.inputs.image import RESAMPLING, load_image, upright_rgb
 
 
 def main() -> None:

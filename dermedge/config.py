@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from dermedge_runtime.clinical import CATEGORY, IMPUTE, UNKNOWN_MODES
+from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE, UNKNOWN_MODES
 
 from .data.augment import Augmentation
 

@@ -71,7 +71,7 @@ class StandardInput:
 
         :raises InputRejected: it is closed, a terminal, or longer than any pipe may be.
         """
-        from dermedge_runtime.sources import MAX_STREAM
+        from dermedge_runtime.inputs.kept_source import MAX_STREAM
 
         if sys.stdin is None:
             raise InputRejected("Standard input is closed, so there is no picture to read from it.")

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from made_once import SharedFolder
 
-import dermedge_runtime  # noqa: F401, turns ONNX Runtime's telemetry off before a test imports it
-
 # Set before torch is imported: on tensors this small, threads only wait for each other (seconds on a busy machine).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

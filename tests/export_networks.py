@@ -19,7 +19,7 @@ from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.pipeline import write_described
 from dermedge_export.quantize import packed, quantize
 from dermedge_export.to_onnx import output_names
-from dermedge_runtime.clinical import CATEGORY, ClinicalSchema
+from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model_file import ModelFile, read_model_file
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 

@@ -28,7 +28,7 @@ from dermedge_runtime.cpus import usable_cpus
 from dermedge_runtime.devices import PROVIDERS
 from dermedge_runtime.errors import DeviceUnavailable, InputRejected
 from dermedge_runtime.hardware import cpu_name
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.installed import PACKAGES, versions
 from dermedge_runtime.spec import ModelSpec
 

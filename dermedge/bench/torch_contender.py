@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from dermedge.training.evaluate import trained_model
 from dermedge.training.run_folder import RunFolder
-from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.clinical import ClinicalSchema
+from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 

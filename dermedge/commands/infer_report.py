@@ -15,8 +15,8 @@ from PIL import Image
 
 from dermedge.picture_files import shown
 from dermedge.tables import value_text
-from dermedge_runtime.clinical import UNKNOWN
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
+from dermedge_runtime.inputs.clinical import UNKNOWN
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ModelSpec
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dermedge.config import TrainConfig
 from dermedge.models.fusion import fusion_class
 from dermedge.models.preparation import Preparation
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .pixel_cache import load_pixels
 from .samples import Sample

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dermedge.config import TrainConfig
 from dermedge.models.classifier import pool
 from dermedge.progress import progress
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .augment import augment
 from .batches import Batch, LesionData, preparation_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema
 
 from . import samples
 from .samples import Sample

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import cache_folder
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 
 from .content_hashes import State, content_hashes, file_state, hash_file
 from .kept_arrays import kept_or_private_array

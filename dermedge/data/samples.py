@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dermedge_runtime.clinical import ClinicalValue
 from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.inputs.clinical import ClinicalValue
 
 from .content import same_content
 from .groups import group_key, names_nothing

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from dermedge_runtime.clinical import (
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.inputs.clinical import (
     IMPUTE,
     UNKNOWN_WORDS,
     CategoricalField,
@@ -21,7 +22,6 @@ from dermedge_runtime.clinical import (
     ClinicalValue,
     NumericField,
 )
-from dermedge_runtime.errors import InputRejected
 
 PAPER = "paper"
 """The protocol that also reads fields which are not known before the diagnosis."""

@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime.clinical import CategoricalField, ClinicalField, NumericField
 from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalField, NumericField
 
 from .checked_table import CheckedTable
 from .schema import DataSchema, ImageRule, TableField, TableRule, fold

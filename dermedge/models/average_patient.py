@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 LEAST_UNKNOWN = 0.05
 """Share of the training patients that must be unknown in a field for unknown to be learned."""

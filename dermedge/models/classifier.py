@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .dermiresnet import DermiResNet, ImageHead

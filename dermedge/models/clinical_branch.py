@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from dermedge_runtime.clinical import CATEGORY, UNKNOWN, UNKNOWN_CATEGORY, ClinicalSchema
+from dermedge_runtime.inputs.clinical import CATEGORY, UNKNOWN, UNKNOWN_CATEGORY, ClinicalSchema
 
 from .average_patient import AverageWeights, mixing_matrix
 

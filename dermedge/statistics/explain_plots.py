@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dermedge_runtime.image import upright_rgb
+from dermedge_runtime.inputs.image import upright_rgb
 from dermedge_runtime.prediction import Prediction
 
 from .plots import save_figure

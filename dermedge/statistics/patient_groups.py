@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
-from dermedge_runtime.clinical import UNKNOWN_CATEGORY, ClinicalSchema
+from dermedge_runtime.inputs.clinical import UNKNOWN_CATEGORY, ClinicalSchema
 
 _BAND = 20
 """Width of an age band, years."""

@@ -16,7 +16,7 @@ from dermedge.models.classifier import FusedClassifier
 from dermedge.progress import progress
 from dermedge_runtime import Classifier, Rejection
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.image import ImageSource, load_image
+from dermedge_runtime.inputs.image import ImageSource, load_image
 
 from .checkpoint import load_weights
 from .run_folder import RunFolder

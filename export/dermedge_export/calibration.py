@@ -15,7 +15,7 @@ from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.spec import ModelSpec
 
 CALIBRATION_IMAGES = 128

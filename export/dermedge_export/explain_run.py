@@ -23,7 +23,7 @@ from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import write_json, write_text
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 
 from .evaluation import model_files
 

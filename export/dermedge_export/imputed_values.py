@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from dermedge_runtime.clinical import CATEGORY
+from dermedge_runtime.inputs.clinical import CATEGORY
 from dermedge_runtime.spec import ModelSpec
 
 

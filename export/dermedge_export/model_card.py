@@ -24,9 +24,9 @@ from dermedge.statistics.patient_groups import patient_groups
 from dermedge.training.evaluate import labels_of, runtime_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
-from dermedge_runtime.clinical import CATEGORY
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.explanation import counted_as
+from dermedge_runtime.inputs.clinical import CATEGORY
 from dermedge_runtime.spec import ModelSpec
 
 _PART = "test"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import Fusion
-from dermedge_runtime.clinical import ClinicalSchema
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .explain_graph import TracedHead, heatmap, relevance
 from .fold import fold

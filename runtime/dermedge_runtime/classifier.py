@@ -15,19 +15,19 @@ from PIL import Image
 
 from . import __version__
 from .answer_check import Outputs, run_checked
-from .arguments import known_device, require_several, whole_number
-from .clinical import ClinicalValue
 from .cpus import usable_cpus
 from .devices import import_onnxruntime, open_session
 from .errors import InputRejected, ModelFileError, UsageError
 from .explanation import Explanation, name_imputed
-from .image import ImageSource, describe
-from .look_ahead import look_ahead
+from .inputs.arguments import known_device, require_several, whole_number
+from .inputs.clinical import ClinicalValue
+from .inputs.image import ImageSource, describe
+from .inputs.kept_source import Fingerprint, Source, absolute, decode, fingerprint, keep
+from .inputs.look_ahead import look_ahead
+from .inputs.patients import Clinical, Patient, in_step, read_patient
 from .model_file import ModelFile, read_model_file
-from .patients import Clinical, Patient, in_step, read_patient
 from .prediction import Prediction, Rejection
 from .signature import check_signature
-from .sources import Fingerprint, Source, absolute, decode, fingerprint, keep
 from .spec import ModelSpec
 
 PREDICTED = -1

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .clinical import UNKNOWN, ClinicalValue
-from .stored_picture import cut_out
+from .inputs.clinical import UNKNOWN, ClinicalValue
+from .inputs.formats.stored_picture import cut_out
 
 # Matplotlib's inferno (CC0) at 17 points: perceptually uniform, dark to bright, readable in grey.
 _INFERNO = np.array(

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .clinical import ClinicalValue
 from .errors import DermedgeError, UsageError
 from .explanation import Explanation, enlarge, overlay
-from .image import ImageSource, upright_rgb
-from .sources import Fingerprint, require_unchanged
+from .inputs.clinical import ClinicalValue
+from .inputs.image import ImageSource, upright_rgb
+from .inputs.kept_source import Fingerprint, require_unchanged
 
 
 def now() -> str:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
 from .errors import ModelFileError
-from .image import RESAMPLING
+from .inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
+from .inputs.image import RESAMPLING
 from .spec_check import check_spec, entries, integer, mapping, number, text, texts
 from .strict_json import printable, read_json
 

@@ -7,7 +7,7 @@ import torch
 
 from dermedge.models.classifier import FusedClassifier
 from dermedge_export.to_onnx import to_onnx
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 
 NUMBERS = ClinicalSchema(numeric=(NumericField("age", "years", 0, 120), NumericField("diameter", "mm", 0, 50)))
 WORDS = ClinicalSchema(categorical=(CategoricalField("itch", ("false", "true")),))

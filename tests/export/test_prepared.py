@@ -28,7 +28,7 @@ from dermedge_export.pipeline import describe, write_described
 from dermedge_export.quantize import FLAVOURS, packed, quantize
 from dermedge_export.tensorrt_library import load_tensorrt
 from dermedge_export.to_onnx import output_names, to_onnx
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model_file import read_model_file
 from dermedge_runtime.onnx_scan import scan
 from dermedge_runtime.spec import ImageSpec, ModelSpec

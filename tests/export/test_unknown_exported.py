@@ -23,7 +23,7 @@ from dermedge_export.model_card import _of_unknown
 from dermedge_export.parity import Limits
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier, model_in_the_box
-from dermedge_runtime.clinical import CATEGORY, IMPUTE
+from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE
 
 FEATURES = HAM10000.clinical("grouped", CATEGORY).features
 CLINICAL = [name for name, kind in FUSIONS.items() if kind.uses_clinical]

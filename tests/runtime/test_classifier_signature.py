@@ -10,7 +10,7 @@ from make_tiny_model import AGE, SEX, SITE, build, describe_as, tiny_spec
 from onnx import TensorProto, helper
 
 from dermedge_runtime import Classifier, ModelFileError
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SPEC = tiny_spec()

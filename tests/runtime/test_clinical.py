@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dermedge_runtime import InputRejected
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, ClinicalValue, NumericField
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, ClinicalValue, NumericField
 
 AGE = NumericField("age", "years", 0, 120)
 SEX = CategoricalField("sex", ("female", "male"))

@@ -10,8 +10,9 @@ import pytest
 from broken_pictures import encode
 from PIL import Image
 
-from dermedge_runtime import InputRejected, picture_rows
-from dermedge_runtime.image import RESAMPLING, load_image, upright_rgb
+from dermedge_runtime import InputRejected
+from dermedge_runtime.inputs import picture_rows
+from dermedge_runtime.inputs.image import RESAMPLING, load_image, upright_rgb
 
 RNG = np.random.default_rng(0)
 COLOURS = np.asarray(Image.fromarray(RNG.integers(0, 256, (9, 11, 3), np.uint8)).resize((260, 190)))

@@ -11,8 +11,8 @@ import pytest
 from broken_pictures import SKIN, encode
 from PIL import Image, PngImagePlugin
 
-from dermedge_runtime.image import load_image, load_sized, upright_rgb
-from dermedge_runtime.orientation import read_orientation
+from dermedge_runtime.inputs.image import load_image, load_sized, upright_rgb
+from dermedge_runtime.inputs.orientation import read_orientation
 
 
 def block(tag: int = 0x0112, kind: int = 3, count: int = 1, value: bytes = b"\0\6\0\0", order: str = ">") -> bytes:

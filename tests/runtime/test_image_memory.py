@@ -16,14 +16,15 @@ import pytest
 from broken_pictures import encode, skin
 from PIL import Image
 
-from dermedge_runtime import InputRejected, picture_memory
-from dermedge_runtime.image import load_image, load_sized, upright_rgb
+from dermedge_runtime import InputRejected
+from dermedge_runtime.inputs import picture_memory
+from dermedge_runtime.inputs.image import load_image, load_sized, upright_rgb
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measured by the resource module")
 
 _MEASURE = """
 import resource, sys
-from dermedge_runtime.image import load_sized, upright_rgb
+from dermedge_runtime.inputs.image import load_sized, upright_rgb
 from dermedge_runtime.explanation import overlay
 import numpy as np
 def peak():

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermedge_runtime import InputRejected, picture_memory
-from dermedge_runtime.image import load_image
+from dermedge_runtime import InputRejected
+from dermedge_runtime.inputs import picture_memory
+from dermedge_runtime.inputs.image import load_image
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dermedge_runtime import InputRejected
-from dermedge_runtime.image import load_image, load_sized, upright_rgb
+from dermedge_runtime.inputs.image import load_image, load_sized, upright_rgb
 
 SIZE = 32
 

@@ -18,8 +18,9 @@ import pytest
 from broken_pictures import ALL, SKIN
 from PIL import Image
 
-from dermedge_runtime import InputRejected, picture_source
-from dermedge_runtime.image import describe, load_image, read_whole, upright_rgb
+from dermedge_runtime import InputRejected
+from dermedge_runtime.inputs import picture_source
+from dermedge_runtime.inputs.image import describe, load_image, read_whole, upright_rgb
 
 CONTENT = ALL["PNG"]
 EXPECTED = load_image(CONTENT, 32)

@@ -16,7 +16,7 @@ from broken_pictures import ALL, SKIN, encode
 from PIL import BmpImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from dermedge_runtime import InputRejected
-from dermedge_runtime.image import load_image, upright_rgb
+from dermedge_runtime.inputs.image import load_image, upright_rgb
 
 PICTURES = {kind: load_image(content, 32) for kind, content in ALL.items()}
 
@@ -112,7 +112,7 @@ def test_other_switches_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_folder_and_language(tmp_path: Path) -> None:
     (tmp_path / "läsion.jpg").write_bytes(ALL["usual"])
-    script = "from dermedge_runtime.image import load_image; print(load_image('l\\xe4sion.jpg', 32).sum())"
+    script = "from dermedge_runtime.inputs.image import load_image; print(load_image('l\\xe4sion.jpg', 32).sum())"
     surroundings = dict(os.environ, LC_ALL="C", PYTHONPATH=os.pathsep.join(sys.path))
     command = [sys.executable, "-W", "error", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False)
@@ -121,7 +121,7 @@ def test_another_folder_and_language(tmp_path: Path) -> None:
 
 def test_what_pillow_says_of_a_broken_picture_is_not_printed() -> None:
     script = (
-        "import sys; from dermedge_runtime.image import load_image\n"
+        "import sys; from dermedge_runtime.inputs.image import load_image\n"
         "try: load_image(sys.stdin.buffer.read(), 32)\n"
         "except Exception as error: print(error)"
     )

@@ -11,7 +11,7 @@ from broken_pictures import ALL, OTHERS, SKIN, encode
 from PIL import Image, ImageFile
 
 from dermedge_runtime import InputRejected
-from dermedge_runtime.image import load_image, upright_rgb
+from dermedge_runtime.inputs.image import load_image, upright_rgb
 
 PLACES = [0.01, 0.1, 0.4, 0.7, 0.9, 0.98]
 

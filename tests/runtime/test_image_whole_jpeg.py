@@ -8,7 +8,7 @@ from broken_pictures import JPEGS, SKIN, broken_jpegs, encode, jpeg, pixel_data,
 from PIL import Image
 
 from dermedge_runtime import InputRejected
-from dermedge_runtime.image import load_image, upright_rgb
+from dermedge_runtime.inputs.image import load_image, upright_rgb
 
 LARGE = skin(600, 450)
 PLAIN = [name for name in JPEGS if name not in ("progressive", "restarts", "restarts by row")]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dermedge_runtime.look_ahead import look_ahead
+from dermedge_runtime.inputs.look_ahead import look_ahead
 
 
 def threads() -> list[threading.Thread]:

@@ -14,7 +14,7 @@ import pytest
 from make_tiny_model import SIZE, TINY, tiny_spec
 
 from dermedge_runtime import Classifier, InputRejected, Prediction, Rejection, UsageError
-from dermedge_runtime.patients import read_patient
+from dermedge_runtime.inputs.patients import read_patient
 
 SCHEMA = tiny_spec().clinical
 PIXELS = np.full((SIZE, SIZE, 3), 90, np.uint8)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from make_tiny_model import tiny_spec
 
 from dermedge_runtime import ModelFileError
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 SPEC = replace(

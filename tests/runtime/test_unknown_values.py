@@ -11,10 +11,10 @@ from make_tiny_model import TINY, tiny_spec
 from dermedge.commands.infer_report import html_report
 from dermedge.tables import explanation_text, prediction_text
 from dermedge_runtime import Classifier
-from dermedge_runtime.clinical import CATEGORY, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import InputRejected, ModelFileError
 from dermedge_runtime.explanation import Explanation, counted_as, name_imputed
-from dermedge_runtime.patients import read_patient
+from dermedge_runtime.inputs.clinical import CATEGORY, CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.patients import read_patient
 from dermedge_runtime.spec import ModelSpec
 
 SCHEMA = ClinicalSchema(

@@ -9,7 +9,7 @@ from PIL import Image
 from dermedge.config import TrainConfig
 from dermedge.data.batches import LesionData, balanced_epoch
 from dermedge.data.ham10000 import CLASSES, SITES, Sample, schema_of
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 
 LABELS = np.repeat(np.array([0, 1, 3]), (3, 20, 6))
 SETTINGS = TrainConfig(data="", image_size=8)

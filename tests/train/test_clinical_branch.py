@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dermedge.models.clinical_branch import ClinicalEncoder, ClinicalMLP
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 
 SCHEMA = ClinicalSchema(
     numeric=(NumericField("age", "years", 0, 120), NumericField("diameter", "mm", 0, 90)),

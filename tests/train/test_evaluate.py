@@ -12,9 +12,9 @@ from dermedge.training.evaluate import labels_of, runtime_probabilities, torch_p
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_runtime import Rejection
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import DermedgeError, InputRejected
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.image import load_image
 
 
 def test_the_trained_model_has_the_best_weights_in_evaluation_mode(trained_run):

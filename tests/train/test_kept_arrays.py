@@ -19,7 +19,7 @@ from dermedge.data import content_hashes, kept_arrays, pixel_cache
 from dermedge.data.kept_arrays import kept_array, kept_or_private_array
 from dermedge.data.pixel_cache import load_pixels
 from dermedge_runtime.errors import DermedgeError, InputRejected
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 
 KEY = "k" * 32
 PARTS = [bytes([number]) * 1000 for number in range(1, 8)]

@@ -9,8 +9,8 @@ import pytest
 from dermedge import model_store
 from dermedge.commands.inspection import inspection_record, inspection_text
 from dermedge.model_store import models_of, newest_model
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.model_file import ModelFile
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 

@@ -6,7 +6,7 @@ import pytest
 
 from dermedge.data.samples import Sample
 from dermedge.statistics.patient_groups import patient_groups
-from dermedge_runtime.clinical import CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 
 
 def _sample(**clinical: float | str) -> Sample:

@@ -8,7 +8,7 @@ from PIL import Image
 from dermedge.data import pixel_cache
 from dermedge.data.pixel_cache import load_pixels
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.image import load_image
+from dermedge_runtime.inputs.image import load_image
 
 
 @pytest.fixture(autouse=True)

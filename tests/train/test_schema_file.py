@@ -7,8 +7,8 @@ import pytest
 from clinic import SCHEMA
 
 from dermedge.data.schema_file import load_schema, parse_schema, schema_from_record, shipped_schemas
-from dermedge_runtime.clinical import CategoricalField, NumericField
 from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.inputs.clinical import CategoricalField, NumericField
 
 
 def rejection(text: str | bytes) -> str:

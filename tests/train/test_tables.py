@@ -5,7 +5,7 @@ import pytest
 
 from dermedge.statistics.metrics import score
 from dermedge.tables import metrics_text, prediction_text, table
-from dermedge_runtime.clinical import ClinicalSchema
+from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.prediction import Prediction
 from dermedge_runtime.spec import ImageSpec, ModelSpec
 

@@ -14,8 +14,8 @@ from dermedge.models.clinical_branch import ClinicalEncoder
 from dermedge.training.evaluate import trained_model
 from dermedge.training.start_weights import start_weights
 from dermedge.training.train import train
-from dermedge_runtime.clinical import CATEGORY, IMPUTE, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE, CategoricalField, ClinicalSchema, NumericField
 
 SCHEMA = ClinicalSchema(
     (NumericField("age", "years", 0, 120), NumericField("diameter", "mm", 0, 90)),

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from dermedge_runtime.inputs.orientation import read_orientation
+from dermedge_runtime.inputs.picture_memory import Damaged, Unsuitable, check_size
+
 from .deflated import unpacked
-from .orientation import read_orientation
-from .picture_memory import Damaged, Unsuitable, check_size
 from .stored_picture import StoredPicture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .formats.stored_picture import cut_out
 from .picture_memory import Unsuitable
-from .stored_picture import cut_out
 
 Box = tuple[float, float, float, float]
 

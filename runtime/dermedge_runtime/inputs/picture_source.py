@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import InputRejected
+from dermedge_runtime.errors import InputRejected
+
 from .picture_memory import MEMORY
 
 ImageSource: TypeAlias = (

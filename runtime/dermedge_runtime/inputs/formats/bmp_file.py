@@ -6,7 +6,8 @@ import io
 
 from PIL import Image
 
-from .picture_memory import Damaged, check_size
+from dermedge_runtime.inputs.picture_memory import Damaged, check_size
+
 from .stored_picture import StoredPicture
 
 _RUN_LENGTHS_HELD = 25

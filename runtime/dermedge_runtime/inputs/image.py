@@ -18,21 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import InputRejected
+from dermedge_runtime.errors import InputRejected
+
+from .formats.stored_picture import Enough, StoredPicture
 from .orientation import SWAPS, TURNS, is_exif_known, orientation_of
 from .picture_memory import MAX_PIXELS, Damaged, Unsuitable, check_size, one_picture
 from .picture_rows import resize, resize_rows, rows_of_array, to_rgb
-from .picture_source import (
-    ImageSource,
-    cannot_read,
-    check_array,
-    describe,
-    printable,
-    read_path,
-    read_whole,
-    reason_of,
-)
-from .stored_picture import Enough, StoredPicture
+from .picture_source import ImageSource, cannot_read, check_array, describe, printable, read_path, read_whole, reason_of
 
 __all__ = [
     "FORMATS",
@@ -172,23 +164,23 @@ def _decode(content: bytes, name: str, enough: Enough | None) -> StoredPicture:
 def _reader(content: bytes) -> Callable[[bytes, Enough | None], StoredPicture] | None:
     """Find the format by the first bytes; what it needs is imported only now."""
     if content.startswith(b"\xff\xd8\xff"):
-        from .jpeg_file import read_jpeg
+        from .formats.jpeg_file import read_jpeg
 
         return read_jpeg
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        from .png_file import read_png
+        from .formats.png_file import read_png
 
         return lambda encoded, _: read_png(encoded)
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        from .webp_file import read_webp
+        from .formats.webp_file import read_webp
 
         return lambda encoded, _: read_webp(encoded)
     if content[:2] in (b"II", b"MM") and content[2:4] in (b"*\0", b"\0*", b"+\0", b"\0+"):
-        from .tiff_file import read_tiff
+        from .formats.tiff_file import read_tiff
 
         return lambda encoded, _: read_tiff(encoded)
     if content.startswith(b"BM"):
-        from .bmp_file import read_bmp
+        from .formats.bmp_file import read_bmp
 
         return lambda encoded, _: read_bmp(encoded)
     return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .picture_memory import Damaged, Unsuitable
+from dermedge_runtime.inputs.picture_memory import Damaged, Unsuitable
 
 _SOI, _EOI, _SOS, _DHT, _DQT, _DRI, _DNL, _COM, _APP1 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import InputRejected
+from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.spec import ImageSpec
+
 from .image import MAX_PIXELS, ImageSource, describe, load_sized, upright_rgb
 from .picture_source import cannot_read, printable, read_whole, reason_of
-from .spec import ImageSpec
 
 MAX_STREAM = 256 * 2**20
 """Bytes that are read from a pipe at most; a file has no such limit."""

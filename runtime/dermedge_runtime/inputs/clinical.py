@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputRejected
+from dermedge_runtime.errors import InputRejected
 
 ClinicalValue: TypeAlias = float | str | None
 """A number for a numeric field, a word of the vocabulary for a categorical one, None for unknown."""

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from dermedge_runtime.inputs.orientation import read_orientation
+from dermedge_runtime.inputs.picture_memory import Damaged, check_size
+
 from .deflated import unpacked
 from .jpeg_whole import read_layout
-from .orientation import read_orientation
-from .picture_memory import Damaged, check_size
 from .stored_picture import StoredPicture
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284

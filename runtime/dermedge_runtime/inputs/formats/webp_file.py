@@ -11,8 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from .orientation import read_orientation
-from .picture_memory import Damaged, Unsuitable, check_size
+from dermedge_runtime.inputs.orientation import read_orientation
+from dermedge_runtime.inputs.picture_memory import Damaged, Unsuitable, check_size
+
 from .stored_picture import StoredPicture
 
 _HELD = 13

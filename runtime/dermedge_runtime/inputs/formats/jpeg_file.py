@@ -13,9 +13,10 @@ from itertools import pairwise
 
 from PIL import Image
 
+from dermedge_runtime.inputs.orientation import read_orientation
+from dermedge_runtime.inputs.picture_memory import Damaged, Unsuitable, check_size
+
 from .jpeg_whole import JpegLayout, iterate_ends, read_layout
-from .orientation import read_orientation
-from .picture_memory import Damaged, Unsuitable, check_size
 from .stored_picture import Enough, StoredPicture, cut_out
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # CMYK is inverted, as Adobe and all after it do

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dermedge_runtime.errors import InputRejected, UsageError
+
 from .clinical import UNKNOWN_CATEGORY, ClinicalSchema, ClinicalValue
-from .errors import InputRejected, UsageError
 
 Clinical: TypeAlias = Iterable[Mapping[str, ClinicalValue] | None] | Mapping[str, ClinicalValue] | None
 """One mapping for all pictures, or one per picture; None: nothing is known."""

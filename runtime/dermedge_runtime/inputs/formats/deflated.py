@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
-from .picture_memory import Damaged
+from dermedge_runtime.inputs.picture_memory import Damaged
 
 _PIECE = 1 << 20
 

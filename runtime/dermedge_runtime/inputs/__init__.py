@@ -1,0 +1,1 @@
+"""What the runtime is given: pictures and clinical values, checked and turned into the model's input arrays."""
