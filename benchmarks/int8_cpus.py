@@ -25,8 +25,8 @@ from dermedge.data.schema_file import load_schema
 from dermedge_runtime import model_in_the_box
 from dermedge_runtime.hardware import cpu_name, int8_arithmetic
 from dermedge_runtime.inputs.image import load_image
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
+from dermedge_runtime.model.model_file import read_model_file
 
 ANSWER = """
 import sys

@@ -17,7 +17,7 @@ from dermedge.training.run_folder import RunFolder
 from dermedge_export.calibration import CALIBRATION_IMAGES, choose, model_inputs
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime.inputs.image import upright_rgb
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 WIDTH, HEIGHT = 600, 450
 """HAM10000's."""

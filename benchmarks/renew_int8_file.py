@@ -25,8 +25,8 @@ from dermedge_export.pipeline import write_described
 from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.inputs.clinical import ClinicalSchema
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.spec import SAFE_WEIGHT_BITS
+from dermedge_runtime.model.description import SAFE_WEIGHT_BITS
+from dermedge_runtime.model.model_file import read_model_file
 
 
 def narrow(proto: onnx.ModelProto) -> int:

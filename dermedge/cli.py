@@ -258,9 +258,9 @@ def infer(
 ) -> None:
     """Classify images of one patient, all in a folder, or - for standard input; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
 
     from .commands.infer import infer as run_infer
-    from .model_store import newest_or_boxed_model
 
     _show_runtime_log()
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
@@ -344,8 +344,8 @@ def bench(
 @json_option
 def inspect(model: Path | None, as_json: bool) -> None:
     """Print everything a model file, or an engine's description, says about itself; by default the model in the box."""
-    from dermedge_runtime.box import model_in_the_box
-    from dermedge_runtime.model_file import read_model_file
+    from dermedge_runtime.model.model_file import read_model_file
+    from dermedge_runtime.model.shipped_model import model_in_the_box
 
     from .commands.inspection import inspection_record, inspection_text
 

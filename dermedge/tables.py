@@ -7,8 +7,8 @@ from typing import Any
 
 from dermedge.picture_files import shown
 from dermedge_runtime.explanation import COUNTED_UNNAMED, Explanation, counted_as
+from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction
-from dermedge_runtime.spec import ModelSpec
 
 _BAR = 20
 SHOWN_FROM = 0.005

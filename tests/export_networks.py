@@ -20,8 +20,8 @@ from dermedge_export.pipeline import write_described
 from dermedge_export.quantize import packed, quantize
 from dermedge_export.to_onnx import output_names
 from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
-from dermedge_runtime.model_file import ModelFile, read_model_file
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
+from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
 SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
 

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from dermedge_runtime.onnx_graph import read_graph
-from dermedge_runtime.onnx_sizes import _Walk
+from dermedge_runtime.model.scanner.graph import read_graph
+from dermedge_runtime.model.scanner.sizes import _Walk
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dermedge_runtime.digest import sealed
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
-from dermedge_runtime.spec import METADATA_KEY, ImageSpec, ModelSpec
+from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
+from dermedge_runtime.model.digest import sealed
 
 TINY = Path(__file__).parent / "data" / "tiny.onnx"
 SIZE = 16

@@ -30,7 +30,7 @@ from dermedge_runtime.errors import DeviceUnavailable, InputRejected
 from dermedge_runtime.hardware import cpu_name
 from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.installed import PACKAGES, versions
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 from .cold import cold_starts, model_names
 

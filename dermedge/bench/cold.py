@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 if TYPE_CHECKING:
     from dermedge.training.run_folder import RunFolder

@@ -15,8 +15,8 @@ from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.inputs.image import load_image
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
+from dermedge_runtime.model.model_file import read_model_file
 
 
 def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:

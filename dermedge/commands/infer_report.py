@@ -17,8 +17,8 @@ from dermedge.picture_files import shown
 from dermedge.tables import value_text
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
 from dermedge_runtime.inputs.clinical import UNKNOWN
+from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction
-from dermedge_runtime.spec import ModelSpec
 
 _LARGEST = 1000
 """Pixels of the longer side of the pictures in the page."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dermedge_runtime.model_file import ModelFile
+from dermedge_runtime.model.model_file import ModelFile
 
 
 def inspection_record(file: ModelFile) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dermedge.data.splits import Split
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.image import load_image
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 CALIBRATION_IMAGES = 128
 SMALLEST_CALIBRATION = 16

@@ -14,7 +14,7 @@ import onnx
 
 from dermedge.data.samples import Sample
 from dermedge.progress import progress
-from dermedge_runtime.spec import SAFE_WEIGHT_BITS, ModelSpec
+from dermedge_runtime.model.description import SAFE_WEIGHT_BITS, ModelSpec
 
 from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
 from .half import compute_trunk_in_half, store_matrices_in_half

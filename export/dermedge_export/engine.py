@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.model_file import ModelFile, read_model_file
+from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
 from .engine_file import SUFFIX, EngineRecord, Tensor, sha256, write_engine_file
 from .engine_target import EngineTarget

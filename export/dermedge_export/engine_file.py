@@ -14,12 +14,12 @@ from importlib import metadata
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from dermedge_runtime.digest import check_text, seal_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.files import atomic_path
+from dermedge_runtime.model.description import DIGEST_KEY, ModelSpec
+from dermedge_runtime.model.digest import check_text, seal_text
+from dermedge_runtime.model.strict_json import read_json
 from dermedge_runtime.regular_file import read_regular
-from dermedge_runtime.spec import DIGEST_KEY, ModelSpec
-from dermedge_runtime.strict_json import read_json
 
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
 """Modules that build engines, the preferred one first."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermedge.model_store import models_of
 from dermedge.models.fusion import fusion_class
 from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
@@ -20,6 +19,7 @@ from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
+from dermedge_runtime.model.exported_models import models_of
 
 from .pipeline import write_unmeasured
 

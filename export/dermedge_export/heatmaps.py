@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge_runtime import Classifier
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 from .calibration import model_inputs
 from .explain_graph import ExplainedHead, heatmap

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dermedge_runtime.inputs.clinical import CATEGORY
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 
 def with_imputed_values(spec: ModelSpec, proto: onnx.ModelProto) -> ModelSpec:

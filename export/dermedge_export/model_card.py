@@ -27,7 +27,7 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.explanation import counted_as
 from dermedge_runtime.inputs.clinical import CATEGORY
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 _PART = "test"
 _Ints = NDArray[np.int64]

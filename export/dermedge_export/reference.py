@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dermedge.data.samples import Sample
 from dermedge.training.evaluate import torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 from .calibration import choose
 from .heatmaps import torch_heatmaps

@@ -21,7 +21,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from dermedge_runtime.spec import SAFE_WEIGHT_BITS
+from dermedge_runtime.model.description import SAFE_WEIGHT_BITS
 
 LARGEST_WEIGHT = 2 ** (SAFE_WEIGHT_BITS - 1)
 """Largest absolute value of an INT8 weight: two of them times 255 fit into 16 bits."""

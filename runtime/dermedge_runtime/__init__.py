@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from . import telemetry
 
 if TYPE_CHECKING:
-    from .box import model_in_the_box
     from .classifier import Classifier
-    from .digest import renew_digest
     from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
+    from .model.digest import renew_digest
+    from .model.shipped_model import model_in_the_box
     from .prediction import Prediction, Rejection
 
 __all__ = [
@@ -32,11 +32,11 @@ telemetry.turn_off()  # here, because it must come before any import of ONNX Run
 __version__ = "0.1.0"
 """The distribution's, which holds dermedge and dermedge_export too."""
 _MODULE_OF = {
-    "renew_digest": "digest",
+    "renew_digest": "model.digest",
     "Classifier": "classifier",
     "Prediction": "prediction",
     "Rejection": "prediction",
-    "model_in_the_box": "box",
+    "model_in_the_box": "model.shipped_model",
 }
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import __version__
-from .answer_check import Outputs, run_checked
 from .cpus import usable_cpus
 from .devices import import_onnxruntime, open_session
 from .errors import InputRejected, ModelFileError, UsageError
@@ -25,10 +24,11 @@ from .inputs.image import ImageSource, describe
 from .inputs.kept_source import Fingerprint, Source, absolute, decode, fingerprint, keep
 from .inputs.look_ahead import look_ahead
 from .inputs.patients import Clinical, Patient, in_step, read_patient
-from .model_file import ModelFile, read_model_file
+from .model.answer_check import Outputs, run_checked
+from .model.description import ModelSpec
+from .model.model_file import ModelFile, read_model_file
+from .model.promised_tensors import check_signature
 from .prediction import Prediction, Rejection
-from .signature import check_signature
-from .spec import ModelSpec
 
 PREDICTED = -1
 """Value of the `target` input that asks for an explanation of the predicted class."""

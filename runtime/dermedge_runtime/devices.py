@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from .cpus import usable_cpus
 from .errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
 from .hardware import cpu_name
+from .model.strict_json import printable
 from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
 from .session import DeviceSession
-from .strict_json import printable
 from .telemetry import warn_if_too_late
 
 if TYPE_CHECKING:

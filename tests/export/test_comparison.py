@@ -26,7 +26,7 @@ from dermedge_export.comparison.publish import publish
 from dermedge_export.comparison.results import read_predictions
 from dermedge_export.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 
 @pytest.fixture(scope="module", autouse=True)

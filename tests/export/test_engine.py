@@ -13,7 +13,7 @@ from dermedge_export.engine import build_engine, write_engine
 from dermedge_export.engine_target import EngineTarget
 from dermedge_export.tensorrt_library import load_tensorrt
 from dermedge_runtime.errors import DermedgeError, UsageError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 pytestmark = needs_tensorrt
 ALL = ("8.6", "8.9", "12.0")

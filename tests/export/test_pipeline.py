@@ -20,7 +20,7 @@ from dermedge_export.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 
 def test_every_precision_describes_itself(exported: dict, trained_run) -> None:

@@ -18,7 +18,7 @@ from dermedge_export.parity import Limits, ParityError
 from dermedge_export.pipeline import build_graph, describe, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 LIMITS = Limits(agreement=0.7, balanced_accuracy_drop=1)  # of seven pictures, five; the spoilt file agrees on none
 

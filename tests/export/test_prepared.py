@@ -29,9 +29,9 @@ from dermedge_export.quantize import FLAVOURS, packed, quantize
 from dermedge_export.tensorrt_library import load_tensorrt
 from dermedge_export.to_onnx import output_names, to_onnx
 from dermedge_runtime.inputs.clinical import ClinicalSchema
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.onnx_scan import scan
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
+from dermedge_runtime.model.model_file import read_model_file
+from dermedge_runtime.model.scanner.scan import scan
 
 FUSION = "image_only"
 STEPS = ("hair_removal", "colour_constancy")

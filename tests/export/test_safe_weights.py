@@ -16,7 +16,7 @@ from dermedge.data.synthetic import picture
 from dermedge_export.pipeline import write_described
 from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
 from dermedge_runtime import Classifier, model_in_the_box, probe
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 _EMULATOR = shutil.which("qemu-x86_64")
 

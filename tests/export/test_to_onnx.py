@@ -11,7 +11,7 @@ from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.layers import trunk_layers
 from dermedge_export.to_onnx import to_onnx
-from dermedge_runtime.onnx_scan import scan
+from dermedge_runtime.model.scanner.scan import scan
 
 CONTRACT = {
     "image": ("tensor(uint8)", ["batch", SIZE, SIZE, 3]),

@@ -5,9 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from dermedge_runtime import Classifier, ModelFileError, box, model_in_the_box
-from dermedge_runtime.box import card_in_the_box
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime import Classifier, ModelFileError, model_in_the_box
+from dermedge_runtime.model import shipped_model as box
+from dermedge_runtime.model.model_file import read_model_file
+from dermedge_runtime.model.shipped_model import card_in_the_box
 
 LARGEST_BYTES = 14_000_000
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from dermedge_runtime import Classifier, ModelFileError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
 
 SPEC = tiny_spec()
 FOUR = {**SPEC.class_names, "df": "dermatofibroma"}

@@ -12,8 +12,8 @@ from onnx import helper
 
 from dermedge.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime import Classifier, ModelFileError, renew_digest
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
+from dermedge_runtime.model.model_file import read_model_file
 
 SPEC = replace(
     tiny_spec(),

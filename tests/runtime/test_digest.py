@@ -12,10 +12,11 @@ from make_tiny_model import TINY, build, tiny_spec
 from onnx import helper
 
 from dermedge.commands.inspection import inspection_record, inspection_text
-from dermedge_runtime import Classifier, ModelFileError, model_file, model_in_the_box, renew_digest
-from dermedge_runtime.digest import BLANK, sealed
-from dermedge_runtime.model_file import read_model_file
-from dermedge_runtime.spec import DIGEST_KEY
+from dermedge_runtime import Classifier, ModelFileError, model_in_the_box, renew_digest
+from dermedge_runtime.model import model_file
+from dermedge_runtime.model.description import DIGEST_KEY
+from dermedge_runtime.model.digest import BLANK, sealed
+from dermedge_runtime.model.model_file import read_model_file
 
 CONTENT = TINY.read_bytes()
 OLDER = build().SerializeToString()

@@ -12,7 +12,7 @@ from make_tiny_model import TINY, build
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from dermedge_runtime import Classifier, ModelFileError, model_in_the_box
-from dermedge_runtime.onnx_scan import scan
+from dermedge_runtime.model.scanner.scan import scan
 
 MEMORY = "would take more memory than its size explains"
 N = 40_000

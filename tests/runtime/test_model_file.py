@@ -9,7 +9,7 @@ from make_tiny_model import TINY, build, tiny_spec
 from onnx import helper
 
 from dermedge_runtime import ModelFileError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 
 CONTENT = TINY.read_bytes()
 OLDER = build().SerializeToString()

@@ -7,7 +7,7 @@ from make_tiny_model import build
 from onnx import TensorProto
 
 from dermedge_runtime import ModelFileError
-from dermedge_runtime.onnx_scan import scan
+from dermedge_runtime.model.scanner.scan import scan
 
 GRAPH, INITIALIZER, EXTERNAL_DATA, DATA_LOCATION = 7, 5, 13, 14
 

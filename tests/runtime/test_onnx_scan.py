@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from dermedge_runtime import ModelFileError
-from dermedge_runtime.onnx_scan import scan
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
+from dermedge_runtime.model.scanner.scan import scan
 
 
 def outside() -> TensorProto:

@@ -9,7 +9,7 @@ import pytest
 from make_tiny_model import TINY
 
 from dermedge_runtime import Classifier, ModelFileError, regular_file, renew_digest
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
 from dermedge_runtime.regular_file import LARGEST_MODEL, read_regular
 
 OPENINGS: list[Callable[[Path], object]] = [read_model_file, lambda path: Classifier(path, "cpu"), renew_digest]

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from dermedge_runtime.onnx_graph import read_graph
-from dermedge_runtime.onnx_sizes import _Walk
-from dermedge_runtime.onnx_tensor import Unsafe
+from dermedge_runtime.model.scanner.graph import read_graph
+from dermedge_runtime.model.scanner.sizes import _Walk
+from dermedge_runtime.model.scanner.tensors import Unsafe
 
 onnxruntime.set_default_logger_severity(4)
 

@@ -11,7 +11,7 @@ from make_tiny_model import tiny_spec
 
 from dermedge_runtime import ModelFileError
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
 
 SPEC = replace(
     tiny_spec(),

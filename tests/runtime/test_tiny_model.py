@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from make_tiny_model import SIZE, TINY, build
 
-from dermedge_runtime.spec import DIGEST_KEY, METADATA_KEY
+from dermedge_runtime.model.description import DIGEST_KEY, METADATA_KEY
 
 RNG = np.random.default_rng(0)
 FEED = {

@@ -15,7 +15,7 @@ from dermedge_runtime.errors import InputRejected, ModelFileError
 from dermedge_runtime.explanation import Explanation, counted_as, name_imputed
 from dermedge_runtime.inputs.clinical import CATEGORY, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.inputs.patients import read_patient
-from dermedge_runtime.spec import ModelSpec
+from dermedge_runtime.model.description import ModelSpec
 
 SCHEMA = ClinicalSchema(
     (NumericField("age", "years", 0.0, 120.0), NumericField("diameter", "mm", 0.0, 90.0)),

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from dermedge import model_store
 from dermedge.commands.inspection import inspection_record, inspection_text
-from dermedge.model_store import models_of, newest_model
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
-from dermedge_runtime.model_file import ModelFile
-from dermedge_runtime.spec import ImageSpec, ModelSpec
+from dermedge_runtime.model import exported_models as model_store
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
+from dermedge_runtime.model.exported_models import models_of, newest_model
+from dermedge_runtime.model.model_file import ModelFile
 
 SPEC = ModelSpec(
     classes=("mel", "nv"),

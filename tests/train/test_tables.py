@@ -6,8 +6,8 @@ import pytest
 from dermedge.statistics.metrics import score
 from dermedge.tables import metrics_text, prediction_text, table
 from dermedge_runtime.inputs.clinical import ClinicalSchema
+from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.prediction import Prediction
-from dermedge_runtime.spec import ImageSpec, ModelSpec
 
 NAMES = {"mel": "melanoma", "nv": "melanocytic nevus"}
 SPEC = ModelSpec(("mel", "nv"), NAMES, "image_only", "fp32", ImageSpec(32, "bilinear"), ClinicalSchema())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.spec import ImageSpec
+from dermedge_runtime.model.description import ImageSpec
 
 from .image import MAX_PIXELS, ImageSource, describe, load_sized, upright_rgb
 from .picture_source import cannot_read, printable, read_whole, reason_of

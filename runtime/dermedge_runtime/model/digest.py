@@ -15,11 +15,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ModelFileError
-from .onnx_graph import string_pair
-from .onnx_wire import BYTES, Malformed, Span, Wire
-from .regular_file import read_model_bytes
-from .spec import DIGEST_KEY, METADATA_KEY
+from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.regular_file import read_model_bytes
+
+from .description import DIGEST_KEY, METADATA_KEY
+from .scanner.graph import string_pair
+from .scanner.wire_format import BYTES, Malformed, Span, Wire
 
 BLANK = "0" * 64
 """What stands in the place of the digest while it is computed."""
@@ -110,7 +111,7 @@ def renew_digest(path: str | os.PathLike[str]) -> None:
 
     :raises ModelFileError: the file cannot be read, or is no ONNX file with a description.
     """
-    from .files import atomic_path
+    from dermedge_runtime.files import atomic_path
 
     path = Path(path)
     content = sealed(read_model_bytes(path), path.name)

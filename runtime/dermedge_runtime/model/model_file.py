@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.regular_file import read_model_bytes
+
+from .description import METADATA_KEY, ModelSpec
 from .digest import check_digest, description_span
-from .errors import ModelFileError
-from .onnx_scan import scan
-from .regular_file import read_model_bytes
-from .spec import METADATA_KEY, ModelSpec
+from .scanner.scan import scan
 
 _told: set[str] = set()
 """Files of which the log says already that they have no digest."""
@@ -34,8 +35,8 @@ class ModelFile:
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Read and check a model file.
 
-    :raises ModelFileError: missing, no regular file, no ONNX, damaged, unsafe (see `onnx_scan`), or without dermedge's
-        description.
+    :raises ModelFileError: missing, no regular file, no ONNX, damaged, unsafe (see `scanner.scan`), or without a
+        description of dermedge.
     """
     if not os.fspath(path) or os.fspath(path) == "-":
         raise ModelFileError(f"'{os.fspath(path)}' names no model file; a model is read from a file only.")

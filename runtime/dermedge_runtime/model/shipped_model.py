@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import ModelFileError
+from dermedge_runtime.errors import ModelFileError
 
-_FOLDER = Path(__file__).parent / "boxed"
+_FOLDER = Path(__file__).parent / "shipped"
 _NAME = "ham10000-concat-int8"
 
 

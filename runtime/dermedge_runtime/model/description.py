@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .errors import ModelFileError
-from .inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
-from .inputs.image import RESAMPLING
-from .spec_check import check_spec, entries, integer, mapping, number, text, texts
+from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
+from dermedge_runtime.inputs.image import RESAMPLING
+
+from .description_check import check_spec, entries, integer, mapping, number, text, texts
 from .strict_json import printable, read_json
 
 SCHEMA_VERSION = 1

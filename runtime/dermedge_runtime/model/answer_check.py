@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
-from .session import DeviceSession
-from .spec import ModelSpec
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
+from dermedge_runtime.session import DeviceSession
+
+from .description import ModelSpec
 from .strict_json import printable
 
 OUTSIDE = 1e-3

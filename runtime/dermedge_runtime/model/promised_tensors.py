@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import ModelFileError
-from .spec import ModelSpec
+from dermedge_runtime.errors import ModelFileError
+
+from .description import ModelSpec
 
 _DTYPES = {
     "image": "tensor(uint8)",

@@ -1,7 +1,7 @@
 """Look through an ONNX file's bytes without the onnx package, before any of it reaches ONNX Runtime.
 
 Covered: whether the bytes are a complete protobuf message with a graph, its metadata_props, what makes a file unsafe
-or not self-contained (`onnx_graph`), and how much memory it can take (`onnx_sizes`). Not covered: whether the graph
+or not self-contained (`graph`), and how much memory it can take (`sizes`). Not covered: whether the graph
 makes sense; ONNX Runtime finds that out when the session opens.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import ModelFileError
-from .onnx_graph import ALLOWED_DOMAINS, read_graph
-from .onnx_sizes import check_sizes
-from .onnx_tensor import Unsafe
-from .onnx_wire import Malformed
-from .strict_json import printable
+from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.model.strict_json import printable
+
+from .graph import ALLOWED_DOMAINS, read_graph
+from .sizes import check_sizes
+from .tensors import Unsafe
+from .wire_format import Malformed
 
 __all__ = ["ALLOWED_DOMAINS", "Findings", "scan"]
 
@@ -32,7 +33,7 @@ def scan(content: bytes | memoryview, source: str) -> Findings:
     """Scan a model file and refuse an unsafe one.
 
     :param source: name of the file, for messages.
-    :raises ModelFileError: no ONNX, truncated, or something that `onnx_graph` or `onnx_sizes` refuses.
+    :raises ModelFileError: no ONNX, truncated, or something that `graph` or `sizes` refuses.
     """
     try:
         graph = read_graph(content)

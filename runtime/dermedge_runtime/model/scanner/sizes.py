@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_graph import Graph, Node
-from .onnx_tensor import MOST_AXES, WIDE, Shape, Tensor, Unsafe
+from .graph import Graph, Node
 from .shape_compute import COMPUTING, work_space
 from .shape_given import Given, Misfit
 from .shape_layout import LAYING_OUT, constant_value, places, shape_part
+from .tensors import MOST_AXES, WIDE, Shape, Tensor, Unsafe
 
 LARGEST_BATCH = 1024
 ONE_TENSOR, ALL_TENSORS = 1 << 25, 1 << 27

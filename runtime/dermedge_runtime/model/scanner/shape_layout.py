@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_graph import Node
-from .onnx_tensor import Shape, Tensor
+from .graph import Node
 from .shape_given import Given, Misfit, Rule, axes_of, axis_of, broadcast
+from .tensors import Shape, Tensor
 
 
 def _reshape(given: Given) -> list[Shape]:

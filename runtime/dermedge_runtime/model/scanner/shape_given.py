@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .onnx_graph import Node
-from .onnx_tensor import Shape
+from .graph import Node
+from .tensors import Shape
 
 
 class Misfit(Exception):

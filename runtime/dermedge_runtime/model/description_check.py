@@ -1,6 +1,6 @@
 """Is what a model file says about itself of the right types, and possible? Else ValueError, TypeError or KeyError.
 
-Not covered: whether the graph agrees with it (`signature`), and the free-form reports, which are only carried along
+Not covered: whether the graph agrees with it (`promised_tensors`), and the free-form reports, which are only carried along
 (but for the bits of the weights, which the runtime acts upon).
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .spec import ModelSpec
+    from .description import ModelSpec
 
 PRECISIONS = frozenset({"fp32", "fp16", "int8"})
 FLAVOURS = frozenset({"any", "cpu", "rtx"})

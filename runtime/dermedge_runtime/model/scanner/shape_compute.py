@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from .onnx_tensor import Shape
 from .shape_given import Given, Misfit, Rule, axes_of, broadcast
+from .tensors import Shape
 
 
 def _same(given: Given) -> list[Shape]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .onnx_wire import BYTES, FIXED32, FIXED64, VARINT, Malformed, Once, Span, Wire, signed
+from .wire_format import BYTES, FIXED32, FIXED64, VARINT, Malformed, Once, Span, Wire, signed
 
 MOST_AXES = 32
 _FEW = 64

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dermedge_runtime.box import model_in_the_box
 from dermedge_runtime.errors import ModelFileError
-from dermedge_runtime.model_file import read_model_file
+from dermedge_runtime.model.model_file import read_model_file
+from dermedge_runtime.model.shipped_model import model_in_the_box
 
 MODELS = Path("models")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .onnx_tensor import BITS, MOST_AXES, Tensor, Unsafe, floats, integers, read_tensor
-from .onnx_wire import BYTES, FIXED32, VARINT, Malformed, Once, Span, Wire, require, signed
+from .tensors import BITS, MOST_AXES, Tensor, Unsafe, floats, integers, read_tensor
+from .wire_format import BYTES, FIXED32, VARINT, Malformed, Once, Span, Wire, require, signed
 
 ALLOWED_DOMAINS = frozenset({"", "ai.onnx"})
 OLDEST_OPSET = 13
