@@ -33,7 +33,7 @@ from dermedge.training.run_folder import RunFolder
 from dermedge_export.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime import Classifier
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 _PROFILED = 40
 

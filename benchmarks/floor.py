@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 from operations import Operations
 
 from dermedge.bench.bench import take_turns
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 RTX_4060 = {
     "fp16, 30 TFLOPS": (30e12, 2),

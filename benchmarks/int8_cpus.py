@@ -23,7 +23,7 @@ import numpy as np
 from dermedge.data.samples import read_samples
 from dermedge.data.schema_file import load_schema
 from dermedge_runtime import model_in_the_box
-from dermedge_runtime.hardware import cpu_name, int8_arithmetic
+from dermedge_runtime.devices.cpu_instructions import cpu_name, int8_arithmetic
 from dermedge_runtime.inputs.image import load_image
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file

@@ -26,7 +26,7 @@ from dermedge.bench.bench import patient_of
 from dermedge.training.evaluate import trained_model
 from dermedge_export.quiet import quiet
 from dermedge_runtime import Classifier, Prediction
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 _BATCH = 32
 Network = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

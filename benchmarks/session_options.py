@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 
 from dermedge.bench.bench import take_turns
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 
 def _entry(key: str, value: str) -> Callable[[Any], None]:

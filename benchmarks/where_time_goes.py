@@ -26,7 +26,7 @@ from PIL import Image
 
 from dermedge.bench.bench import machine_record, patient_of, take_turns
 from dermedge_runtime import Classifier
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.inputs.image import RESAMPLING, load_image, upright_rgb
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dermedge_runtime.devices import DEVICES
+from dermedge_runtime.devices.opening import DEVICES
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import __version__

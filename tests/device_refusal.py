@@ -4,7 +4,7 @@ import pytest
 from make_tiny_model import TINY
 
 from dermedge_runtime import DeviceUnavailable
-from dermedge_runtime.devices import open_session
+from dermedge_runtime.devices.opening import open_session
 
 CONTENT = TINY.read_bytes()
 MEND = "ass --device cpu"  # pass or Pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dermedge_runtime.nvidia import LIBRARY
+from dermedge_runtime.devices.nvidia_driver import LIBRARY
 
 
 class FakeCuda:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dermedge_runtime.nvidia import Card, Driver
-from dermedge_runtime.probe_network import expected
+from dermedge_runtime.devices.nvidia_driver import Card, Driver
+from dermedge_runtime.devices.trial_network import expected
 
 DRIVER = Driver("580.95", (13, 0), (Card("RTX 4090", (8, 9)),))
 
@@ -17,14 +17,14 @@ DRIVER = Driver("580.95", (13, 0), (Card("RTX 4090", (8, 9)),))
 class FakeSession:
     """Stands in for ONNX Runtime's session: remembers how it was opened, claims the providers it is told to.
 
-    It answers the probe's network, and nothing else.
+    It answers the trial's network, and nothing else.
     """
 
     claims: tuple[str, ...] = ("CPUExecutionProvider",)
     opened: tuple[dict[str, Any], ...] = ()
     runs: int = 0
     off: dict[str, float] = {}  # noqa: RUF012 (replaced whole by tests)
-    """By output of the probe: what is added to its right values."""
+    """By output of the trial: what is added to its right values."""
 
     def __init__(self, content: bytes, **options: Any) -> None:
         type(self).opened = (*self.opened, options)

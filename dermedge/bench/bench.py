@@ -24,12 +24,12 @@ import numpy as np
 
 from dermedge.require import extras, missing_packages
 from dermedge_runtime.classifier import Classifier
-from dermedge_runtime.cpus import usable_cpus
-from dermedge_runtime.devices import PROVIDERS
+from dermedge_runtime.devices.cpu_instructions import cpu_name
+from dermedge_runtime.devices.installed import PACKAGES, versions
+from dermedge_runtime.devices.opening import PROVIDERS
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DeviceUnavailable, InputRejected
-from dermedge_runtime.hardware import cpu_name
 from dermedge_runtime.inputs.image import load_image
-from dermedge_runtime.installed import PACKAGES, versions
 from dermedge_runtime.model.description import ModelSpec
 
 from .cold import cold_starts, model_names

@@ -19,32 +19,32 @@ from dataclasses import replace
 from typing import Any
 
 from dermedge import __version__
-from dermedge_runtime.cpus import usable_cpus
-from dermedge_runtime.devices import is_installed
+from dermedge_runtime.devices.cpu_instructions import cpu_name, int8_instructions
+from dermedge_runtime.devices.installed import versions, wheel_conflict
+from dermedge_runtime.devices.kernel_cache import kernel_folder, why_not_writable
+from dermedge_runtime.devices.nvidia_driver import find_driver
+from dermedge_runtime.devices.opening import is_installed
+from dermedge_runtime.devices.providers import AUTO, DRIVER_MEND, PROVIDERS
+from dermedge_runtime.devices.trial_run import Trial, run_trial, saturates
+from dermedge_runtime.devices.trusted_answers import forget
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 from dermedge_runtime.files import cache_folder
-from dermedge_runtime.hardware import cpu_name, int8_instructions
-from dermedge_runtime.installed import versions, wheel_conflict
-from dermedge_runtime.kernel_cache import kernel_folder, why_not_writable
-from dermedge_runtime.nvidia import find_driver
-from dermedge_runtime.probe import Probe, probe, saturates
-from dermedge_runtime.providers import AUTO, DRIVER_MEND, PROVIDERS
-from dermedge_runtime.trust import forget
 
 _LIMIT_S = 180
-"""For one probe: a first start on a slow machine compiles and loads a gigabyte of libraries."""
+"""For one trial: a first start on a slow machine compiles and loads a gigabyte of libraries."""
 _LOADER = re.compile(r"Failed to load library .* with error: (.+)")
 
 
-def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Probe] | None = None) -> dict[str, Any]:
+def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Trial] | None = None) -> dict[str, Any]:
     """Examine this machine.
 
     :param devices: names of `PROVIDERS`; by default all.
-    :param ask: probes one device; by default in a process of its own where it is installed.
+    :param ask: tries one device; by default in a process of its own where it is installed.
     :return: a JSON-ready record.
     """
-    probes = [(ask or _ask)(device) for device in devices or PROVIDERS]
-    running = {entry.device for entry in probes if entry.runs}
+    trials = [(ask or _ask)(device) for device in devices or PROVIDERS]
+    running = {entry.device for entry in trials if entry.runs}
     int8, cut_off, cache = int8_instructions(), _cuts_sums_off(), _cache()
     return {
         "dermedge": __version__,
@@ -60,7 +60,7 @@ def examine(devices: Sequence[str] | None = None, ask: Callable[[str], Probe] | 
         },
         "nvidia": _nvidia(),
         "cache": cache,
-        "devices": [entry.to_record() for entry in probes],
+        "devices": [entry.to_record() for entry in trials],
         "auto": None if devices else next((name for name in AUTO if name in running), None),
         "problems": _problems(int8, cut_off, cache),
     }
@@ -73,30 +73,32 @@ def exit_code(record: dict[str, Any], device: str | None) -> int:
     return DermedgeError.exit_code if device is None else DeviceUnavailable.exit_code
 
 
-def _ask(device: str) -> Probe:
+def _ask(device: str) -> Trial:
     try:
         apart = device != "cpu" and is_installed(PROVIDERS[device])
     except DermedgeError:
         apart = False
     forget(device)
-    return ask_apart(device) if apart else probe(device)
+    return ask_apart(device) if apart else run_trial(device)
 
 
-def ask_apart(device: str, command: Sequence[str] = (sys.executable, "-m", "dermedge_runtime.probe")) -> Probe:
-    """Probe a device in a process of its own.
+def ask_apart(
+    device: str, command: Sequence[str] = (sys.executable, "-m", "dermedge_runtime.devices.trial_run")
+) -> Trial:
+    """Trial a device in a process of its own.
 
     :param command: the process, to which the device's name is added.
     """
 
-    def failed(cause: str) -> Probe:
-        return Probe(device, False, PROVIDERS[device].name, cause=cause, mend=DRIVER_MEND)
+    def failed(cause: str) -> Trial:
+        return Trial(device, False, PROVIDERS[device].name, cause=cause, mend=DRIVER_MEND)
 
     try:
         done = subprocess.run([*command, device], capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
         return failed(f"it did not answer within {_LIMIT_S} seconds")
     try:
-        answer = Probe(**json.loads(done.stdout.splitlines()[-1]))
+        answer = Trial(**json.loads(done.stdout.splitlines()[-1]))
         # ONNX Runtime tells only its log why a provider was left out.
         told = None if answer.runs else _LOADER.search(done.stderr)
         return answer if told is None else replace(answer, cause=f"{answer.cause} ({told[1].strip()})")
@@ -120,7 +122,7 @@ def _nvidia() -> dict[str, Any] | None:
 def _cuts_sums_off() -> bool | None:
     try:
         return saturates()
-    except Exception:  # the CPU's own probe says what is broken
+    except Exception:  # the CPU's own trial says what is broken
         return None
 
 

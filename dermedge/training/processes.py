@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
 
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, UsageError
 
 _Result = TypeVar("_Result")

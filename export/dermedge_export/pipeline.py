@@ -25,9 +25,9 @@ from dermedge.models.fusion import fusion_class
 from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
+from dermedge_runtime.devices.cpu_instructions import int8_arithmetic
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
-from dermedge_runtime.hardware import int8_arithmetic
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
 from dermedge_runtime.model.digest import BLANK, sealed

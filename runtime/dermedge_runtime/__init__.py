@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import telemetry
+from .devices import telemetry
 
 if TYPE_CHECKING:
     from .classifier import Classifier

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import __version__
-from .cpus import usable_cpus
-from .devices import import_onnxruntime, open_session
+from .devices.opening import import_onnxruntime, open_session
+from .devices.usable_cpus import usable_cpus
 from .errors import InputRejected, ModelFileError, UsageError
 from .explanation import Explanation, name_imputed
 from .inputs.arguments import known_device, require_several, whole_number

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from dermedge.commands.doctor import ask_apart, doctor_text, examine, exit_code
+from dermedge_runtime.devices.providers import PROVIDERS
+from dermedge_runtime.devices.trial_network import OUTPUTS
+from dermedge_runtime.devices.trial_run import Trial
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import cache_folder
-from dermedge_runtime.probe import Probe
-from dermedge_runtime.probe_network import OUTPUTS
-from dermedge_runtime.providers import PROVIDERS
 
 
-def answer(device: str, runs: bool) -> Probe:
+def answer(device: str, runs: bool) -> Trial:
     if runs:
-        return Probe(device, True, PROVIDERS[device].name, "onnxruntime 1.99", f"the {device}")
-    return Probe(device, False, PROVIDERS[device].name, cause=f"no {device}", mend=f"Run: get {device}")
+        return Trial(device, True, PROVIDERS[device].name, "onnxruntime 1.99", f"the {device}")
+    return Trial(device, False, PROVIDERS[device].name, cause=f"no {device}", mend=f"Run: get {device}")
 
 
 def test_this_machine(cli, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_exit_code_of_one_device(runs: bool, code: int) -> None:
 def test_all_outputs_of_a_device_are_told() -> None:
     right = replace(answer("cuda", True), differences={"probabilities": 0.00021, "explained": 0.000004})
     cause = "it runs, but its answers are off by 0.7 in 'explained' (weights)"
-    wrong = Probe("openvino", False, "OpenVINO", "1.8", "the CPU", cause, "Update it", differences={"explained": 0.7})
+    wrong = Trial("openvino", False, "OpenVINO", "1.8", "the CPU", cause, "Update it", differences={"explained": 0.7})
     record = examine(["cuda", "openvino"], {"cuda": right, "openvino": wrong}.__getitem__)
     lines = doctor_text(record).splitlines()
     first = lines.index("cuda      runs  the cuda, CUDAExecutionProvider, onnxruntime 1.99")
@@ -122,7 +122,7 @@ def test_what_auto_has_kept_is_removed() -> None:
 
 def test_both_wheels_and_a_slow_cpu_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
-    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: wheels)
+    monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: wheels)
     monkeypatch.setattr("dermedge.commands.doctor.int8_instructions", lambda: ())
     record = examine(["cpu"], lambda device: answer(device, True))
     causes = " ".join(problem["cause"] for problem in record["problems"])
@@ -137,7 +137,7 @@ def test_no_onnxruntime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise DermedgeError("onnxruntime is not installed. Run: pip install x.")
 
-    monkeypatch.setattr("dermedge_runtime.devices.import_onnxruntime", absent)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_onnxruntime", absent)
     record = examine()
     assert exit_code(record, None) == 1
     assert {entry["cause"] for entry in record["devices"]} == {"onnxruntime is not installed. Run: pip install x."}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge_runtime.hardware import cpu_name
+from dermedge_runtime.devices.cpu_instructions import cpu_name
 
 
 @pytest.fixture

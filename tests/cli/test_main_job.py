@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dermedge.bench import cold
-from dermedge_runtime.hardware import cpu_name
+from dermedge_runtime.devices.cpu_instructions import cpu_name
 
 
 def test_train_writes_the_run_and_says_whether_it_leaks(trained, workspace: Path) -> None:

@@ -11,7 +11,7 @@ from fake_onnxruntime import FakeSession
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeSession]:
     """ONNX Runtime with `FakeSession` in the place of its session, which is bound to no memory; an empty cache."""
     monkeypatch.setenv("DERMEDGE_CACHE", str(tmp_path))
-    monkeypatch.setattr("dermedge_runtime.bound_session.BoundSession", lambda session, *memory: session)
+    monkeypatch.setattr("dermedge_runtime.devices.bound_session.BoundSession", lambda session, *memory: session)
     monkeypatch.setattr(onnxruntime, "InferenceSession", FakeSession)
     monkeypatch.setattr(FakeSession, "claims", FakeSession.claims)
     monkeypatch.setattr(FakeSession, "opened", ())

@@ -21,9 +21,9 @@ from dermedge_runtime import (
     UsageError,
     renew_digest,
 )
+from dermedge_runtime.devices.providers import PROVIDERS
 from dermedge_runtime.model.answer_check import run_checked
 from dermedge_runtime.model.description import ModelSpec
-from dermedge_runtime.providers import PROVIDERS
 
 PICTURE = np.full((SIZE, SIZE, 3), 90, np.uint8)
 FEATURES = tiny_spec().clinical.features

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from make_tiny_model import SIZE, TINY
 
-from dermedge_runtime import bound_session
-from dermedge_runtime.bound_session import BoundSession
+from dermedge_runtime.devices import bound_session
+from dermedge_runtime.devices.bound_session import BoundSession
 
 OUTPUTS = ("probabilities",)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dermedge_runtime import cpus
-from dermedge_runtime.cpus import cgroup_quota, usable_cpus
+from dermedge_runtime.devices import usable_cpus as cpus
+from dermedge_runtime.devices.usable_cpus import cgroup_quota, usable_cpus
 
 V2 = "30 23 0:26 {top} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "33 25 0:30 {top} /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct"

@@ -12,18 +12,18 @@ from fake_onnxruntime import DRIVER, FakePlugins, FakeSession
 from make_tiny_model import SIZE, TINY
 
 from dermedge_runtime import Classifier, DeviceUnavailable
-from dermedge_runtime.devices import PROVIDERS, open_session
+from dermedge_runtime.devices.opening import PROVIDERS, open_session
 
 
 def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
     assert "Run: pip install 'dermedge[openvino]', or pass --device cpu." in unavailable("openvino")
 
 
 def test_rtx_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("onnxruntime_ep_nv_tensorrt_rtx"):
         pytest.skip("the TensorRT-RTX plugin is installed")
-    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: {"onnxruntime": "1.99.0"})
+    monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: {"onnxruntime": "1.99.0"})
     assert unavailable("rtx") == (
         "rtx was requested, but the package onnxruntime-ep-nv-tensorrt-rtx is not installed."
         " Run: pip install 'dermedge[rtx]', or pass --device cpu."
@@ -31,18 +31,18 @@ def test_rtx_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plugin_beside_the_gpu_wheel_is_mended_without_a_clash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
-    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: {"onnxruntime-gpu": "1.99.0"})
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: {"onnxruntime-gpu": "1.99.0"})
     assert "Run: pip uninstall -y onnxruntime-gpu && pip install 'dermedge[rtx]', or" in unavailable("rtx")
 
 
 def test_a_plugin_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = SimpleNamespace(get_library_path=lambda: "no_such_library.so")
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: plugin)
-    monkeypatch.setattr("dermedge_runtime.devices.import_module", lambda name: plugin)
-    monkeypatch.setattr("dermedge_runtime.devices.import_onnxruntime", lambda: onnxruntime)
-    monkeypatch.setattr("dermedge_runtime.devices._registered", set())
-    monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: DRIVER)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_onnxruntime", lambda: onnxruntime)
+    monkeypatch.setattr("dermedge_runtime.devices.opening._registered", set())
+    monkeypatch.setattr("dermedge_runtime.devices.requirements.find_driver", lambda: DRIVER)
     text = unavailable("rtx")
     assert text.startswith("rtx was requested, but its plugin did not load: ")
     assert "Run: pip install --force-reinstall 'dermedge[rtx]'" in text

@@ -13,10 +13,10 @@ import pytest
 from make_tiny_model import TINY
 
 from dermedge_runtime import DeviceUnavailable
-from dermedge_runtime.devices import open_session
-from dermedge_runtime.kernel_cache import KernelCache
-from dermedge_runtime.providers import PROVIDERS
-from dermedge_runtime.session import DeviceSession
+from dermedge_runtime.devices.kernel_cache import KernelCache
+from dermedge_runtime.devices.opening import open_session
+from dermedge_runtime.devices.providers import PROVIDERS
+from dermedge_runtime.devices.session import DeviceSession
 
 
 class LateWriter:

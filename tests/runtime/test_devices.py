@@ -12,8 +12,8 @@ from fake_onnxruntime import DRIVER, FakeSession
 from make_tiny_model import TINY, build
 
 from dermedge_runtime import Classifier, DermedgeError, DeviceUnavailable, ModelFileError, UsageError
-from dermedge_runtime.devices import DEVICES, PROVIDERS, import_onnxruntime, open_session
-from dermedge_runtime.hardware import cpu_name
+from dermedge_runtime.devices.cpu_instructions import cpu_name
+from dermedge_runtime.devices.opening import DEVICES, PROVIDERS, import_onnxruntime, open_session
 
 CUDA = PROVIDERS["cuda"].name
 
@@ -21,8 +21,8 @@ CUDA = PROVIDERS["cuda"].name
 @pytest.fixture
 def cuda_in_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with a card, its driver, and all libraries of CUDA."""
-    monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: DRIVER)
-    monkeypatch.setattr("dermedge_runtime.preflight.missing_library", lambda path: None)
+    monkeypatch.setattr("dermedge_runtime.devices.requirements.find_driver", lambda: DRIVER)
+    monkeypatch.setattr("dermedge_runtime.devices.requirements.missing_library", lambda path: None)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, "CPUExecutionProvider"])
 
 
@@ -46,7 +46,7 @@ def test_an_unknown_device(device: str) -> None:
 def test_cuda_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     if CUDA in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    monkeypatch.setattr("dermedge_runtime.installed.versions", lambda names: {"onnxruntime": "1.99.0"})
+    monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: {"onnxruntime": "1.99.0"})
     assert unavailable("cuda") == (
         f"cuda was requested, but the installed onnxruntime {onnxruntime.__version__} has no CUDAExecutionProvider."
         " Run: pip uninstall -y onnxruntime && pip install 'dermedge[cuda]', or pass --device cpu."
@@ -82,7 +82,7 @@ def test_a_session_that_does_not_open_on_cuda(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("cuda_in_the_wheel")
 def test_auto_takes_cuda_when_it_really_runs(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
     monkeypatch.setattr(fake, "claims", (CUDA, "CPUExecutionProvider"))
     assert open_session(CONTENT, "tiny.onnx").provider == PROVIDERS["cuda"]
 
@@ -92,7 +92,7 @@ def test_auto_names_cpu_when_cuda_falls_back(
     fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "dermedge_runtime")
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
     assert open_session(CONTENT, "tiny.onnx", "auto").provider == PROVIDERS["cpu"]
     assert [options["providers"] for options in fake.opened] == [[CUDA], ["CPUExecutionProvider"]]
     assert "auto passes over cuda: ONNX Runtime started with CPUExecutionProvider instead" in caplog.text
@@ -109,7 +109,7 @@ def test_a_graph_that_onnxruntime_refuses() -> None:
 def test_threads_are_those_asked_for_or_the_usable_cpus(
     fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
 ) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.usable_cpus", lambda: 3)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.usable_cpus", lambda: 3)
     open_session(CONTENT, "tiny.onnx", "cpu", threads)
     assert fake.opened[0]["sess_options"].intra_op_num_threads == expected
 
@@ -160,7 +160,7 @@ def test_onnxruntime_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_onnxruntime_without_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.import_module", lambda name: ModuleType(name))
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", lambda name: ModuleType(name))
     with pytest.raises(
         DermedgeError, match=r"without its files\. Run: pip uninstall -y onnxruntime onnxruntime-gpu &&"
     ):
@@ -171,7 +171,7 @@ def test_onnxruntime_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None
     def fail(name: str) -> None:
         raise ImportError("DLL load failed")
 
-    monkeypatch.setattr("dermedge_runtime.devices.import_module", fail)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", fail)
     with pytest.raises(DermedgeError, match=r"^onnxruntime does not load: DLL load failed\. Run: pip install"):
         import_onnxruntime()
 
@@ -180,6 +180,6 @@ def test_onnxruntime_that_is_broken_inside_shows_the_true_cause(monkeypatch: pyt
     def fail(name: str) -> None:
         raise ModuleNotFoundError("No module named 'flatbuffers'", name="flatbuffers")
 
-    monkeypatch.setattr("dermedge_runtime.devices.import_module", fail)
+    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", fail)
     with pytest.raises(ModuleNotFoundError, match="flatbuffers"):
         import_onnxruntime()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge_runtime import hardware
+from dermedge_runtime.devices import cpu_instructions as hardware
 
 X86 = (
     "processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nflags\t\t: fpu avx2 avx512_vnni amx_int8\n\nmodel name\t: Other\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge_runtime.installed import install_command, versions, wheel_conflict
+from dermedge_runtime.devices.installed import install_command, versions, wheel_conflict
 
 
 def install(folder: Path, name: str, version: str) -> None:

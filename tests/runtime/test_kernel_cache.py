@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dermedge_runtime import DeviceUnavailable
-from dermedge_runtime.kernel_cache import KernelCache, kernel_folder, open_cache, start_with
+from dermedge_runtime.devices.kernel_cache import KernelCache, kernel_folder, open_cache, start_with
 
 CARD = {"version": "onnxruntime 1.99.0", "driver": "580.95", "hardware": "RTX 4090"}
 

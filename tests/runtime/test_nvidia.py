@@ -2,7 +2,7 @@
 
 from fake_cuda import FakeCuda, FakeNvml, loader
 
-from dermedge_runtime.nvidia import Card, Driver, find_driver
+from dermedge_runtime.devices.nvidia_driver import Card, Driver, find_driver
 
 CARDS = (("NVIDIA GeForce RTX 4090", 8, 9), ("NVIDIA H200", 9, 0))
 

@@ -8,15 +8,15 @@ import pytest
 from fake_onnxruntime import DRIVER
 
 from dermedge_runtime import DeviceUnavailable
-from dermedge_runtime.nvidia import Card, Driver
-from dermedge_runtime.preflight import missing_library, require_card, require_library
-from dermedge_runtime.providers import PROVIDERS
+from dermedge_runtime.devices.nvidia_driver import Card, Driver
+from dermedge_runtime.devices.providers import PROVIDERS
+from dermedge_runtime.devices.requirements import missing_library, require_card, require_library
 
 GPU_WHEEL = SimpleNamespace(__version__="1.99.0", __file__=__file__, cuda_version="13.0")
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, device: str, driver: Driver | None) -> str:
-    monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: driver)
+    monkeypatch.setattr("dermedge_runtime.devices.requirements.find_driver", lambda: driver)
     with pytest.raises(DeviceUnavailable) as caught:
         require_card(PROVIDERS[device], GPU_WHEEL)
     assert str(caught.value) == (
@@ -66,7 +66,7 @@ def test_a_card_that_rtx_does_not_drive(monkeypatch: pytest.MonkeyPatch, capabil
 )
 def test_a_card_that_is_driven(monkeypatch: pytest.MonkeyPatch, device: str, capability: tuple[int, int]) -> None:
     driver = Driver("580.95", (13, 0), (Card("Some Card", capability), Card("Another", (7, 0))))
-    monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: driver)
+    monkeypatch.setattr("dermedge_runtime.devices.requirements.find_driver", lambda: driver)
     assert require_card(PROVIDERS[device], GPU_WHEEL) == (driver, Card("Some Card", capability))
 
 

@@ -1,4 +1,4 @@
-"""The probe's network is a valid ONNX file, all its outputs are compared, and a device that does not run says why."""
+"""The trial's network is a valid ONNX file, all its outputs are compared, and a device that does not run says why."""
 
 import json
 import shutil
@@ -12,8 +12,8 @@ import pytest
 from needs_openvino import run_openvino
 
 from dermedge_runtime import DermedgeError
-from dermedge_runtime.probe import LIMIT, Probe, difference, fault, probe, saturates
-from dermedge_runtime.probe_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
+from dermedge_runtime.devices.trial_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
+from dermedge_runtime.devices.trial_run import LIMIT, Trial, difference, fault, saturates
 
 
 @pytest.mark.parametrize("quantised", [True, False])
@@ -43,7 +43,7 @@ def test_every_expected_output_depends_on_the_image() -> None:
 
 
 def test_the_cpu_runs() -> None:
-    answer = probe("cpu")
+    answer = run_trial("cpu")
     assert (answer.runs, answer.cause, answer.mend) == (True, "", "")
     assert answer.provider == "CPUExecutionProvider"
     assert answer.provider_version.startswith("onnxruntime")
@@ -62,9 +62,11 @@ def test_a_wrong_answer_in_any_output_is_noticed(
     def wrong(names: list[str], feed: dict[str, Any]) -> list[np.ndarray]:
         return [array + np.float32(change) * (one == name) for one, array in zip(names, run(names, feed), strict=True)]
 
-    monkeypatch.setattr("dermedge_runtime.session.DeviceSession.run", lambda self, names, feed: wrong(names, feed))
+    monkeypatch.setattr(
+        "dermedge_runtime.devices.session.DeviceSession.run", lambda self, names, feed: wrong(names, feed)
+    )
     with np.errstate(invalid="ignore"):
-        answer = probe("cpu")
+        answer = run_trial("cpu")
     assert not answer.runs
     assert answer.cause.startswith(f"it runs, but its answers are {told}")
     assert f"in '{name}' ({OUTPUTS[name]})" in answer.cause
@@ -73,9 +75,9 @@ def test_a_wrong_answer_in_any_output_is_noticed(
 
 
 def _run_of_the_cpu() -> Any:
-    from dermedge_runtime.devices import open_session
+    from dermedge_runtime.devices.opening import open_session
 
-    return open_session(network(), "the probe", "cpu", 1).session.run
+    return open_session(network(), "the trial network", "cpu", 1).session.run
 
 
 def test_what_a_difference_is() -> None:
@@ -101,7 +103,9 @@ def test_sums_of_int8_are_cut_off_on_a_cpu_without_vnni() -> None:
     emulator = shutil.which("qemu-x86_64")
     if emulator is None:
         pytest.skip("no qemu-x86_64 (Debian: qemu-user)")
-    script = "from dermedge_runtime.probe import probe, saturates; print(saturates(), probe('cpu').runs)"
+    script = (
+        "from dermedge_runtime.devices.trial_run import run_trial, saturates; print(saturates(), run_trial('cpu').runs)"
+    )
     done = subprocess.run(
         [emulator, "-cpu", "Haswell", sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -111,13 +115,15 @@ def test_sums_of_int8_are_cut_off_on_a_cpu_without_vnni() -> None:
 def test_saturation_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     right = expected(picture(), largest_weight=LARGEST_WEIGHT)["quantised"]
     for values, cut_off in ((right, False), (right * np.float32(0.8), True)):
-        monkeypatch.setattr("dermedge_runtime.session.DeviceSession.run", lambda *given, values=values: [values])
+        monkeypatch.setattr(
+            "dermedge_runtime.devices.session.DeviceSession.run", lambda *given, values=values: [values]
+        )
         assert saturates() == cut_off
 
 
 def test_an_absent_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
-    answer = probe("rtx")
+    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    answer = run_trial("rtx")
     assert (answer.runs, answer.installed) == (False, False)
     assert answer.cause == "the package onnxruntime-ep-nv-tensorrt-rtx is not installed"
     assert "pip install 'dermedge[rtx]'" in answer.mend
@@ -130,12 +136,12 @@ def test_anything_else_that_is_broken(monkeypatch: pytest.MonkeyPatch, error: Ex
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("dermedge_runtime.probe.open_session", fail)
-    assert probe("cpu") == Probe("cpu", False, "CPUExecutionProvider", cause=cause)
+    monkeypatch.setattr("dermedge_runtime.devices.trial_run.open_session", fail)
+    assert run_trial("cpu") == Trial("cpu", False, "CPUExecutionProvider", cause=cause)
 
 
 def test_as_a_process() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dermedge_runtime.probe", "cpu"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "dermedge_runtime.devices.trial_run", "cpu"], capture_output=True, text=True, check=True
     )
-    assert Probe(**json.loads(done.stdout)) == probe("cpu")
+    assert Trial(**json.loads(done.stdout)) == run_trial("cpu")

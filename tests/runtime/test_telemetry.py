@@ -57,14 +57,14 @@ def found_in(home: Path) -> list[str]:
     [
         ["-m", "dermedge", "infer", "{picture}", "--model", "{model}"],
         ["-m", "dermedge", "inspect", "{model}"],
-        ["-m", "dermedge_runtime.probe", "cpu"],
+        ["-m", "dermedge_runtime.devices.trial_run", "cpu"],
         ["-c", "import dermedge_export.sensitivity"],
         [
             "-c",
             "import dermedge_runtime, subprocess, sys; subprocess.run([sys.executable, '-c', 'import onnxruntime'])",
         ],
     ],
-    ids=["infer", "inspect", "probe", "export", "a process that it starts"],
+    ids=["infer", "inspect", "trial", "export", "a process that it starts"],
 )
 def test_a_fresh_home_stays_empty(command: list[str], home: Path, photograph: Path) -> None:
     filled = [part.format(picture=photograph, model=TINY) for part in command]
@@ -102,7 +102,7 @@ def test_an_import_that_came_first_is_said_once(home: Path) -> None:
     code = (
         "import onnxruntime; onnxruntime.__version__ = '1.32.0'\n"
         "stopped = []; onnxruntime.disable_telemetry_events = lambda: stopped.append(1)\n"
-        "from dermedge_runtime.devices import import_onnxruntime\n"
+        "from dermedge_runtime.devices.opening import import_onnxruntime\n"
         "import_onnxruntime(); import_onnxruntime(); print(len(stopped))"
     )
     done = started(python(code), home)

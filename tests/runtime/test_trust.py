@@ -14,10 +14,10 @@ from device_refusal import CONTENT
 from fake_onnxruntime import DRIVER, FakePlugins, FakeSession
 from make_tiny_model import TINY
 
-from dermedge_runtime import trust
-from dermedge_runtime.devices import open_session
-from dermedge_runtime.nvidia import Card, Driver
-from dermedge_runtime.providers import PROVIDERS
+from dermedge_runtime.devices import trusted_answers as trust
+from dermedge_runtime.devices.nvidia_driver import Card, Driver
+from dermedge_runtime.devices.opening import open_session
+from dermedge_runtime.devices.providers import PROVIDERS
 
 OFF = {"explained": 2.0}
 
@@ -52,8 +52,8 @@ def machine(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> Callabl
         monkeypatch.setattr(plugins, "InferenceSession", HonestSession)
         monkeypatch.setattr(fake, "claims", (name,))
         if PROVIDERS[device].plugin is None:
-            monkeypatch.setattr("dermedge_runtime.devices.find_spec", lambda name: None)
-            monkeypatch.setattr("dermedge_runtime.preflight.missing_library", lambda path: None)
+            monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+            monkeypatch.setattr("dermedge_runtime.devices.requirements.missing_library", lambda path: None)
             monkeypatch.setattr(plugins, "get_available_providers", lambda: [name, "CPUExecutionProvider"])
             monkeypatch.setattr(plugins, "__file__", str(onnxruntime.__file__), raising=False)
         return plugins
@@ -153,7 +153,9 @@ def test_another_version_driver_card_or_network_is_compared_again(
     changes: list[Callable[[], None]] = [
         lambda: setattr(plugins, "__version__", "2.0.0"),
         lambda: plugins.devices[0].ep_metadata.update(version="1.9"),
-        lambda: monkeypatch.setattr("dermedge_runtime.preflight.find_driver", lambda: Driver("999", (14, 0), cards)),
+        lambda: monkeypatch.setattr(
+            "dermedge_runtime.devices.requirements.find_driver", lambda: Driver("999", (14, 0), cards)
+        ),
         lambda: plugins.devices[0].device.metadata.update(Description="RTX 5090"),
         lambda: monkeypatch.setattr(trust, "network", lambda: b"another"),
     ]
@@ -249,7 +251,7 @@ devices.find_spec = lambda name: None
 import onnxruntime
 onnxruntime.get_available_providers = lambda: ["CPUExecutionProvider"]
 assert Classifier({str(TINY)!r}, {device!r}).device == "cpu"
-print([name for name in ("trust", "probe", "probe_network") if "dermedge_runtime." + name in sys.modules])
+print([name for name in ("trusted_answers", "trial_run", "trial_network") if "dermedge_runtime.devices." + name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

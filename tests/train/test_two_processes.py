@@ -17,7 +17,7 @@ from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, start_run, train
-from dermedge_runtime.cpus import usable_cpus
+from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 pytestmark = [
     pytest.mark.skipif(usable_cpus() < 2, reason="two processes need two CPUs"),

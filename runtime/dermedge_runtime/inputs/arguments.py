@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dermedge_runtime.devices.providers import DEVICES
 from dermedge_runtime.errors import DeviceUnavailable, UsageError
-from dermedge_runtime.providers import DEVICES
 
 
 def whole_number(name: str, value: Any, largest: int, why: str = "") -> int:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dermedge_runtime.devices.session import DeviceSession
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
-from dermedge_runtime.session import DeviceSession
 
 from .description import ModelSpec
 from .strict_json import printable

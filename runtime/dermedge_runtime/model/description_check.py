@@ -1,7 +1,7 @@
 """Is what a model file says about itself of the right types, and possible? Else ValueError, TypeError or KeyError.
 
-Not covered: whether the graph agrees with it (`promised_tensors`), and the free-form reports, which are only carried along
-(but for the bits of the weights, which the runtime acts upon).
+Not covered: whether the graph agrees with it (`promised_tensors`), and the free-form reports, which are only carried
+along (but for the bits of the weights, which the runtime acts upon).
 """
 
 from __future__ import annotations

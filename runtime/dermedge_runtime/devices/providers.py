@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DeviceUnavailable
+from dermedge_runtime.errors import DeviceUnavailable
 
 Capability = tuple[int, int]
 """Compute capability of an NVIDIA card, such as (8, 9)."""

@@ -1,4 +1,4 @@
-"""Are a device's answers right? The probe's differences, kept in the cache folder for every device, driver and version.
+"""Are a device's answers right? The trial's differences, kept in the cache folder for every device, driver and version.
 
 A result that is absent, damaged or made for something else is made again; where it cannot be kept, every start makes
 it. Not covered: the CPU, which pays for no comparison; `doctor`, which takes no kept result, and removes it.
@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import DermedgeError, DeviceUnavailable
-from .files import cache_folder, write_json
-from .probe import Differences, differences_on, fault, mend_of
-from .probe_network import network, outputs
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
+from dermedge_runtime.files import cache_folder, write_json
+
 from .providers import Provider, refusal
+from .trial_network import network, outputs
+from .trial_run import Differences, differences_on, fault, mend_of
 
 _log = logging.getLogger(__name__)
 _FOLDER = "probes"
@@ -28,7 +29,7 @@ def require_right(provider: Provider, made_for: Mapping[str, str]) -> None:
     """Refuse a device that nobody named and whose answers are off.
 
     :param made_for: versions, driver and hardware.
-    :raises DeviceUnavailable: they are off by more than `probe.LIMIT`, or it does not run the comparison.
+    :raises DeviceUnavailable: they are off by more than `trial_run.LIMIT`, or it does not run the comparison.
     """
     try:
         wrong = fault(_differences(provider, made_for))

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from .nvidia import LIBRARY, Card, Driver, find_driver
+from .nvidia_driver import LIBRARY, Card, Driver, find_driver
 from .providers import DRIVER_MEND, Provider, refusal
 
 _INTEL = 0x8086

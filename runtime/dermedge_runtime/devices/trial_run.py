@@ -1,7 +1,8 @@
 """Does a device really run, and are its answers right? A tiny network on it, all outputs compared with numpy's.
 
-`python -m dermedge_runtime.probe DEVICE` prints the result as one line of JSON: a process of its own survives a driver
-that crashes or hangs. What the network holds is told in `probe_network`; whether a result is trusted, in `trust`.
+`python -m dermedge_runtime.devices.trial_run DEVICE` prints the result as one line of JSON: a process of its own
+survives a driver that crashes or hangs. What the network holds is told in `trial_network`; whether a result is
+trusted, in `trusted_answers`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from .devices import open_session
-from .errors import DermedgeError, DeviceUnavailable
-from .probe_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
+
+from .opening import open_session
 from .providers import DRIVER_MEND, PROVIDERS, Provider
 from .session import DeviceSession
+from .trial_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
 
 LIMIT = 0.02
 """Largest difference that is right; a card may multiply in half precision or TF32."""
@@ -28,7 +30,7 @@ Differences = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Trial:
     """What a device answered."""
 
     device: str
@@ -50,16 +52,16 @@ class Probe:
         return asdict(self)
 
 
-def probe(device: str) -> Probe:
+def run_trial(device: str) -> Trial:
     """Run the network on a device of `PROVIDERS`; never raises for a device that does not run."""
     provider = PROVIDERS[device]
     try:
         opened = _open(provider)
     except DeviceUnavailable as error:
-        return Probe(device, False, provider.name, cause=error.cause, mend=error.mend, installed=error.installed)
+        return Trial(device, False, provider.name, cause=error.cause, mend=error.mend, installed=error.installed)
     except Exception as error:  # whatever is broken here is what was asked for
         told = str(error) if isinstance(error, DermedgeError) else f"{type(error).__name__}: {error}"
-        return Probe(device, False, provider.name, cause=told)
+        return Trial(device, False, provider.name, cause=told)
     differences: Differences = {}
     try:
         differences = _compare(opened)
@@ -68,7 +70,7 @@ def probe(device: str) -> Probe:
     else:
         wrong = fault(differences)
         cause, mend = (f"it runs, but its {wrong}", mend_of(device)) if wrong else ("", "")
-    return Probe(
+    return Trial(
         device, not cause, provider.name, opened.version, opened.hardware, cause, mend, differences=differences
     )
 
@@ -87,7 +89,7 @@ def differences_on(device: str) -> Differences:
 
 def _open(provider: Provider) -> DeviceSession:
     content = network(quantised=_takes_int8(provider))
-    return open_session(content, "the probe", provider.device, 1, keep_kernels=False, compare=False)
+    return open_session(content, "the trial network", provider.device, 1, keep_kernels=False, compare=False)
 
 
 def _takes_int8(provider: Provider) -> bool:
@@ -130,11 +132,11 @@ def saturates() -> bool:
     :raises DermedgeError: ONNX Runtime is not there.
     """
     image = picture()
-    opened = open_session(network(largest_weight=LARGEST_WEIGHT), "the probe", "cpu", 1)
+    opened = open_session(network(largest_weight=LARGEST_WEIGHT), "the trial network", "cpu", 1)
     (found,) = opened.run(["quantised"], {"image": image})
     off = difference(found, expected(image, largest_weight=LARGEST_WEIGHT)["quantised"])
     return off is None or off > LIMIT
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(probe(sys.argv[1]).to_record()) + "\n")
+    sys.stdout.write(json.dumps(run_trial(sys.argv[1]).to_record()) + "\n")

@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import DeviceUnavailable
-from .file_lock import one_at_a_time
-from .files import cache_folder, write_json
+from dermedge_runtime.errors import DeviceUnavailable
+from dermedge_runtime.file_lock import one_at_a_time
+from dermedge_runtime.files import cache_folder, write_json
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 600.0

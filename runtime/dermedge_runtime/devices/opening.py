@@ -13,13 +13,14 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .cpus import usable_cpus
-from .errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
-from .hardware import cpu_name
-from .model.strict_json import printable
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, ModelFileError, UsageError
+from dermedge_runtime.model.strict_json import printable
+
+from .cpu_instructions import cpu_name
 from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
 from .session import DeviceSession
 from .telemetry import warn_if_too_late
+from .usable_cpus import usable_cpus
 
 if TYPE_CHECKING:
     from .kernel_cache import KernelCache
@@ -104,8 +105,8 @@ def open_session(
 ) -> DeviceSession:
     """Open a session on a device.
 
-    The answers of every device but the CPU are compared with numpy's once (`trust`): auto passes over one that is off,
-    one that was named runs with a warning on the log.
+    The answers of every device but the CPU are compared with numpy's once (`trusted_answers`): auto passes over one
+    that is off, one that was named runs with a warning on the log.
 
     :param content: a checked ONNX file.
     :param device: one of `DEVICES`; auto takes the first of rtx, cuda, openvino and cpu that is installed, opens
@@ -148,7 +149,7 @@ def _is_candidate(provider: Provider) -> bool:
         return False
     if provider.device != "openvino":
         return True
-    from .preflight import foreign_cpu
+    from .requirements import foreign_cpu
 
     return foreign_cpu(import_onnxruntime()) is None
 
@@ -159,7 +160,7 @@ def _open(job: _Job, provider: Provider, *, named: bool = True) -> DeviceSession
     made_for = {"version": target.version, "driver": target.driver, "hardware": target.hardware}
     compare = job.compare and provider.device != "cpu"
     if compare and not named:
-        from .trust import require_right
+        from .trusted_answers import require_right
 
         require_right(provider, made_for)
     cache = None
@@ -173,7 +174,7 @@ def _open(job: _Job, provider: Provider, *, named: bool = True) -> DeviceSession
     opened = DeviceSession(session, provider, target.version, target.hardware, job.cuda_graphs, cache)
     if compare and named:
         # After the model: what keeps the device from starting is told as an error.
-        from .trust import warn_if_wrong
+        from .trusted_answers import warn_if_wrong
 
         warn_if_wrong(provider, made_for)
     return opened
@@ -213,7 +214,7 @@ def _start(ort: ModuleType, job: _Job, provider: Provider, target: _Target, cach
 
 def _cuts_sums_off() -> bool:
     """Try it: with VNNI wide sums are not needed and take 1.7 times as long, and an emulator's /proc is the host's."""
-    from .probe import saturates
+    from .trial_run import saturates
 
     return saturates()
 
@@ -230,7 +231,7 @@ def _target(ort: ModuleType, provider: Provider) -> _Target:
         raise _not_installed(provider, f"the installed onnxruntime {ort.__version__} has no {provider.name}")
     if not provider.nvidia:
         return _Target(cpu_name(), version)
-    from .preflight import require_card, require_library
+    from .requirements import require_card, require_library
 
     driver, card = require_card(provider, ort)
     require_library(provider, ort)
@@ -242,7 +243,7 @@ def _plugin_target(ort: ModuleType, provider: Provider, version: str) -> _Target
     package = provider.plugin.replace("_", "-")
     if not is_installed(provider):
         raise _not_installed(provider, f"the package {package} is not installed")
-    from .preflight import require_card, require_intel
+    from .requirements import require_card, require_intel
 
     driver = card = None
     if provider.nvidia:

@@ -1,11 +1,11 @@
-"""The probe's network, and what it must answer.
+"""The trial's network, and what it must answer.
 
 Three outputs, each with what has gone wrong on some device: `probabilities` (convolution, ReLU, mean, matrix product,
 softmax), `explained` (one square weight read forwards and transposed, as explanations read them) and `quantised` (an
 INT8 convolution, of which sums of 16 bits can be cut off).
 
 Written as ONNX bytes, field by field, because the light installation has no package that makes ONNX files. Weights and
-picture come from numpy's generator, which gives the same numbers everywhere. Not covered: running it (`probe`).
+picture come from numpy's generator, which gives the same numbers everywhere. Not covered: running it (`trial_run`).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _model(nodes: Iterable[bytes], tensors: Mapping[str, NDArray[Any]], values: 
     graph = _join(
         [
             *(_bytes(1, node) for node in nodes),
-            _bytes(2, b"probe"),
+            _bytes(2, b"trial"),
             *(_bytes(5, _tensor(name, array)) for name, array in tensors.items()),
             _bytes(11, _value("image", _PICTURE)),
             *(_bytes(12, _value(name, shape)) for name, shape in values.items()),
