@@ -78,10 +78,10 @@ class FakePlugins:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plugin = SimpleNamespace(get_library_path=lambda: "plugin.so")
         for name, value in {
-            "devices.find_spec": lambda name: plugin,
-            "devices.import_module": lambda name: plugin,
-            "devices.import_onnxruntime": lambda: self,
-            "devices._registered": set(),
-            "preflight.find_driver": lambda: DRIVER,
+            "devices.opening.find_spec": lambda name: plugin,
+            "devices.opening.import_module": lambda name: plugin,
+            "devices.opening.import_onnxruntime": lambda: self,
+            "devices.opening._registered": set(),
+            "devices.requirements.find_driver": lambda: DRIVER,
         }.items():
             monkeypatch.setattr(f"dermedge_runtime.{name}", value)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime.file_lock import one_at_a_time
 from dermedge_runtime.files import write_text
+from dermedge_runtime.files.file_lock import one_at_a_time
 
 _log = logging.getLogger(__name__)
 _FORMAT = 3

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.file_lock import one_at_a_time
 from dermedge_runtime.files import atomic_path
-from dermedge_runtime.temporary_files import remove_all_leftovers
+from dermedge_runtime.files.file_lock import one_at_a_time
+from dermedge_runtime.files.temporary_files import remove_all_leftovers
 
 _log = logging.getLogger(__name__)
 _END = struct.Struct("<8s32sQI")

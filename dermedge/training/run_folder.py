@@ -24,7 +24,7 @@ from dermedge.data.schema_file import schema_from_record
 from dermedge.data.splits import Split
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.files import write_json, write_text
-from dermedge_runtime.temporary_files import remove_all_leftovers, remove_leftovers
+from dermedge_runtime.files.temporary_files import remove_all_leftovers, remove_leftovers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from typing import Any
 
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.files import atomic_path
+from dermedge_runtime.files.regular_file import read_regular
 from dermedge_runtime.model.description import DIGEST_KEY, ModelSpec
 from dermedge_runtime.model.digest import check_text, seal_text
 from dermedge_runtime.model.strict_json import read_json
-from dermedge_runtime.regular_file import read_regular
 
 LIBRARIES = ("tensorrt_rtx", "tensorrt")
 """Modules that build engines, the preferred one first."""

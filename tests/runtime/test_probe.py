@@ -13,7 +13,7 @@ from needs_openvino import run_openvino
 
 from dermedge_runtime import DermedgeError
 from dermedge_runtime.devices.trial_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
-from dermedge_runtime.devices.trial_run import LIMIT, Trial, difference, fault, saturates
+from dermedge_runtime.devices.trial_run import LIMIT, Trial, difference, fault, run_trial, saturates
 
 
 @pytest.mark.parametrize("quantised", [True, False])

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from make_tiny_model import TINY
 
-from dermedge_runtime import Classifier, ModelFileError, regular_file, renew_digest
+from dermedge_runtime import Classifier, ModelFileError, renew_digest
+from dermedge_runtime.files import regular_file
+from dermedge_runtime.files.regular_file import LARGEST_MODEL, read_regular
 from dermedge_runtime.model.model_file import read_model_file
-from dermedge_runtime.regular_file import LARGEST_MODEL, read_regular
 
 OPENINGS: list[Callable[[Path], object]] = [read_model_file, lambda path: Classifier(path, "cpu"), renew_digest]
 

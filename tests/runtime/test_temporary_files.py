@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dermedge_runtime import temporary_files
-from dermedge_runtime.files import atomic_path, write_text
-from dermedge_runtime.temporary_files import remove_all_leftovers
+from dermedge_runtime.files import atomic_path, temporary_files, write_text
+from dermedge_runtime.files.temporary_files import remove_all_leftovers
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, locks and permissions of POSIX")
 

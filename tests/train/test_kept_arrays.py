@@ -175,8 +175,8 @@ def test_a_maker_that_stands_still_is_not_waited_for_and_not_disturbed(target):
 
 
 def test_without_locks_both_make_and_both_are_right(target, monkeypatch):
-    monkeypatch.setattr("dermedge_runtime.file_lock.try_lock", lambda descriptor: None)
-    monkeypatch.setattr("dermedge_runtime.temporary_files.try_lock", lambda descriptor: None)
+    monkeypatch.setattr("dermedge_runtime.files.file_lock.try_lock", lambda descriptor: None)
+    monkeypatch.setattr("dermedge_runtime.files.temporary_files.try_lock", lambda descriptor: None)
     meet, found = threading.Barrier(2), []
 
     def make() -> Iterator[bytes]:
@@ -329,7 +329,7 @@ class TestPixels:
     def test_left_over_temporary_files_of_any_array_go_when_one_is_made(self, tmp_path, cache):
         path = self.picture(tmp_path / "a.png", 50)
         cache.mkdir(parents=True)
-        from dermedge_runtime.temporary_files import _this_start
+        from dermedge_runtime.files.temporary_files import _this_start
 
         left = cache / f".other.u8.{_this_start()}0123456789.tmp"
         left.write_bytes(b"x")

@@ -10,7 +10,7 @@ from dermedge.data.splits import Split
 from dermedge.training import run_folder
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
-from dermedge_runtime.temporary_files import _this_start
+from dermedge_runtime.files.temporary_files import _this_start
 
 CONFIG = TrainConfig(data="/d", epochs=3, protocol="paper", seed=9)
 SPLIT = Split("paper", (("a", "L1", "train"), ("b", "L1", "test"), ("c", "L2", "validation")))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from dermedge_runtime.errors import DeviceUnavailable
-from dermedge_runtime.file_lock import one_at_a_time
 from dermedge_runtime.files import cache_folder, write_json
+from dermedge_runtime.files.file_lock import one_at_a_time
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 600.0

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dermedge_runtime.errors import ModelFileError
-from dermedge_runtime.regular_file import read_model_bytes
+from dermedge_runtime.files.regular_file import read_model_bytes
 
 from .description import DIGEST_KEY, METADATA_KEY
 from .scanner.graph import string_pair

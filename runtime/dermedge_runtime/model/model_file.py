@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 from dermedge_runtime.errors import ModelFileError
-from dermedge_runtime.regular_file import read_model_bytes
+from dermedge_runtime.files.regular_file import read_model_bytes
 
 from .description import METADATA_KEY, ModelSpec
 from .digest import check_digest, description_span

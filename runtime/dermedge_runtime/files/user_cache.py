@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import UsageError
+from dermedge_runtime.errors import UsageError
 
 _instead_of: dict[Path, Path] = {}
 """By a folder that is another user's: what this process takes for it."""

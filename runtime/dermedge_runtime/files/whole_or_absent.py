@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError
-from .temporary_files import TemporaryFile, remove_leftovers
-from .user_cache import cache_folder
+from dermedge_runtime.errors import UsageError
 
-__all__ = ["atomic_path", "cache_folder", "refuse_overwriting", "write_json", "write_text"]
+from .temporary_files import TemporaryFile, remove_leftovers
 
 
 @contextmanager

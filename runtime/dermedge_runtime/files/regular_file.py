@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import ModelFileError
+from dermedge_runtime.errors import ModelFileError
 
 LARGEST_MODEL = 2**31 - 1
 """Bytes: what protobuf, and so an ONNX file, can hold."""

@@ -1,0 +1,8 @@
+"""Files that dermedge writes and reads: whole or absent, never over an input, caches in the user's folder."""
+
+from __future__ import annotations
+
+from .user_cache import cache_folder
+from .whole_or_absent import atomic_path, refuse_overwriting, write_json, write_text
+
+__all__ = ["atomic_path", "cache_folder", "refuse_overwriting", "write_json", "write_text"]
