@@ -84,7 +84,7 @@ def _run_options(command: _Command) -> _Command:
 
 
 def _show_runtime_log() -> None:
-    from .commands.runtime_log import show_runtime_log
+    from dermedge_runtime.commands.runtime_log import show_runtime_log
 
     show_runtime_log(_log)
 
@@ -260,7 +260,7 @@ def infer(
     from dermedge_runtime.classifier import Classifier
     from dermedge_runtime.model.exported_models import newest_or_boxed_model
 
-    from .commands.infer import infer as run_infer
+    from dermedge_runtime.commands.infer import infer as run_infer
 
     _show_runtime_log()
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
@@ -347,7 +347,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
     from dermedge_runtime.model.model_file import read_model_file
     from dermedge_runtime.model.shipped_model import model_in_the_box
 
-    from .commands.inspection import inspection_record, inspection_text
+    from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 
     model = model or model_in_the_box()
     if model.suffix.lower() == ".engine":
@@ -369,7 +369,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
 @json_option
 def doctor(device: str | None, as_json: bool) -> None:
     """Tell what is installed, which devices really run, what is wrong, and how to mend it."""
-    from .commands.doctor import doctor_text, examine, exit_code
+    from dermedge_runtime.commands.doctor import doctor_text, examine, exit_code
 
     record = examine([device] if device else None)
     if as_json:

@@ -13,7 +13,8 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.data.synthetic import write_dataset
-from dermedge.tables import metrics_text, prediction_text
+from dermedge_runtime.commands.prediction_text import prediction_text
+from dermedge.tables import metrics_text
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
 from dermedge_export.evaluation import evaluate_run

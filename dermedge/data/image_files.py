@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import NoReturn
 
-from dermedge.picture_files import OVERLAY_SUFFIX, SUFFIXES
+from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, SUFFIXES
 from dermedge_runtime.errors import InputRejected
 
 from .content import file_size, same_content

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge.commands.doctor import ask_apart, doctor_text, examine, exit_code
+from dermedge_runtime.commands.doctor import ask_apart, doctor_text, examine, exit_code
 from dermedge_runtime.devices.providers import PROVIDERS
 from dermedge_runtime.devices.trial_network import OUTPUTS
 from dermedge_runtime.devices.trial_run import Trial
@@ -103,8 +103,8 @@ def test_all_outputs_of_a_device_are_told() -> None:
 
 
 def test_a_cpu_that_cuts_int8_sums_off_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge.commands.doctor.int8_instructions", lambda: ())
-    monkeypatch.setattr("dermedge.commands.doctor.saturates", lambda: True)
+    monkeypatch.setattr("dermedge_runtime.commands.doctor.int8_instructions", lambda: ())
+    monkeypatch.setattr("dermedge_runtime.commands.doctor.saturates", lambda: True)
     record = examine(["cpu"], lambda device: answer(device, True))
     assert record["cpu"]["saturates"] is True
     (problem,) = [entry for entry in record["problems"] if "INT8" in entry["cause"]]
@@ -123,7 +123,7 @@ def test_what_auto_has_kept_is_removed() -> None:
 def test_both_wheels_and_a_slow_cpu_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: wheels)
-    monkeypatch.setattr("dermedge.commands.doctor.int8_instructions", lambda: ())
+    monkeypatch.setattr("dermedge_runtime.commands.doctor.int8_instructions", lambda: ())
     record = examine(["cpu"], lambda device: answer(device, True))
     causes = " ".join(problem["cause"] for problem in record["problems"])
     assert "onnxruntime and onnxruntime-gpu are installed together" in causes
@@ -157,7 +157,7 @@ def test_a_probe_that_dies_is_a_finding(script: str, cause: str) -> None:
 
 
 def test_a_probe_that_hangs_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge.commands.doctor._LIMIT_S", 0.5)
+    monkeypatch.setattr("dermedge_runtime.commands.doctor._LIMIT_S", 0.5)
     found = ask_apart("cuda", [sys.executable, "-c", "import time; time.sleep(60)"])
     assert found.cause == "it did not answer within 0.5 seconds"
 

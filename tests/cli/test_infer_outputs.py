@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.commands import infer as command
-from dermedge.commands.infer_report import html_report
+from dermedge_runtime.commands import infer as command
+from dermedge_runtime.commands.infer_report import html_report
 from dermedge_runtime import Classifier, InputRejected, UsageError, model_in_the_box
 from dermedge_runtime.prediction import Prediction
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_written_costs_no_answer(
         order.append("overlay")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("dermedge.commands.overlay_files.OverlayFiles.write", full)
+    monkeypatch.setattr("dermedge_runtime.commands.overlay_files.OverlayFiles.write", full)
     run = Run(model, *pictures, explain=True, as_json=as_json, show=lambda text: order.append("answer"))
     assert run.code == 1
     assert order[:6] == ["answer", "overlay"] * 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dermedge.picture_files import picture_files, shown
+from dermedge_runtime.commands.picture_files import picture_files, shown
 from dermedge_runtime import UsageError
 
 

@@ -12,7 +12,7 @@ from export_networks import SIZE, RandomReader, random_classifier, random_inputs
 from needs_tensorrt import needs_tensorrt
 from onnx import TensorProto
 
-from dermedge.commands.inspection import inspection_text
+from dermedge_runtime.commands.inspection import inspection_text
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.preparation import Preparation

@@ -251,7 +251,8 @@ devices.find_spec = lambda name: None
 import onnxruntime
 onnxruntime.get_available_providers = lambda: ["CPUExecutionProvider"]
 assert Classifier({str(TINY)!r}, {device!r}).device == "cpu"
-print([name for name in ("trusted_answers", "trial_run", "trial_network") if "dermedge_runtime.devices." + name in sys.modules])
+names = ("trusted_answers", "trial_run", "trial_network")
+print([name for name in names if "dermedge_runtime.devices." + name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dermedge.commands.inspection import inspection_record, inspection_text
+from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.model import exported_models as model_store

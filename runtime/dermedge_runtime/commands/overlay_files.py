@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dermedge.picture_files import OVERLAY_SUFFIX, STANDARD_INPUT
+from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, STANDARD_INPUT
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import atomic_path, refuse_overwriting
 from dermedge_runtime.prediction import Prediction

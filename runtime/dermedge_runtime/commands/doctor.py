@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dermedge import __version__
+from dermedge_runtime import __version__
 from dermedge_runtime.devices.cpu_instructions import cpu_name, int8_instructions
 from dermedge_runtime.devices.installed import versions, wheel_conflict
 from dermedge_runtime.devices.kernel_cache import kernel_folder, why_not_writable

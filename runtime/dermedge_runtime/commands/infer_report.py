@@ -13,8 +13,8 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from dermedge.picture_files import shown
-from dermedge.tables import value_text
+from dermedge_runtime.commands.picture_files import shown
+from dermedge_runtime.commands.prediction_text import value_text
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
 from dermedge_runtime.inputs.clinical import UNKNOWN
 from dermedge_runtime.model.description import ModelSpec
