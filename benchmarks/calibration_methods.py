@@ -23,7 +23,7 @@ from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge.training.evaluate import labels_of
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.calibration import (
+from dermedge_export.int8.calibration import (
     CALIBRATION_IMAGES,
     DEFAULT_METHOD,
     RANGE_METHODS,
@@ -32,8 +32,8 @@ from dermedge_export.calibration import (
     in_batches,
     model_inputs,
 )
+from dermedge_export.int8.quantize import packed, quantize
 from dermedge_export.pipeline import build_graph, describe
-from dermedge_export.quantize import packed, quantize
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from dermedge.data.ham10000 import read_samples
 from dermedge.models.classifier import pool
 from dermedge.training.evaluate import trained_model
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.calibration import CALIBRATION_IMAGES, choose
+from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.usable_cpus import usable_cpus

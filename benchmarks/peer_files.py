@@ -14,7 +14,7 @@ from PIL import Image
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge.data.synthetic import picture
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.calibration import CALIBRATION_IMAGES, choose, model_inputs
+from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose, model_inputs
 from dermedge_export.pipeline import build_graph, describe, write_described
 from dermedge_runtime.inputs.image import upright_rgb
 from dermedge_runtime.model.description import ModelSpec

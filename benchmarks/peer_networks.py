@@ -24,7 +24,7 @@ from PIL import Image
 
 from dermedge.bench.bench import patient_of
 from dermedge.training.evaluate import trained_model
-from dermedge_export.quiet import quiet
+from dermedge_export.graph.silenced_libraries import quiet
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 

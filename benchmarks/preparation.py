@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dermedge.models.hair_removal import HairRemoval
 from dermedge.models.preparation import Preparation
-from dermedge_export.quiet import quiet
+from dermedge_export.graph.silenced_libraries import quiet
 
 _CURVES, _CANVAS, _ROUNDS = 8, 1024, 150
 

@@ -27,10 +27,10 @@ from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge.training.evaluate import labels_of
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.calibration import CALIBRATION_IMAGES, CalibrationReader, choose, in_batches, model_inputs
+from dermedge_export.int8.calibration import CALIBRATION_IMAGES, CalibrationReader, choose, in_batches, model_inputs
+from dermedge_export.int8.quantize import quantize
+from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
 from dermedge_export.pipeline import build_graph, describe
-from dermedge_export.quantize import quantize
-from dermedge_export.safe_weights import LARGEST_WEIGHT, balanced_rounding
 
 _PAIR = 128
 """Two weights whose sum is at most this, times 255, stay below 2^15."""

@@ -151,7 +151,7 @@ def evaluate(
 ) -> None:
     """Evaluate the trained weights and every model file made from them; without one, a temporary FP32 file."""
     with extras("export"):
-        from dermedge_export.evaluation import evaluate_run, part_title
+        from dermedge.evaluation.evaluate_run import evaluate_run, part_title
 
         from .tables import metrics_text
     _show_runtime_log()
@@ -201,14 +201,14 @@ def export(
     if sensitivity and not int8:
         raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")
     precision, flavour = "fp16" if fp16 else "int8" if int8 else "fp32", target or "cpu"
-    from dermedge_export.engine_target import engine_target
+    from dermedge_export.engine.target import engine_target
 
     wanted = engine_target(precision, flavour, **engine_settings)
     with extras("export"):
-        from dermedge_export.engine import write_engine
-        from dermedge_export.parity import limits_from_percent
+        from dermedge_export.check.parity import limits_from_percent
+        from dermedge_export.engine.build import write_engine
+        from dermedge_export.engine.tensorrt_library import load_tensorrt
         from dermedge_export.pipeline import export_model
-        from dermedge_export.tensorrt_library import load_tensorrt
 
         from .tables import sensitivity_text
     tensorrt = load_tensorrt(wanted) if wanted else None
@@ -258,9 +258,8 @@ def infer(
 ) -> None:
     """Classify images of one patient, all in a folder, or - for standard input; whatever is left out is unknown."""
     from dermedge_runtime.classifier import Classifier
-    from dermedge_runtime.model.exported_models import newest_or_boxed_model
-
     from dermedge_runtime.commands.infer import infer as run_infer
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
 
     _show_runtime_log()
     clinical = _clinical(age=age, sex=sex, site=site, fields=fields)
@@ -290,7 +289,7 @@ def _clinical(*, fields: tuple[str, ...], **named: Any) -> dict[str, Any]:
 def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **options: Any) -> None:
     """Explain test images of a run: a gallery of heat maps, clinical relevance per class, agreement with masks."""
     with extras("export"):
-        from dermedge_export.explain_run import explain_run
+        from dermedge.evaluation.explain_run import explain_run
 
         from .tables import explain_text
     record = explain_run(_open_run(run_path, runs, fusion), log=_log, **options)
@@ -344,14 +343,13 @@ def bench(
 @json_option
 def inspect(model: Path | None, as_json: bool) -> None:
     """Print everything a model file, or an engine's description, says about itself; by default the model in the box."""
+    from dermedge_runtime.commands.inspection import inspection_record, inspection_text
     from dermedge_runtime.model.model_file import read_model_file
     from dermedge_runtime.model.shipped_model import model_in_the_box
 
-    from dermedge_runtime.commands.inspection import inspection_record, inspection_text
-
     model = model or model_in_the_box()
     if model.suffix.lower() == ".engine":
-        from dermedge_export.engine_file import inspect_engine
+        from dermedge_export.engine.engine_file import inspect_engine
 
         record, findings = inspect_engine(model)
         for finding in findings:

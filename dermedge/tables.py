@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-
-
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Align columns: the first to the left, numbers to the right."""
     cells = [[_text(cell) for cell in row] for row in (header, *rows)]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
-from dermedge_export.comparison.compare import compare_fusions
-from dermedge_export.comparison.plan import Plan, plan_cells
-from dermedge_export.parity import Limits
+from dermedge.evaluation.comparison.compare import compare_fusions
+from dermedge.evaluation.comparison.plan import Plan, plan_cells
+from dermedge_export.check.parity import Limits
 
 NARROW = (8, 8, 16, 16)
 FUSIONS = "image_only,cross_attention"

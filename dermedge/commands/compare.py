@@ -54,7 +54,7 @@ def compare(folder: Path, report: Path | None, as_json: bool, **options: Any) ->
     Stopped or killed, the same command goes on where it was. The page is FOLDER/report.html.
     """
     with extras("export"):
-        from dermedge_export.comparison.publish import PAGE, comparison_text, publish
+        from dermedge.evaluation.comparison.publish import PAGE, comparison_text, publish
     page = report or folder / PAGE
     if page.is_dir():
         raise UsageError(f"--report {page} is a folder; name a file.")
@@ -97,10 +97,10 @@ def _run(
         raise UsageError("A comparison is the work of one process: torchrun is for `dermedge train`.")
     with extras("export"):
         from dermedge.data.ham10000 import read_samples
+        from dermedge.evaluation.comparison.compare import compare_fusions
+        from dermedge.evaluation.comparison.plan import Plan, plan_cells
         from dermedge.training.train import settings_from_options
-        from dermedge_export.comparison.compare import compare_fusions
-        from dermedge_export.comparison.plan import Plan, plan_cells
-        from dermedge_export.parity import limits_from_percent
+        from dermedge_export.check.parity import limits_from_percent
     cells = plan_cells(fusions, protocols, seeds, image_branch)
     base = settings_from_options({"data": data, **training})
     plan = Plan(folder, cells, base, head_epochs or base.epochs, feature_views)

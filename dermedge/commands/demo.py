@@ -13,14 +13,14 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.data.synthetic import write_dataset
-from dermedge_runtime.commands.prediction_text import prediction_text
+from dermedge.evaluation.evaluate_run import evaluate_run
 from dermedge.tables import metrics_text
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
-from dermedge_export.evaluation import evaluate_run
-from dermedge_export.parity import Limits
+from dermedge_export.check.parity import Limits
 from dermedge_export.pipeline import PRECISIONS, export_model
 from dermedge_runtime import Classifier
+from dermedge_runtime.commands.prediction_text import prediction_text
 from dermedge_runtime.files import write_json
 
 from .demo_folder import DemoFolder

@@ -16,12 +16,12 @@ from dermedge.data.samples import Sample
 from dermedge.progress import progress
 from dermedge_runtime.model.description import SAFE_WEIGHT_BITS, ModelSpec
 
-from .calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
-from .half import compute_trunk_in_half, store_matrices_in_half
-from .half_ranges import measure_half_ranges
-from .mixed import keep_in_float
-from .quantize import packed, quantize
-from .sensitivity import LayerError, rank_layers
+from .fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
+from .fp16.value_ranges import measure_half_ranges
+from .int8.calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
+from .int8.float32_layers import keep_in_float
+from .int8.quantize import packed, quantize
+from .int8.sensitivity import LayerError, rank_layers
 
 KEPT_LAYERS = (1, 2, 4, 8)
 """How many layers each further attempt keeps in float32; never more than half of them."""

@@ -32,12 +32,12 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
 from dermedge_runtime.model.digest import BLANK, sealed
 
-from .calibration import CALIBRATION_IMAGES, check_calibration, choose
+from .check.heatmaps import runtime_heatmaps
+from .check.parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
+from .check.trained_answers import Reference
 from .conversion import Conversion, conversions, needs_calibration
-from .heatmaps import runtime_heatmaps
-from .parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
-from .reference import Reference
-from .to_onnx import output_names, to_onnx
+from .graph.to_onnx import output_names, to_onnx
+from .int8.calibration import CALIBRATION_IMAGES, check_calibration, choose
 
 _STAND_INS = 1000
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermedge_runtime import Classifier, InputRejected, UsageError, model_in_the_box
 from dermedge_runtime.commands import infer as command
 from dermedge_runtime.commands.infer_report import html_report
-from dermedge_runtime import Classifier, InputRejected, UsageError, model_in_the_box
 from dermedge_runtime.prediction import Prediction
 
 

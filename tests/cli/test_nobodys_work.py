@@ -13,7 +13,7 @@ import pytest
 from make_tiny_model import TINY
 from PIL import Image
 
-import dermedge_export.evaluation as evaluation
+import dermedge.evaluation.evaluate_run as evaluation
 from dermedge.training.run_folder import RunFolder
 
 

@@ -10,9 +10,9 @@ from made_once import SharedFolder
 
 from dermedge.data.ham10000 import read_samples, schema_of
 from dermedge.models.fusion import FUSIONS
-from dermedge_export.parity import Limits
+from dermedge_export.check.parity import Limits
+from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.pipeline import PRECISIONS, export_model
-from dermedge_export.to_onnx import to_onnx
 
 Traced = Callable[[str], onnx.ModelProto]
 

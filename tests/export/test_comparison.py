@@ -15,16 +15,16 @@ from comparisons import FUSIONS, LOOSE, NARROW, row_of, run_plan, small_plan
 from safetensors.torch import load_file
 
 from dermedge.data.ham10000 import CLASSES, read_samples
+from dermedge.evaluation.comparison import compare as orchestration
+from dermedge.evaluation.comparison import train_cell
+from dermedge.evaluation.comparison.paper_figures import PAPER_ROWS
+from dermedge.evaluation.comparison.publish import publish
+from dermedge.evaluation.comparison.results import read_predictions
 from dermedge.models import dermiresnet
 from dermedge.statistics.metrics import score
 from dermedge.training.evaluate import torch_probabilities
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.comparison import compare as orchestration
-from dermedge_export.comparison import train_cell
-from dermedge_export.comparison.paper_figures import PAPER_ROWS
-from dermedge_export.comparison.publish import publish
-from dermedge_export.comparison.results import read_predictions
-from dermedge_export.parity import Limits
+from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from dermedge.config import TrainConfig
-from dermedge_export.comparison.plan import Cell, Plan, choose_names, plan_cells
-from dermedge_export.comparison.publish import comparison_text, publish
-from dermedge_export.comparison.summary import spread
-from dermedge_export.comparison.time_left import TimeLeft, duration, epochs_left
-from dermedge_export.comparison.words import missing_lines
+from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_cells
+from dermedge.evaluation.comparison.publish import comparison_text, publish
+from dermedge.evaluation.comparison.summary import spread
+from dermedge.evaluation.comparison.time_left import TimeLeft, duration, epochs_left
+from dermedge.evaluation.comparison.words import missing_lines
 from dermedge_runtime.errors import UsageError
 
 KNOWN = ("image_only", "cross_attention", "gated")

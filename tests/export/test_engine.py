@@ -8,10 +8,10 @@ import pytest
 from export_networks import SIZE, random_model_file
 from needs_tensorrt import needs_tensorrt
 
-from dermedge_export import engine
-from dermedge_export.engine import build_engine, write_engine
-from dermedge_export.engine_target import EngineTarget
-from dermedge_export.tensorrt_library import load_tensorrt
+from dermedge_export.engine import build as engine
+from dermedge_export.engine.build import build_engine, write_engine
+from dermedge_export.engine.target import EngineTarget
+from dermedge_export.engine.tensorrt_library import load_tensorrt
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -106,6 +106,6 @@ def test_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     def fail(name: str) -> ModuleType:
         raise OSError(f"lib{name}.so: cannot open shared object file")
 
-    monkeypatch.setattr("dermedge_export.tensorrt_library.import_module", fail)
+    monkeypatch.setattr("dermedge_export.engine.tensorrt_library.import_module", fail)
     with pytest.raises(DermedgeError, match=r"tensorrt_rtx is installed but does not load: libtensorrt_rtx\.so"):
         load_tensorrt(EngineTarget())

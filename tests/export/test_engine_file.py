@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 from make_tiny_model import TINY
 
-from dermedge_export import engine_file
-from dermedge_export.engine_file import EngineRecord, Tensor, inspect_engine, record_path, sha256, write_engine_file
+from dermedge_export.engine import engine_file
+from dermedge_export.engine.engine_file import (
+    EngineRecord,
+    Tensor,
+    inspect_engine,
+    record_path,
+    sha256,
+    write_engine_file,
+)
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.model.digest import seal_text
 from dermedge_runtime.model.model_file import read_model_file

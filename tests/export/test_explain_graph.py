@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import FUSIONS
-from dermedge_export.explain_graph import STEPS
+from dermedge_export.graph.explain_graph import STEPS
 
 IMAGE_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_image]
 CLINICAL_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_clinical]

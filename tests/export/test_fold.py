@@ -5,7 +5,7 @@ from export_networks import random_classifier, random_inputs, torch_probabilitie
 from torch import nn
 
 from dermedge.models.dermiresnet import ResidualUnit
-from dermedge_export.fold import fold
+from dermedge_export.large_products.fold import fold
 
 
 def test_folded_network_computes_the_same(fusion: str) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dermedge_export.engine_target import EngineTarget, engine_target
-from dermedge_export.gpus import BUILDABLE, CARDS, compute_capabilities
+from dermedge_export.engine.gpus import BUILDABLE, CARDS, compute_capabilities
+from dermedge_export.engine.target import EngineTarget, engine_target
 from dermedge_runtime.errors import UsageError
 
 

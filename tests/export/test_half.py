@@ -15,9 +15,9 @@ from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from dermedge.data.ham10000 import schema_of
-from dermedge_export.half import LARGEST_HALF, compute_trunk_in_half, rounding_loss, store_matrices_in_half
-from dermedge_export.half_ranges import HalfRanges, measure_half_ranges
-from dermedge_export.to_onnx import to_onnx
+from dermedge_export.fp16.to_float16 import LARGEST_HALF, compute_trunk_in_half, rounding_loss, store_matrices_in_half
+from dermedge_export.fp16.value_ranges import HalfRanges, measure_half_ranges
+from dermedge_export.graph.to_onnx import to_onnx
 
 SIZE = 32
 INPUTS = random_inputs(4, size=SIZE)

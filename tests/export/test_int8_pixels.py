@@ -9,12 +9,12 @@ import pytest
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.evaluate import trained_model
-from dermedge_export.calibration import CalibrationReader, model_inputs
-from dermedge_export.int8_pixels import PIXEL_STEP, read_pixels_as_they_are, scaled_pixels
-from dermedge_export.mixed import keep_in_float
+from dermedge_export.graph.to_onnx import to_onnx
+from dermedge_export.int8.calibration import CalibrationReader, model_inputs
+from dermedge_export.int8.float32_layers import keep_in_float
+from dermedge_export.int8.pixel_input import PIXEL_STEP, read_pixels_as_they_are, scaled_pixels
+from dermedge_export.int8.quantize import packed, quantize
 from dermedge_export.pipeline import describe
-from dermedge_export.quantize import packed, quantize
-from dermedge_export.to_onnx import to_onnx
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from onnxruntime import InferenceSession
 from torch import nn
 
 from dermedge.data.ham10000 import schema_of
-from dermedge_export.mixed import keep_in_float, quantised_layers
-from dermedge_export.quantize import quantize
-from dermedge_export.sensitivity import rank_layers
-from dermedge_export.to_onnx import to_onnx
+from dermedge_export.graph.to_onnx import to_onnx
+from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
+from dermedge_export.int8.quantize import quantize
+from dermedge_export.int8.sensitivity import rank_layers
 
 SIZE = 32
 HEAD = 30

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dermedge.models.classifier import FusedClassifier
-from dermedge_export.to_onnx import to_onnx
+from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 
 NUMBERS = ClinicalSchema(numeric=(NumericField("age", "years", 0, 120), NumericField("diameter", "mm", 0, 50)))

@@ -6,8 +6,8 @@ import pytest
 from export_networks import RandomReader, open_session, random_inputs
 from needs_openvino import run_openvino
 
-from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
-from dermedge_export.quantize import packed, quantize
+from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
+from dermedge_export.int8.quantize import packed, quantize
 
 EXACT = 1e-4
 ROUNDED = 0.1

@@ -9,8 +9,8 @@ import pytest
 from needs_openvino import run_openvino
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from dermedge_export.half import store_matrices_in_half
-from dermedge_export.own_weights import own_weights
+from dermedge_export.fp16.to_float16 import store_matrices_in_half
+from dermedge_export.graph.own_weights import own_weights
 
 N = helper.make_node
 SIZE = 24

@@ -1,7 +1,7 @@
 """The paper's two tables, against a second transcription made line by line as they are printed."""
 
+from dermedge.evaluation.comparison.paper_figures import BY_FUSION, PAPER_ROWS
 from dermedge.models.fusion import FUSIONS
-from dermedge_export.comparison.paper_figures import BY_FUSION, PAPER_ROWS
 
 # Table 6: accuracy, precision, recall, F1. Table 7: the same, then specificity.
 PRINTED = """

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dermedge_export.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent, median_correlation
+from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent, median_correlation
 
 CLASSES = ("akiec", "mel", "nv")
 LABELS = np.array([0, 1, 1, 2], dtype=np.int64)

@@ -11,12 +11,12 @@ import onnx
 import pytest
 
 from dermedge.data.ham10000 import CLASSES, read_samples
+from dermedge.evaluation.evaluate_run import evaluate_run, part_title
 from dermedge.training.evaluate import runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_export import pipeline
-from dermedge_export.evaluation import evaluate_run, part_title
-from dermedge_export.parity import Limits, ParityError
+from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError

@@ -13,8 +13,8 @@ from dermedge.training.checkpoint import save_weights
 from dermedge.training.evaluate import runtime_probabilities, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export import conversion
-from dermedge_export.calibration import SMALLEST_CALIBRATION, model_inputs
-from dermedge_export.parity import Limits, ParityError
+from dermedge_export.check.parity import Limits, ParityError
+from dermedge_export.int8.calibration import SMALLEST_CALIBRATION, model_inputs
 from dermedge_export.pipeline import build_graph, describe, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected

@@ -12,22 +12,22 @@ from export_networks import SIZE, RandomReader, random_classifier, random_inputs
 from needs_tensorrt import needs_tensorrt
 from onnx import TensorProto
 
-from dermedge_runtime.commands.inspection import inspection_text
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.preparation import Preparation
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
-from dermedge_export.engine import build_engine
-from dermedge_export.engine_target import EngineTarget
-from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
-from dermedge_export.half_ranges import measure_half_ranges
-from dermedge_export.layers import trunk_layers
-from dermedge_export.mixed import keep_in_float, quantised_layers
+from dermedge_export.engine.build import build_engine
+from dermedge_export.engine.target import EngineTarget
+from dermedge_export.engine.tensorrt_library import load_tensorrt
+from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
+from dermedge_export.fp16.value_ranges import measure_half_ranges
+from dermedge_export.graph.layers import trunk_layers
+from dermedge_export.graph.to_onnx import output_names, to_onnx
+from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
+from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_export.pipeline import describe, write_described
-from dermedge_export.quantize import FLAVOURS, packed, quantize
-from dermedge_export.tensorrt_library import load_tensorrt
-from dermedge_export.to_onnx import output_names, to_onnx
+from dermedge_runtime.commands.inspection import inspection_text
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import read_model_file

@@ -8,10 +8,10 @@ from export_networks import open_session, random_classifier, random_inputs
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from dermedge_export import int8_matrices
-from dermedge_export.fold_product import FoldedProduct, fold_product
-from dermedge_export.half import store_matrices_in_half
-from dermedge_export.int8_matrices import quantize_large_matrices
+from dermedge_export.fp16.to_float16 import store_matrices_in_half
+from dermedge_export.large_products import int8_matrices
+from dermedge_export.large_products.fold_product import FoldedProduct, fold_product
+from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
 INPUTS, FEATURES, HIDDEN = 512, 128, 256
 

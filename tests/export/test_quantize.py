@@ -9,10 +9,10 @@ from export_networks import RandomReader
 from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import Sample, read_samples
-from dermedge_export.calibration import CalibrationReader, choose
 from dermedge_export.conversion import conversions
+from dermedge_export.int8.calibration import CalibrationReader, choose
+from dermedge_export.int8.quantize import FLAVOURS, quantize
 from dermedge_export.pipeline import build_graph, describe
-from dermedge_export.quantize import FLAVOURS, quantize
 
 
 @pytest.fixture(scope="module", params=FLAVOURS)

@@ -8,9 +8,9 @@ from graph_shapes import shapes_by_rule, shapes_by_running
 
 from dermedge.data.ham10000 import schema_of
 from dermedge.models.fusion import FUSIONS, fusion_class
-from dermedge_export.half import compute_trunk_in_half, store_matrices_in_half
-from dermedge_export.layers import trunk_layers
-from dermedge_export.to_onnx import to_onnx
+from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
+from dermedge_export.graph.layers import trunk_layers
+from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_runtime.model.scanner.scan import scan
 
 CONTRACT = {

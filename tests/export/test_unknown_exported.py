@@ -14,13 +14,13 @@ from onnx import numpy_helper
 from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import HAM10000, Sample, read_samples
 from dermedge.data.splits import make_split
+from dermedge.evaluation.explain_run import _mean_relevance
+from dermedge.evaluation.model_card import _of_unknown
 from dermedge.models.fusion import FUSIONS
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
-from dermedge_export.explain_run import _mean_relevance
-from dermedge_export.imputed_values import with_imputed_values
-from dermedge_export.model_card import _of_unknown
-from dermedge_export.parity import Limits
+from dermedge_export.check.parity import Limits
+from dermedge_export.graph.imputed_values import with_imputed_values
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier, model_in_the_box
 from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE

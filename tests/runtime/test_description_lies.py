@@ -10,8 +10,8 @@ import pytest
 from make_tiny_model import SIZE, build, tiny_spec
 from onnx import helper
 
-from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime import Classifier, ModelFileError, renew_digest
+from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 

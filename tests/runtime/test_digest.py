@@ -11,8 +11,8 @@ import pytest
 from make_tiny_model import TINY, build, tiny_spec
 from onnx import helper
 
-from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime import Classifier, ModelFileError, model_in_the_box, renew_digest
+from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime.model import model_file
 from dermedge_runtime.model.description import DIGEST_KEY
 from dermedge_runtime.model.digest import BLANK, sealed

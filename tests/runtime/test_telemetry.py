@@ -58,7 +58,7 @@ def found_in(home: Path) -> list[str]:
         ["-m", "dermedge", "infer", "{picture}", "--model", "{model}"],
         ["-m", "dermedge", "inspect", "{model}"],
         ["-m", "dermedge_runtime.devices.trial_run", "cpu"],
-        ["-c", "import dermedge_export.sensitivity"],
+        ["-c", "import dermedge_export.int8.sensitivity"],
         [
             "-c",
             "import dermedge_runtime, subprocess, sys; subprocess.run([sys.executable, '-c', 'import onnxruntime'])",

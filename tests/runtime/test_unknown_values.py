@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from make_tiny_model import TINY, tiny_spec
 
+from dermedge_runtime import Classifier
 from dermedge_runtime.commands.infer_report import html_report
 from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text
-from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, ModelFileError
 from dermedge_runtime.explanation import Explanation, counted_as, name_imputed
 from dermedge_runtime.inputs.clinical import CATEGORY, CategoricalField, ClinicalSchema, NumericField

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dermedge.statistics.metrics import score
-from dermedge_runtime.commands.prediction_text import prediction_text
 from dermedge.tables import metrics_text, table
+from dermedge_runtime.commands.prediction_text import prediction_text
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.prediction import Prediction

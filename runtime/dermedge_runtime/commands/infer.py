@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files, shown
 from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text
-from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import refuse_overwriting, write_text
 from dermedge_runtime.prediction import Prediction, Rejection

@@ -1,7 +1,7 @@
 """Trained network -> ONNX graph with the inputs and outputs of the model file's contract.
 
 Covered: division by 255, preparation of the picture, imputation, scaling, one-hot encoding and explanations inside the
-graph; a dynamic batch. Not covered: lower precisions (`half`, `quantize`) and the description (`pipeline`).
+graph; a dynamic batch. Not covered: lower precisions (`fp16`, `int8`) and the description (`pipeline`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import Fusion
+from dermedge_export.large_products.fold import fold
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .explain_graph import TracedHead, heatmap, relevance
-from .fold import fold
 from .layers import name_layers
 from .own_weights import own_weights
-from .quiet import quiet
+from .silenced_libraries import quiet
 
 OPSET = 20
 MAX_BATCH = 1024

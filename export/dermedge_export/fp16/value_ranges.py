@@ -20,8 +20,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from .half import LARGEST_HALF, LARGEST_LOSS, rounding_loss, to_half
-from .layers import drop_unused, trunk_layers
+from dermedge_export.graph.layers import drop_unused, trunk_layers
+
+from .to_float16 import LARGEST_HALF, LARGEST_LOSS, rounding_loss, to_half
 
 SAFETY = 4.0
 """Other photographs may exceed the largest activation of the measured ones by this factor."""

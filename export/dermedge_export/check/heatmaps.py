@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier, pool
+from dermedge_export.graph.explain_graph import ExplainedHead, heatmap
+from dermedge_export.int8.calibration import model_inputs
 from dermedge_runtime import Classifier
 from dermedge_runtime.model.description import ModelSpec
-
-from .calibration import model_inputs
-from .explain_graph import ExplainedHead, heatmap
 
 _Floats = NDArray[np.float32]
 

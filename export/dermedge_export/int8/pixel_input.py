@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, numpy_helper
 
-from .layers import drop_unused
+from dermedge_export.graph.layers import drop_unused
 
 PIXEL_STEP = float(np.float32(1 / 255))
 _IMAGE = "image"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dermedge.data.samples import Sample
 from dermedge.training.evaluate import torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
+from dermedge_export.int8.calibration import choose
 from dermedge_runtime.model.description import ModelSpec
 
-from .calibration import choose
 from .heatmaps import torch_heatmaps
 
 _HEATMAPS = 200

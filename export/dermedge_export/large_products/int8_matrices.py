@@ -2,7 +2,7 @@
 
 Covered: the contraction of a tensor or bilinear fusion, 17 million weights that a prediction reads once and its heat
 map a second time: reading them is what it costs. Not covered: the small matrices of the head, which stay in float
-(`half`).
+(`fp16.to_float16`).
 
 The weights have one step for the whole matrix, so that one copy serves both products; `fold_product` has made its
 columns alike. Every row of the activations is divided by its own largest value first: no calibration is needed, and the
@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from .safe_weights import LARGEST_WEIGHT
+from dermedge_export.int8.safe_weights import LARGEST_WEIGHT
 
 _LARGE = 4_000_000
 """Numbers in a matrix from which on reading it is what its product costs."""

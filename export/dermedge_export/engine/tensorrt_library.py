@@ -14,7 +14,7 @@ from typing import Any
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .engine_file import LIBRARIES
-from .engine_target import EngineTarget
+from .target import EngineTarget
 
 
 def import_tensorrt() -> ModuleType:

@@ -4,7 +4,7 @@ The image branch gets a Cast at every border between the precisions, so the grap
 head keeps float32 for its softmax, normalisation and gradients; its matrices are a tenth of an INT8 file, and a float16
 initializer followed by a Cast halves them. ONNX Runtime folds that Cast when the session opens.
 
-Which layers stay in float32 is decided in `half_ranges`.
+Which layers stay in float32 is decided in `value_ranges`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from .layers import drop_unused, trunk_layers
+from dermedge_export.graph.layers import drop_unused, trunk_layers
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 LARGEST_LOSS = 2.0**-8

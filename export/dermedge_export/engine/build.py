@@ -17,8 +17,8 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
 from .engine_file import SUFFIX, EngineRecord, Tensor, sha256, write_engine_file
-from .engine_target import EngineTarget
 from .gpus import BUILDABLE
+from .target import EngineTarget
 from .tensorrt_library import ahead_of_time, first_line, log_of
 
 _TYPES = {"FLOAT": "float32", "HALF": "float16"}

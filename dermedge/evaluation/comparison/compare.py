@@ -10,7 +10,7 @@ from typing import Any
 from dermedge.data.ham10000 import HAM10000, Sample
 from dermedge.data.splits import make_split
 from dermedge.training.train import check_ready
-from dermedge_export.parity import Limits
+from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError
 
 from .latency import is_timed, measure_latency

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dermedge.progress import progress
 
-from .mixed import keep_in_float, quantised_layers
+from .float32_layers import keep_in_float, quantised_layers
 
 _SMALLEST = 1e-9
 
@@ -43,7 +43,7 @@ def rank_layers(
 ) -> list[LayerError]:
     """Measure every quantised layer alone, the worst first.
 
-    :param quantised: QDQ graph, as `mixed.keep_in_float` takes it.
+    :param quantised: QDQ graph, as `float32_layers.keep_in_float` takes it.
     :param original: the FP32 graph it was made from.
     :param batches: graph inputs of real training photographs.
     """

@@ -16,12 +16,11 @@ from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
+from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
 from dermedge_runtime.model.exported_models import models_of
-
-from .pipeline import write_unmeasured
 
 
 def evaluate_run(

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from dermedge.evaluation.comparison.paper_figures import BY_FUSION, PAPER_ROWS, PAPERS_BEST
 from dermedge.progress import progress
 from dermedge.statistics.bootstrap import REPLICATES, PairedOutcome, paired_bootstrap
-from dermedge_export.comparison.paper_figures import BY_FUSION, PAPER_ROWS, PAPERS_BEST
 
 from .latency import read_latency
 from .results import file_sha256, read_predictions, read_results

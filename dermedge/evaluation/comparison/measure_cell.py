@@ -19,7 +19,7 @@ from dermedge.data.splits import count_leaks
 from dermedge.statistics.metrics import score
 from dermedge.training.evaluate import labels_of, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.parity import Limits, ParityError
+from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime.errors import DermedgeError
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from .layers import drop_unused, layer_of
+from dermedge_export.graph.layers import drop_unused, layer_of
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
 _LOOKED_THROUGH = {"QuantizeLinear", "Relu", "Clip"}

@@ -4,7 +4,7 @@ Weights are int8 per output channel in both flavours, of seven bits, so that the
 (`safe_weights`); the activations differ. `cpu`: uint8, which ONNX Runtime's CPU
 provider runs three times as fast as int8. `rtx`: int8 around zero and biases left in float32, the only form that
 TensorRT accepts. Everything after the pooling stays in float32, its matrices packed into float16, for the CPU very
-large ones into int8 (`int8_matrices`). Not covered: giving layers back to float32 (`mixed`).
+large ones into int8 (`large_products.int8_matrices`). Not covered: giving layers back to float32 (`float32_layers`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from dermedge_export.fp16.to_float16 import store_matrices_in_half
+from dermedge_export.graph.folded_constants import with_constants
+from dermedge_export.graph.layers import trunk_layers
+from dermedge_export.graph.silenced_libraries import quiet
+from dermedge_export.large_products.int8_matrices import quantize_large_matrices
+
 from .calibration import DEFAULT_METHOD, RangeMethod
-from .constants import with_constants
-from .half import store_matrices_in_half
-from .int8_matrices import quantize_large_matrices
-from .int8_pixels import read_pixels_as_they_are, scaled_pixels
-from .layers import trunk_layers
-from .quiet import quiet
+from .pixel_input import read_pixels_as_they_are, scaled_pixels
 from .safe_weights import rebalance
 
 _TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Add")

@@ -1,0 +1,1 @@
+"""TensorRT engines: their cards, building, the record beside them."""

@@ -1,0 +1,1 @@
+"""The FP16 graph, and which layers float16 cannot hold."""
