@@ -21,7 +21,7 @@ import onnxruntime
 from dermedge.data.ham10000 import read_samples
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
-from dermedge.training.evaluate import labels_of
+from dermedge.training.predictions import labels_of
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.int8.calibration import (
     CALIBRATION_IMAGES,

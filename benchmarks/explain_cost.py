@@ -28,7 +28,7 @@ from captum.attr import IntegratedGradients, LayerGradCam
 from dermedge.bench.bench import take_turns
 from dermedge.data.ham10000 import read_samples
 from dermedge.models.classifier import pool
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph, describe, write_described

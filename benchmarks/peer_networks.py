@@ -23,7 +23,7 @@ from peer_scripts import ONNXRUNTIME, OPENVINO, TORCH, TORCH_COMPILE
 from PIL import Image
 
 from dermedge.bench.bench import patient_of
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge_export.graph.silenced_libraries import quiet
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.devices.usable_cpus import usable_cpus

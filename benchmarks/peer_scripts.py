@@ -53,7 +53,7 @@ TORCH_COMPILE = (
     + """
 from pathlib import Path
 import torch
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 run = RunFolder(Path(sys.argv[1]))
 model = torch.compile(trained_model(run).to(memory_format=torch.channels_last))

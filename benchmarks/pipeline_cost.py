@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from dermedge.bench.bench import take_turns
 from dermedge.config import TrainConfig
-from dermedge.data.augment import augment
-from dermedge.data.batches import LesionData, balanced_epoch
+from dermedge.data.batches.augment import augment
+from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
 from dermedge.data.ham10000 import HAM10000, read_samples, schema_of
 from dermedge.data.splits import make_split
 from dermedge.training.train import build_model

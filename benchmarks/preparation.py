@@ -23,8 +23,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from dermedge.models.hair_removal import HairRemoval
-from dermedge.models.preparation import Preparation
+from dermedge.models.preparation.hair_removal import HairRemoval
+from dermedge.models.preparation.preparation import Preparation
 from dermedge_export.graph.silenced_libraries import quiet
 
 _CURVES, _CANVAS, _ROUNDS = 8, 1024, 150

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dermedge.data.feature_cache import FeatureData, ImageBranch, load_feature_data
+from dermedge.data.cache.feature_cache import FeatureData, ImageBranch, load_feature_data
 from dermedge.statistics.metrics import score
 from dermedge.training.checkpoint import save_weights
-from dermedge.training.evaluate import trained_model
 from dermedge.training.head_training import HeadTrainer
+from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import start_weights
 from dermedge.training.train import go_on, predict_logits, start_run

@@ -25,7 +25,7 @@ from onnx import numpy_helper
 
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
-from dermedge.training.evaluate import labels_of
+from dermedge.training.predictions import labels_of
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, CalibrationReader, choose, in_batches, model_inputs
 from dermedge_export.int8.quantize import quantize

@@ -8,7 +8,7 @@ from typing import Any
 
 from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE, UNKNOWN_MODES
 
-from .data.augment import Augmentation
+from .data.batches.augment import Augmentation
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema

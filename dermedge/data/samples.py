@@ -15,11 +15,11 @@ from pathlib import Path
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import ClinicalValue
 
-from .content import same_content
+from .files.image_files import ImageFiles
+from .files.same_content import same_content
+from .files.table_rows import Problem, TableRow, read_rows, refuse
 from .groups import group_key, names_nothing
-from .image_files import ImageFiles
 from .schema import DataSchema, fold
-from .table_rows import Problem, TableRow, read_rows, refuse
 
 _ABSENT = Path()
 _FIRST = 5

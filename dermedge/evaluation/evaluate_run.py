@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dermedge.models.fusion import fusion_class
 from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
-from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
+from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime import Classifier

@@ -21,7 +21,7 @@ from dermedge.statistics.bootstrap import Interval
 from dermedge.statistics.intervals import group_intervals, score_intervals
 from dermedge.statistics.metrics import score
 from dermedge.statistics.patient_groups import patient_groups
-from dermedge.training.evaluate import labels_of, runtime_probabilities
+from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected

@@ -19,7 +19,7 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .dermiresnet import DermiResNet, ImageHead
 from .fusion import GivenImage, fusion_class
-from .preparation import Preparation
+from .preparation.preparation import Preparation
 
 _HIDDEN = 256
 

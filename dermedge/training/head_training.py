@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
-from dermedge.data.batches import Batch, LesionData
-from dermedge.data.feature_cache import ImageBranch, load_feature_data
+from dermedge.data.batches.lesion_data import Batch, LesionData
+from dermedge.data.cache.feature_cache import ImageBranch, load_feature_data
 from dermedge.data.ham10000 import Sample
 from dermedge.models.classifier import FusedClassifier
 from dermedge_runtime.errors import UsageError

@@ -19,11 +19,11 @@ from torch.nn import functional
 
 from dermedge import __version__
 from dermedge.config import TrainConfig
-from dermedge.data.augment import augment, hide_clinical
-from dermedge.data.batches import Batch, LesionData, balanced_epoch, preparation_of
+from dermedge.data.batches.augment import augment, hide_clinical
+from dermedge.data.batches.lesion_data import Batch, LesionData, balanced_epoch, preparation_of
+from dermedge.data.batches.mixing import mix
+from dermedge.data.cache.on_gpu import keep_on_device
 from dermedge.data.ham10000 import HAM10000
-from dermedge.data.mixing import mix
-from dermedge.data.residency import keep_on_device
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split

@@ -18,11 +18,11 @@ import onnxruntime
 import torch
 
 from dermedge import __version__
-from dermedge.data.batches import preparation_of
+from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.models.fusion import fusion_class
-from dermedge.training.evaluate import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
+from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.cpu_instructions import int8_arithmetic

@@ -22,7 +22,7 @@ from dermedge.evaluation.comparison.publish import publish
 from dermedge.evaluation.comparison.results import read_predictions
 from dermedge.models import dermiresnet
 from dermedge.statistics.metrics import score
-from dermedge.training.evaluate import torch_probabilities
+from dermedge.training.predictions import torch_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError

@@ -9,7 +9,7 @@ from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_c
 from dermedge.evaluation.comparison.publish import comparison_text, publish
 from dermedge.evaluation.comparison.summary import spread
 from dermedge.evaluation.comparison.time_left import TimeLeft, duration, epochs_left
-from dermedge.evaluation.comparison.words import missing_lines
+from dermedge.evaluation.comparison.why_figures_differ import missing_lines
 from dermedge_runtime.errors import UsageError
 
 KNOWN = ("image_only", "cross_attention", "gated")

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.calibration import CalibrationReader, model_inputs
 from dermedge_export.int8.float32_layers import keep_in_float

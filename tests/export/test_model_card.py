@@ -8,7 +8,7 @@ import pytest
 from dermedge.data.ham10000 import read_samples
 from dermedge.evaluation.model_card import model_card
 from dermedge.statistics.metrics import score
-from dermedge.training.evaluate import labels_of, runtime_probabilities
+from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 

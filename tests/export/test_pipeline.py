@@ -12,7 +12,7 @@ import pytest
 
 from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluation.evaluate_run import evaluate_run, part_title
-from dermedge.training.evaluate import runtime_probabilities, torch_probabilities
+from dermedge.training.predictions import runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_export import pipeline

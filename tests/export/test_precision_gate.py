@@ -10,7 +10,7 @@ from torch import nn
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.checkpoint import save_weights
-from dermedge.training.evaluate import runtime_probabilities, torch_probabilities, trained_model
+from dermedge.training.predictions import runtime_probabilities, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export import conversion
 from dermedge_export.check.parity import Limits, ParityError

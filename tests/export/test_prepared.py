@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
-from dermedge.models.preparation import Preparation
+from dermedge.models.preparation.preparation import Preparation
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_export.engine.build import build_engine

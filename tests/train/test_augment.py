@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dermedge.data.augment import Augmentation, augment, hide_clinical
+from dermedge.data.batches.augment import Augmentation, augment, hide_clinical
 
 OFF = {"flips": False, "rotation_degrees": 0.0, "scaling": 0.0, "noise": 0.0, "colour": 0.0}
 STEPS = {"flips": True, "rotation_degrees": 180.0, "scaling": 0.3, "noise": 0.05, "colour": 0.2}

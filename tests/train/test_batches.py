@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from dermedge.config import TrainConfig
-from dermedge.data.batches import LesionData, balanced_epoch
+from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
 from dermedge.data.ham10000 import CLASSES, SITES, Sample, schema_of
 from dermedge_runtime.inputs.image import load_image
 

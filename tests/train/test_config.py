@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dermedge.config import TrainConfig
-from dermedge.data.augment import Augmentation
+from dermedge.data.batches.augment import Augmentation
 from dermedge.training.train import settings_from_options, versions
 
 UNUSUAL = TrainConfig(

@@ -7,8 +7,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dermedge.data.ham10000 import SITES
-from dermedge.training import evaluate
-from dermedge.training.evaluate import labels_of, runtime_probabilities, torch_probabilities, trained_model
+from dermedge.training import predictions as evaluate
+from dermedge.training.predictions import labels_of, runtime_probabilities, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_runtime import Rejection

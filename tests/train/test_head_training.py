@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dermedge.data.augment import Augmentation
-from dermedge.data.batches import LesionData
-from dermedge.data.feature_cache import ImageBranch, load_feature_data
+from dermedge.data.batches.augment import Augmentation
+from dermedge.data.batches.lesion_data import LesionData
+from dermedge.data.cache.feature_cache import ImageBranch, load_feature_data
 from dermedge.data.ham10000 import schema_of
 from dermedge.data.splits import make_split
 from dermedge.models.classifier import pool
-from dermedge.training.evaluate import torch_probabilities, trained_model
 from dermedge.training.head_training import HeadTrainer, image_branch_record
+from dermedge.training.predictions import torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, go_on, start_run, train
 from dermedge_runtime.errors import UsageError

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.data import content_hashes, kept_arrays, pixel_cache
-from dermedge.data.kept_arrays import kept_array, kept_or_private_array
-from dermedge.data.pixel_cache import load_pixels
+from dermedge.data.cache import kept_arrays, pixel_cache
+from dermedge.data.cache.kept_arrays import kept_array, kept_or_private_array
+from dermedge.data.cache.pixel_cache import load_pixels
+from dermedge.data.files import content_hashes
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.inputs.image import load_image
 

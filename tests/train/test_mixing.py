@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dermedge.data.mixing import mix
+from dermedge.data.batches.mixing import mix
 
 
 @pytest.fixture(autouse=True)

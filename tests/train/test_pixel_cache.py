@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.data import pixel_cache
-from dermedge.data.pixel_cache import load_pixels
+from dermedge.data.cache import pixel_cache
+from dermedge.data.cache.pixel_cache import load_pixels
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.image import load_image
 

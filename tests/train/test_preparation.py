@@ -5,14 +5,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dermedge.data.batches import LesionData, preparation_of
-from dermedge.data.feature_cache import ImageBranch, load_feature_data
+from dermedge.data.batches.lesion_data import LesionData, preparation_of
+from dermedge.data.cache.feature_cache import ImageBranch, load_feature_data
 from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import pool
-from dermedge.models.colour_constancy import ColourConstancy
-from dermedge.models.hair_removal import HairRemoval
-from dermedge.models.preparation import Preparation
-from dermedge.training.evaluate import trained_model
+from dermedge.models.preparation.colour_constancy import ColourConstancy
+from dermedge.models.preparation.hair_removal import HairRemoval
+from dermedge.models.preparation.preparation import Preparation
+from dermedge.training.predictions import trained_model
 from dermedge.training.train import Trainer, train
 
 BOTH = {"hair_removal": True, "colour_constancy": True}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dermedge.data.batches import LesionData
-from dermedge.data.residency import fits, keep_on_device
+from dermedge.data.batches.lesion_data import LesionData
+from dermedge.data.cache.on_gpu import fits, keep_on_device
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from dermedge.config import TrainConfig
-from dermedge.data.augment import Augmentation
+from dermedge.data.batches.augment import Augmentation
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
 from dermedge.training.run_folder import RunFolder

@@ -11,7 +11,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.clinical_branch import ClinicalEncoder
-from dermedge.training.evaluate import trained_model
+from dermedge.training.predictions import trained_model
 from dermedge.training.start_weights import start_weights
 from dermedge.training.train import train
 from dermedge_runtime.errors import DermedgeError

@@ -17,7 +17,7 @@ import numpy as np
 from dermedge.data.ham10000 import CLASSES, Sample
 from dermedge.data.splits import count_leaks
 from dermedge.statistics.metrics import score
-from dermedge.training.evaluate import labels_of, torch_probabilities, trained_model
+from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model

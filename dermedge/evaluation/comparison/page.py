@@ -14,7 +14,7 @@ from pathlib import Path
 from dermedge import __version__
 
 from .summary import Record
-from .words import how_measured, missing_lines, why_they_differ
+from .why_figures_differ import how_measured, missing_lines, why_they_differ
 
 _NOTHING = "-"
 _NAMES = {

@@ -14,7 +14,7 @@ from dermedge_runtime.files import write_json, write_text
 from .page import html_page
 from .plots import draw_plots
 from .summary import FIGURES, PROTOCOLS, RECORD, Key, Record, summarize
-from .words import missing_lines
+from .why_figures_differ import missing_lines
 
 if TYPE_CHECKING:
     from .plan import Cell  # torch, which a page does not need

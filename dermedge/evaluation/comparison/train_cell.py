@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dermedge.data.feature_cache import ImageBranch
+from dermedge.data.cache.feature_cache import ImageBranch
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import check_leaks, make_split
-from dermedge.training.evaluate import trained_model
 from dermedge.training.head_training import HeadTrainer, image_branch_record
+from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, go_on, start_run
 from dermedge_runtime.errors import UsageError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
-from dermedge.training.evaluate import torch_probabilities, trained_model
+from dermedge.training.predictions import torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.int8.calibration import choose
 from dermedge_runtime.model.description import ModelSpec

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermedge.config import TrainConfig
+from dermedge.data.cache.pixel_cache import load_pixels
+from dermedge.data.samples import Sample
 from dermedge.models.fusion import fusion_class
-from dermedge.models.preparation import Preparation
+from dermedge.models.preparation.preparation import Preparation
 from dermedge_runtime.inputs.clinical import ClinicalSchema
-
-from .pixel_cache import load_pixels
-from .samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class LesionData:
     categorical: NDArray[np.int32]
     labels: NDArray[np.int64]
     resident: Tensor | None = field(default=None, kw_only=True)
-    """`pixels` on the training's device, where they fit (`residency`); then batches are drawn from there."""
+    """`pixels` on the training's device, where they fit (`cache.on_gpu`); then batches are drawn from there."""
 
     @classmethod
     def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig) -> LesionData:

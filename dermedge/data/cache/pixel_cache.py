@@ -15,12 +15,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dermedge.data.files.content_hashes import State, content_hashes, file_state, hash_file
 from dermedge.progress import progress
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import cache_folder
 from dermedge_runtime.inputs.image import load_image
 
-from .content_hashes import State, content_hashes, file_state, hash_file
 from .kept_arrays import kept_or_private_array
 
 _FORMAT = "3"  # 2: large JPEG files are scaled while they are decoded; 3: a checksum

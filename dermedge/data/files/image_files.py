@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import NoReturn
 
+from dermedge.data.schema import ImageRule, visible
 from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, SUFFIXES
 from dermedge_runtime.errors import InputRejected
 
-from .content import file_size, same_content
 from .mask_check import is_mask
-from .schema import ImageRule, visible
+from .same_content import file_size, same_content
 
 _NO_PHOTOGRAPHS = re.compile(
     r"mask|segment|thumb|preview|overlay|heat[ _-]?map|superpixel|ground[ _-]?truth|saliency"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .batches import LesionData
+from dermedge.data.batches.lesion_data import LesionData
 
 _PICTURES_AT_ONCE = 256
 

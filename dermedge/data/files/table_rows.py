@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermedge.data.schema import DataSchema, visible
 from dermedge_runtime.errors import InputRejected
-
-from .schema import DataSchema, visible
 
 Problem = tuple[int, str]
 """A line's number, and what is wrong with it."""

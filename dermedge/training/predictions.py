@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermedge.data.batches import LesionData
+from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier
 from dermedge.progress import progress

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
+from dermedge.data.batches.augment import augment
+from dermedge.data.batches.lesion_data import Batch, LesionData, preparation_of
+from dermedge.data.ham10000 import Sample
 from dermedge.models.classifier import pool
 from dermedge.progress import progress
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
-from .augment import augment
-from .batches import Batch, LesionData, preparation_of
-from .ham10000 import Sample
 from .kept_arrays import kept_array
 from .pixel_cache import pixels_key
 

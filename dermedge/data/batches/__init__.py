@@ -1,0 +1,1 @@
+"""From arrays of a data set to the batches of an epoch: drawn, augmented, mixed."""

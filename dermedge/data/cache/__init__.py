@@ -1,0 +1,1 @@
+"""Arrays that are made once and kept: decoded pictures, features, pictures on the GPU."""
