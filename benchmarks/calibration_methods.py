@@ -8,6 +8,8 @@ random, when the same training photographs calibrate by min-max, entropy or a pe
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

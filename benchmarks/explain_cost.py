@@ -9,6 +9,8 @@ how many times dearer the same two explanations are by captum.
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

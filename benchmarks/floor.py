@@ -7,6 +7,8 @@ is on paper alone, from published figures: nothing here was measured on one.
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import statistics

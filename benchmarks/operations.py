@@ -6,6 +6,8 @@ with the tensors that go in and come out of them. Not counted: everything betwee
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 from collections.abc import Mapping

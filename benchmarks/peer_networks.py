@@ -7,6 +7,8 @@ calibrated on the photographs that calibrate ours.
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import sys

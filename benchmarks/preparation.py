@@ -9,6 +9,8 @@ goes, outside the lesion; `changed` is what a lesion without curves loses, mean 
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

@@ -7,6 +7,8 @@ Two of the contenders are the same, with nothing changed: what they differ by is
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

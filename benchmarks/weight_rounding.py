@@ -11,6 +11,8 @@ put into the quantised graph as floats: the arithmetic is then exact, and only t
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

@@ -7,6 +7,8 @@ Every part is timed in turn with all others on the same pictures. `python` is wh
 
 from __future__ import annotations
 
+import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry off
+
 # isort: split
 
 import argparse

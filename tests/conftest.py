@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from made_once import SharedFolder
 
+import dermedge_runtime  # noqa: F401, turns ONNX Runtime's telemetry off before a test imports it
+
 # Set before torch is imported: on tensors this small, threads only wait for each other (seconds on a busy machine).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -53,6 +55,24 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
         train(config, samples, run, log=lambda line: None)
 
     return RunFolder(shared_folder.once(config.fusion, make))
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Reports of the three precisions of the tiny run, by precision."""
+    from dermedge.data.ham10000 import read_samples
+    from dermedge_export.check.parity import Limits
+    from dermedge_export.pipeline import PRECISIONS, export_model
+
+    folder = tmp_path_factory.mktemp("models")
+    samples = read_samples(synthetic_data)
+    loose = Limits(agreement=0, balanced_accuracy_drop=1)  # two epochs on a handful of pictures decide by a hair
+    return {
+        precision: export_model(
+            trained_run, samples, precision, folder / f"cross_attention-{precision}.onnx", limits=loose
+        )
+        for precision in PRECISIONS
+    }
 
 
 @pytest.fixture(scope="session")

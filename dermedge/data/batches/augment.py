@@ -1,7 +1,8 @@
 """Augmentation of a whole batch in torch, on whatever device it lies (paper, section 3.2.2).
 
 Covered: horizontal and vertical flips, rotation and scaling (one bilinear resampling with mirrored borders), pixel
-noise, colour; hiding of clinical values. Replication and undersampling are the sampler's (`batches.balanced_epoch`).
+noise, colour; hiding of clinical values. Replication and undersampling are the sampler's
+(`lesion_data.balanced_epoch`).
 """
 
 from __future__ import annotations

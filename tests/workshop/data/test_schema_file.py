@@ -66,7 +66,7 @@ def test_a_clinics_file_is_read_whole(tmp_path):
 
 
 def test_the_documented_example_is_a_schema():
-    text = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "schema.md").read_text(encoding="utf-8")
     schema = parse_schema(text.partition("```toml\n")[2].partition("```")[0].encode(), "docs/schema.md")
     assert schema.clinical("paper").names == ("age", "region", "itch", "biopsied")
     assert schema.diagnoses["melanoma in situ"] == schema.melanoma == "MEL"

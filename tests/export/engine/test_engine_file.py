@@ -197,7 +197,7 @@ def test_full_disk_leaves_the_earlier_engine(written: Path, monkeypatch: pytest.
 
 def test_inspection_needs_neither_tensorrt_nor_torch_nor_onnx(written: Path) -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "import denylist; denylist.install(['tensorrt_rtx', 'tensorrt', 'torch', 'onnx', 'onnxruntime'])\n"
         f"sys.argv = ['dermedge', 'inspect', {str(written)!r}]\n"
         "from dermedge.cli import main; main()"

@@ -16,7 +16,7 @@ from dermedge.data.synthetic import picture
 from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
 from dermedge_export.pipeline import write_described
 from dermedge_runtime import Classifier, model_in_the_box
-from dermedge_runtime.devices import trial_run as trial
+from dermedge_runtime.devices import trial_run
 from dermedge_runtime.model.model_file import read_model_file
 
 _EMULATOR = shutil.which("qemu-x86_64")
@@ -75,7 +75,7 @@ def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums_where_others
         except RuntimeError:  # it was not set
             return False
 
-    monkeypatch.setattr(trial, "saturates", lambda: cut_off)
+    monkeypatch.setattr(trial_run, "saturates", lambda: cut_off)
     file = read_model_file(exported["int8"].path)
     assert not file.spec.saturates
     assert not wide_sums(file.path)
@@ -89,7 +89,7 @@ def test_a_file_with_weights_of_eight_bits_is_computed_in_wide_sums_where_others
 
 _SCRIPT = """
 import json, sys
-from dermedge_runtime import Classifier, model_in_the_box, trial
+from dermedge_runtime import Classifier, model_in_the_box
 import numpy as np, onnxruntime as ort
 pictures = np.load(sys.argv[1])
 options = ort.SessionOptions()

@@ -41,7 +41,7 @@ def test_it_says_what_a_reader_must_know(card: str) -> None:
 
 
 def test_a_file_of_other_weights_is_refused(trained_run, tmp_path: Path) -> None:
-    tiny = Path(__file__).parents[1] / "data" / "tiny.onnx"
+    tiny = Path(__file__).parents[2] / "data" / "tiny.onnx"
     with pytest.raises(DermedgeError, match="was not exported from the run"):
         model_card(trained_run, tiny)
 

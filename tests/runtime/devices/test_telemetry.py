@@ -14,7 +14,7 @@ from PIL import Image
 
 from dermedge.bench.cold import BARE_SCRIPT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGES = (ROOT / "dermedge", ROOT / "export" / "dermedge_export", ROOT / "runtime" / "dermedge_runtime")
 
 
