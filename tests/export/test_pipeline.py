@@ -24,6 +24,7 @@ from dermedge_runtime.model.model_file import read_model_file
 
 
 def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
+    assert set(exported) == {"fp32", "fp16", "int8"}
     for precision, report in exported.items():
         spec = read_model_file(report.path).spec
         assert (spec.precision, spec.fusion, spec.classes) == (precision, "cross_attention", CLASSES)
@@ -48,6 +49,7 @@ def test_an_fp16_file_says_which_layers_stayed_in_float32(exported: dict, traine
 
 
 def test_no_file_tells_where_it_was_made(exported: dict, synthetic_data: Path) -> None:
+    assert len(exported) == 3
     for report in exported.values():
         assert str(synthetic_data).encode() not in report.path.read_bytes()
 

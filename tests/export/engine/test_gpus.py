@@ -24,9 +24,10 @@ def test_cards_by_the_name_on_the_box(card: str, capability: str) -> None:
 
 
 def test_every_card_is_found_by_its_own_name() -> None:
-    for card, capability in CARDS.items():
-        if capability in BUILDABLE:
-            assert compute_capabilities([card.upper()], []) == (capability,)
+    buildable = {card: capability for card, capability in CARDS.items() if capability in BUILDABLE}
+    assert set(buildable.values()) == set(BUILDABLE)
+    for card, capability in buildable.items():
+        assert compute_capabilities([card.upper()], []) == (capability,)
 
 
 def test_cards_and_numbers_together_once_and_in_order() -> None:

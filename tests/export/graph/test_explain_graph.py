@@ -105,7 +105,9 @@ def test_explanations_change_with_the_input(case) -> None:
     model, session = case
     first, second = _prepare(model, 5)[0], _prepare(model, 6)[0]
     second = {name: value[:5] for name, value in second.items()}
-    for name in {value.name for value in session.get_outputs()} - {"probabilities"}:
+    explanations = {value.name for value in session.get_outputs()} - {"probabilities"}
+    assert explanations
+    for name in explanations:
         # A class that nothing speaks for has an empty map, so all classes are asked.
         pairs = [(_run(session, first, [c] * 5)[name], _run(session, second, [c] * 5)[name]) for c in range(7)]
         assert any(not np.allclose(one, other, atol=1e-3) for one, other in pairs), name
@@ -117,7 +119,9 @@ def test_explanations_change_with_the_class(case) -> None:
     one, *others = (_run(session, inputs, [c] * 3) for c in range(7))
     for other in others:
         np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
-    for name in set(one) - {"probabilities"}:
+    explanations = set(one) - {"probabilities"}
+    assert explanations
+    for name in explanations:
         # A class that nothing speaks for has an empty map, so all classes are asked.
         assert any(not np.allclose(one[name], other[name], atol=1e-3) for other in others), name
 

@@ -63,10 +63,11 @@ def test_biases_and_zero_points_of_the_flavour(int8: onnx.ModelProto, flavour: s
 
 def test_everything_after_the_pooling_computes_in_float32(int8: onnx.ModelProto) -> None:
     producer = {output: node for node in int8.graph.node for output in node.output}
-    for node in int8.graph.node:
-        if node.op_type in ("Gemm", "MatMul", "Softmax"):
-            inputs = [producer[name].op_type for name in node.input if name in producer]
-            assert "DequantizeLinear" not in inputs
+    head = [node for node in int8.graph.node if node.op_type in ("Gemm", "MatMul", "Softmax")]
+    assert {node.op_type for node in head} == {"Gemm", "MatMul", "Softmax"}
+    for node in head:
+        inputs = [producer[name].op_type for name in node.input if name in producer]
+        assert "DequantizeLinear" not in inputs
 
 
 def test_only_onnx_operators(int8: onnx.ModelProto) -> None:

@@ -37,7 +37,9 @@ def test_batches_are_the_same_from_the_device_and_change_nothing_there():
     data = made(20)
     (kept,) = keep_on_device([data], CPU, lambda device: 10**9)
     order = np.random.default_rng(0).permutation(20)[::2]
-    for plain, resident in zip(data.batches(order, 4, CPU), kept.batches(order, 4, CPU), strict=True):
+    pairs = list(zip(data.batches(order, 4, CPU), kept.batches(order, 4, CPU), strict=True))
+    assert len(pairs) == 3
+    for plain, resident in pairs:
         assert torch.equal(plain.image, resident.image)
         assert resident.image.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(plain.label, resident.label)

@@ -23,6 +23,7 @@ def test_photographs_of_one_lesion_show_one_patient(samples):
     by_lesion: dict[str, list] = {}
     for sample in samples:
         by_lesion.setdefault(sample.lesion_id, []).append((sample.label, dict(sample.clinical)))
+    assert len(by_lesion) == 28
     assert all(entry == own[0] for own in by_lesion.values() for entry in own)
 
 
@@ -78,4 +79,6 @@ def test_the_pictures_are_jpegs_in_the_two_published_folders(synthetic_data):
 
 
 def test_the_data_hold_what_the_reader_documents(synthetic_data):
-    assert all(sample.path.parent.parent == synthetic_data for sample in read_samples(synthetic_data))
+    samples = read_samples(synthetic_data)
+    assert len(samples) == 42
+    assert all(sample.path.parent.parent == synthetic_data for sample in samples)

@@ -107,6 +107,7 @@ def test_epochs_are_whole_and_the_legend_is_beside_the_curves(tmp_path, monkeypa
     table = long_history(tmp_path / "history.csv", epochs)
     figure = drawn(monkeypatch, plots, lambda: history_plot(table, "title", tmp_path / "history.png"))
     width, height = figure.canvas.get_width_height()
+    assert len(figure.axes) == 2
     for axes in figure.axes:
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]

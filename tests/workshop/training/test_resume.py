@@ -165,6 +165,7 @@ def test_a_restored_optimiser_has_the_layout_of_its_parameters(new_run, samples)
     trainer = Trainer(config, samples, run)
     load_checkpoint(Path(run.checkpoint_file), trainer.model, trainer.optimizer, trainer.average)
     (group,) = trainer.optimizer.param_groups
+    assert len(group["params"]) == len(list(trainer.model.parameters())) > 20
     for parameter in group["params"]:
         assert trainer.optimizer.state[parameter]["exp_avg"].stride() == parameter.stride()
         assert trainer.optimizer.state[parameter]["exp_avg_sq"].stride() == parameter.stride()
