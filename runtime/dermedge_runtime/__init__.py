@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .devices import telemetry
 
 if TYPE_CHECKING:
+    __version__: str
     from .classifier import Classifier
     from .errors import DermedgeError, DeviceUnavailable, InputRejected, ModelFileError, UsageError
     from .model.digest import renew_digest
@@ -29,8 +30,6 @@ __all__ = [
 
 telemetry.turn_off()  # here, because it must come before any import of ONNX Runtime
 
-__version__ = "0.1.0"
-"""The distribution's, which holds dermedge and dermedge_export too."""
 _MODULE_OF = {
     "renew_digest": "model.digest",
     "Classifier": "classifier",
@@ -42,6 +41,8 @@ _MODULE_OF = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: the errors alone must not cost the import of numpy and Pillow."""
+    if name == "__version__":  # the distribution's, which holds dermedge and dermedge_export too
+        return import_module(".version", __name__).version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_MODULE_OF.get(name, 'errors')}", __name__), name)
