@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint fix clean
+.PHONY: install demo test lint fix gpu-check clean
 
 install: .venv/installed
 
@@ -26,6 +26,10 @@ lint: install
 fix: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# In an environment of your own, with the extra cuda, tensorrt or rtx: the one of `make install` has the plain wheel.
+gpu-check:
+	$(PYTHON) benchmarks/gpu_check.py $(wildcard models/*.onnx)
 
 clean:
 	rm -rf .venv demo build dist

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermedge.require import extras, missing_packages
+from dermedge_runtime import __version__
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.devices.cpu_instructions import cpu_name
-from dermedge_runtime.devices.installed import PACKAGES, versions
+from dermedge_runtime.devices.installed import versions
 from dermedge_runtime.devices.opening import PROVIDERS
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DeviceUnavailable, InputRejected
@@ -249,7 +250,7 @@ def _image_name(image: Path | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **versions(("dermedge", *PACKAGES))}
+    return {"python": platform.python_version(), "dermedge": __version__, **versions()}
 
 
 def machine_record() -> dict[str, Any]:
