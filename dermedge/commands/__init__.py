@@ -1,1 +1,12 @@
-"""What stands behind the commands of `dermedge`, and their options; imported by the command line alone."""
+"""The commands of the workshop: their options, and what stands behind them; imported by the command line alone."""
+
+SUMMARIES = {
+    "train": "Train one fusion; the defaults are the paper's settings.",
+    "evaluate": "Evaluate the trained weights and every model file made from them.",
+    "export": "Write one self-describing ONNX file, after comparing it with the trained weights.",
+    "explain": "Explain test images of a run: heat maps, clinical relevance, agreement with masks.",
+    "compare": "Compare the fusions as the paper's tables 6 and 7 do, and write one page.",
+    "card": "Measure a model file on its run's test split and write its card.",
+    "demo": "Do the whole main job on generated pictures: train, evaluate, export, infer, bench.",
+}
+"""One line for every command, here because the list of commands needs none of their packages."""

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from dermedge.cli import cli as command
+from dermedge.commands.workshop import cli as command
 
 
 def in_process(*arguments: object) -> Result:

@@ -43,7 +43,7 @@ from contextlib import nullcontext
 from pathlib import Path
 import torch
 from dermedge.training import training_job
-from dermedge.cli import cli
+from dermedge.commands.workshop import cli
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
 from dermedge.training.processes import joined

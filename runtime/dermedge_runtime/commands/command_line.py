@@ -1,0 +1,65 @@
+"""Run a command as a whole process: results on standard output, everything else on standard error, an exit code.
+
+Exit codes: 0 fine, 1 failed, 2 usage, 3 input rejected, 4 model file invalid, 5 device not available, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple, NoReturn
+
+from dermedge_runtime.errors import DermedgeError
+
+from .log_lines import log_on_stderr, say
+
+
+class Command(NamedTuple):
+    """One word of the command line."""
+
+    summary: str
+    """One line, for the list of commands and for the command's own help."""
+    module: str
+    """Module whose `run(arguments)` does it."""
+
+
+def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Call a dispatcher with this process's arguments; every foreseen error is one sentence and its exit code.
+
+    :param dispatch: takes the arguments after the program's name, gives the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal's encoding lacks must not end in a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with log_on_stderr():
+            code = dispatch(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("dermedge: stopped.")
+        code = 130
+    except DermedgeError as error:
+        say(f"dermedge: {error}")
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader of standard output went away, as `| head` does; the interpreter must not flush into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        say(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        code = 1
+    sys.exit(code)
+
+
+def unknown(what: str, given: str, known: Sequence[str]) -> str:
+    """Say that there is no such command or option, and which one is nearest.
+
+    :param what: "command" or "option".
+    """
+    near = get_close_matches(given, known, n=1)
+    return f"No such {what} {given}; did you mean {near[0]}?" if near else f"No such {what} {given}."
