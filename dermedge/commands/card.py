@@ -28,7 +28,7 @@ def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out:
     Figures with intervals by lesion, per class and per group of patients; data, licence, training and limits.
     """
     with extras("export"):
-        from dermedge.evaluation.model_card import model_card
+        from dermedge.evaluation.card import model_card
         from dermedge.training.run_folder import RunFolder
     from dermedge_runtime.files import refuse_overwriting, write_text
 

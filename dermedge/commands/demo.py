@@ -13,7 +13,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.data.synthetic import write_dataset
-from dermedge.evaluation.evaluate_run import evaluate_run
+from dermedge.evaluation.evaluate import evaluate_run
 from dermedge.tables import metrics_text
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
@@ -63,7 +63,7 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     for precision, target in targets.items():
         reports.append(export_model(run, samples, precision, target, limits=_LIMITS, log=log))
         own.note(target)
-    for name, scores in evaluate_run(run, models, "test", "cpu", log=log)["results"].items():
+    for name, scores in evaluate_run(run, models, "test", "cpu", log=log).results.items():
         show(metrics_text(f"{name}, test split", scores) + "\n")
     for report in reports:
         show(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")

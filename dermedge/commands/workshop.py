@@ -125,14 +125,14 @@ def evaluate(
 ) -> None:
     """Evaluate the trained weights and every model file made from them; without one, a temporary FP32 file."""
     with extras("export"):
-        from dermedge.evaluation.evaluate_run import evaluate_run, part_title
+        from dermedge.evaluation.evaluate import evaluate_run
         from dermedge.tables import metrics_text
-    record = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, flips=flips, log=_log)
+    found = evaluate_run(_open_run(run_path, runs, fusion), models, part, device, data=data, flips=flips, log=_log)
     if as_json:
-        _print_json(record)
+        _print_json(found.to_record())
         return
-    for name, scores in record["results"].items():
-        click.echo(metrics_text(f"{name}, {part_title(record)}", scores) + "\n")
+    for name, scores in found.results.items():
+        click.echo(metrics_text(f"{name}, {found.title}", scores) + "\n")
 
 
 @cli.command()
@@ -212,7 +212,7 @@ def export(
 def explain(fusion: str, runs: Path, run_path: Path | None, as_json: bool, **options: Any) -> None:
     """Explain test images of a run: a gallery of heat maps, clinical relevance per class, agreement with masks."""
     with extras("export"):
-        from dermedge.evaluation.explain_run import explain_run
+        from dermedge.evaluation.explain import explain_run
         from dermedge.tables import explain_text
     record = explain_run(_open_run(run_path, runs, fusion), log=_log, **options)
     if as_json:

@@ -13,7 +13,7 @@ import pytest
 from make_tiny_model import TINY
 from PIL import Image
 
-import dermedge.evaluation.evaluate_run as evaluation
+import dermedge.evaluation.evaluate as evaluation
 from dermedge.training.run_folder import RunFolder
 
 
@@ -83,8 +83,8 @@ def test_an_evaluation_on_a_read_only_medium_still_gives_its_figures(
 
     monkeypatch.setattr(evaluation, "write_json", read_only)
     lines: list[str] = []
-    record = evaluation.evaluate_run(trained_run, tmp_path, "test", "cpu", log=lines.append)
-    assert len(record["results"]) == 2
+    found = evaluation.evaluate_run(trained_run, tmp_path, "test", "cpu", log=lines.append)
+    assert len(found.results) == 2
     assert lines[-1] == f"not written: {trained_run.metrics_file}: Read-only file system"
 
 

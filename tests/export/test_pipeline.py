@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from dermedge.data.ham10000 import CLASSES, read_samples
-from dermedge.evaluation.evaluate_run import evaluate_run, part_title
+from dermedge.evaluation.evaluate import evaluate_run
 from dermedge.training.predictions import runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
@@ -129,11 +129,11 @@ def test_figures_with_flips_say_so_and_stay_out_of_files(
     models.mkdir()
     shutil.copy(exported["fp32"].path, models)
     plain = evaluate_run(run, models, "test", "cpu", data=synthetic_data)
-    assert "flips" not in plain and part_title(plain) == "test split"
+    assert "flips" not in plain.to_record() and plain.title == "test split"
     assert pipeline.describe(run, run.split(), "fp32").metrics["split"] == "test"
     flipped = evaluate_run(run, models, "test", "cpu", data=synthetic_data, flips=True)
-    assert json.loads(run.metrics_file.read_text()) == flipped and flipped["flips"] is True
-    assert part_title(flipped) == "test split, mean of 4 flips"
+    assert json.loads(run.metrics_file.read_text()) == flipped.to_record() and flipped.to_record()["flips"] is True
+    assert flipped.title == "test split, mean of 4 flips"
     assert pipeline.describe(run, run.split(), "fp32").metrics == {}
     samples = run.split().select(read_samples(synthetic_data), "test")
     torch_mean = torch_probabilities(run, samples, flips=True)

@@ -14,8 +14,8 @@ from onnx import numpy_helper
 from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import HAM10000, Sample, read_samples
 from dermedge.data.splits import make_split
-from dermedge.evaluation.explain_run import _mean_relevance
-from dermedge.evaluation.model_card import _of_unknown
+from dermedge.evaluation.card import _of_unknown
+from dermedge.evaluation.explain import _mean_relevance
 from dermedge.models.fusion import FUSIONS
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train

@@ -25,7 +25,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.inputs.image import load_image
 
-from .evaluate_run import model_files
+from .model_files import model_files
 
 
 def explain_run(

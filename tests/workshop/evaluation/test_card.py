@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluation.model_card import model_card
+from dermedge.evaluation.card import model_card
 from dermedge.statistics.metrics import score
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge_runtime import Classifier

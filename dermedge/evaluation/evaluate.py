@@ -1,10 +1,9 @@
-"""Evaluate a run: the trained weights in torch, and its model files through the shipped runtime."""
+"""`dermedge evaluate`: score a run, the trained weights in torch and its model files through the shipped runtime."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,43 @@ from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.training.run_folder import RunFolder
-from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
-from dermedge_runtime.model.exported_models import models_of
+
+from .model_files import model_files
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures of one part of a run's data."""
+
+    part: str
+    """validation or test."""
+    flips: bool
+    """Whether probabilities are the mean over the picture, its mirror images and its half turn."""
+    protocol: str
+    split_sha256: str
+    weights_sha256: str
+    results: Mapping[str, dict[str, Any]]
+    """What `dermedge.statistics.metrics.score` gives, by what was scored: the trained weights first, then each model
+    file with its device."""
+
+    @property
+    def title(self) -> str:
+        """What the figures are of, such as "test split, mean of 4 flips"."""
+        return f"{self.part} split{', mean of 4 flips' if self.flips else ''}"
+
+    def to_record(self) -> dict[str, Any]:
+        """Give what `metrics.json` holds."""
+        return {
+            "split": self.part,
+            **({"flips": True} if self.flips else {}),
+            "protocol": self.protocol,
+            "split_sha256": self.split_sha256,
+            "weights_sha256": self.weights_sha256,
+            "results": dict(self.results),
+        }
 
 
 def evaluate_run(
@@ -32,15 +63,14 @@ def evaluate_run(
     data: Path | None = None,
     flips: bool = False,
     log: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Score one part of a run's data; write `metrics.json` and the plots into the run's folder.
+) -> Evaluation:
+    """Score one part of a run's data; write `metrics.json` and the plots into the run's folder, if it can be written.
 
     :param models: folder of model files; those made from the run's weights are scored too. Where there is none, an FP32
         file is made for the occasion, so that the shipped runtime is always among the results.
     :param part: validation or test.
     :param device: device of the runtime.
-    :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the record says so.
-    :return: the record, which is also written where the run's folder can be.
+    :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the result says so.
     :raises InputRejected: the split has no such part, or pictures are missing.
     :raises UsageError: flips of a run that reads no picture.
     """
@@ -59,54 +89,21 @@ def evaluate_run(
         log(f"{classifier.name} in the runtime on {classifier.device}")
         outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
     results = {name: score(labels, probabilities, run.schema().classes) for name, probabilities in outputs.items()}
-    record = {
-        "split": part,
-        **({"flips": True} if flips else {}),
-        "protocol": config.protocol,
-        "split_sha256": split.sha256,
-        "weights_sha256": run.weights_sha256(),
-        "results": results,
-    }
+    evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256(), results)
     try:
-        _write_files(run, record, labels, outputs)
+        _write_files(run, evaluation, labels, outputs)
         log(f"written to {run.metrics_file} and {run.plots}")
     except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
         log(f"not written: {error.filename or run.path}: {error.strerror or error}")
-    return record
+    return evaluation
 
 
 def _write_files(
-    run: RunFolder, record: dict[str, Any], labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
+    run: RunFolder, evaluation: Evaluation, labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
 ) -> None:
-    write_json(run.metrics_file, record)
-    config, results = run.config(), record["results"]
-    shown = next(reversed(results))
-    title = f"{config.fusion}, {part_title(record)}, {shown}"
-    confusion_plot(results[shown], title, run.plots / "confusion_matrix.png")
-    roc_plot(labels, outputs[shown], results[shown], title, run.plots / "roc.png")
+    write_json(run.metrics_file, evaluation.to_record())
+    config, shown = run.config(), list(outputs)[-1]
+    scores, title = evaluation.results[shown], f"{config.fusion}, {evaluation.title}, {shown}"
+    confusion_plot(scores, title, run.plots / "confusion_matrix.png")
+    roc_plot(labels, outputs[shown], scores, title, run.plots / "roc.png")
     history_plot(run.history_file, f"{config.fusion}, {config.protocol} protocol", run.plots / "history.png")
-
-
-def part_title(record: Mapping[str, Any]) -> str:
-    """Say what an evaluation's figures are of, such as "test split, mean of 4 flips"."""
-    return f"{record['split']} split{', mean of 4 flips' if record.get('flips') else ''}"
-
-
-@contextmanager
-def model_files(
-    run: RunFolder, models: Path, log: Callable[[str], None], *, precision: str | None = None
-) -> Iterator[list[Path]]:
-    """Give the model files made from a run's weights; where there is none, a temporary FP32 file.
-
-    :param precision: only files of this precision, and only those with explanations.
-    """
-    found = models_of(run.weights_sha256(), models, precision)
-    if found:
-        yield found
-        return
-    kind = "model file" if precision is None else f"explained {precision.upper()} file"
-    log(f"no {kind} of this run in {models}: a temporary FP32 file is made")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{run.config().fusion}-fp32.onnx"
-        write_unmeasured(run, path)
-        yield [path]
