@@ -3,6 +3,9 @@
 Every process holds the whole network and takes its share of every batch; gradients and batch statistics are those of
 the whole batch. The first process alone validates, writes, logs and speaks. The run folder and the data have to lie
 under the same paths on every machine. Not covered: a network split over devices, processes that come and go.
+
+Accelerate and Lightning Fabric were tried in place of this module (`benchmarks/LOG.md`). They resume as it does and
+save at most a dozen lines, but on CPUs they have no statistics of the whole batch, and turn fp16 into fp32 or bf16.
 """
 
 from __future__ import annotations
