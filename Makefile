@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint fix gpu-check clean
+.PHONY: install demo docs test lint fix gpu-check clean
 
 install: .venv/installed
 
@@ -23,6 +23,9 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 fix: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -32,4 +35,4 @@ gpu-check:
 	$(PYTHON) benchmarks/gpu_check.py $(wildcard models/*.onnx)
 
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv demo site build dist
