@@ -23,6 +23,7 @@ _GAP = 16
 FLOORS = {
     "dermedge.cli": "the command line: dispatches the first word",
     "dermedge.commands": "one module for each command",
+    "dermedge.evaluation": "evaluate, explain, compare, card",
     "dermedge_export": "trained weights to one ONNX file: explanations, FP16, INT8, parity, engines",
     "dermedge.bench": "latency, throughput, cold start",
     "dermedge.training": "the loop, run folders, what a trained run predicts",
@@ -35,7 +36,7 @@ FLOORS = {
     "dermedge.tables": "results as text",
     "dermedge_runtime": "the edge: numpy, Pillow, ONNX Runtime, nothing else",
 }
-"""What each module of the import contract is for."""
+"""What the modules of the import contract are for."""
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def make_floors() -> None:
         width = 960 // len(layer)
         fill = "#fde9c9" if layer == ["dermedge_runtime"] else "#e8eef7"
         for place, module in enumerate(layer):
-            words = FLOORS[module]
+            words = FLOORS.get(module, "")
             draw.box(20 + place * width, 15 + index * height, width - 8, height - 10, module, words, fill=fill)
     draw.save(FOLDER / "floors.svg")
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_named_paths_exist(page: Path) -> None:
 
 def test_architecture_names_paths() -> None:
     assert sum(bool(_PATHS.match(word)) for _, word in code_words(ROOT / "docs" / "architecture.md")) > 20
+
+
+def test_the_picture_of_the_floors_is_that_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = next(entry["layers"] for entry in settings["tool"]["importlinter"]["contracts"] if "layers" in entry)
+    drawn = re.findall(r">([\w.]+)</text>", (ROOT / "docs" / "pictures" / "floors.svg").read_text(encoding="utf-8"))
+    assert [module for layer in layers for module in layer.split(" : ")] == [
+        name for name in drawn if name.startswith("dermedge")
+    ], "run: python docs/pictures/make_pictures.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
