@@ -124,7 +124,7 @@ MAKER = """
 import os, sys
 from pathlib import Path
 os.getpid = lambda: 1
-from dermedge.data import kept_arrays
+from dermedge.data.cache import kept_arrays
 def make():
     print("makes", flush=True)
     yield bytes([7]) * 50000
