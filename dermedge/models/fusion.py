@@ -14,7 +14,7 @@ from .fusions.concatenation import Concatenation, WeightedConcatenation
 from .fusions.cross_attention import CrossAttention
 from .fusions.gated import Gated
 from .fusions.hadamard import Hadamard
-from .fusions.products import Bilinear, TensorProduct
+from .fusions.large_products import Bilinear, TensorProduct
 from .fusions.self_attention import SelfAttention
 from .fusions.single import ClinicalOnly, ImageOnly
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dermedge.models.classifier import Head
 from dermedge.models.fusions.base import Fusion, GivenImage
-from dermedge.models.fusions.products import Product
+from dermedge.models.fusions.large_products import Product
 
 _SMALLEST_SCALE = 1e-30
 
