@@ -23,7 +23,7 @@ from dermedge.data.batches.augment import augment
 from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
 from dermedge.data.ham10000 import HAM10000, read_samples, schema_of
 from dermedge.data.splits import make_split
-from dermedge.training.train import build_model
+from dermedge.training.trained_part import build_model
 
 
 def main() -> None:

@@ -17,37 +17,40 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from dermedge.data.cache.feature_cache import FeatureData, ImageBranch, load_feature_data
+from dermedge.data.cache.feature_cache import FeatureData, FrozenTrunk, load_feature_data
 from dermedge.statistics.metrics import score
 from dermedge.training.checkpoint import save_weights
-from dermedge.training.head_training import HeadTrainer
+from dermedge.training.head_training import HeadOnFeatures
 from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import start_weights
-from dermedge.training.train import go_on, predict_logits, start_run
+from dermedge.training.train import Trainer, go_on, predict_logits, start_run
 
 FIGURES = ("balanced_accuracy", "accuracy", "auc", "mel")
 _VIEWS = 8
 
 
-class _Heads(HeadTrainer):
+@dataclass(frozen=True)
+class _Heads(HeadOnFeatures):
     """A head whose random numbers are not those of its split, so that the views of the pictures stay the same."""
 
-    split_seed = 0
+    split_seed: int
 
-    def _load(self, samples, part) -> FeatureData:
+    def load(self, samples, split_part) -> FeatureData:
         config = replace(self.config, seed=self.split_seed)
         clinical = self.schema.clinical(self.config.protocol)
-        return load_feature_data(self.branch, samples, clinical, config, self.branch.views if part == "train" else 0)
+        return load_feature_data(
+            self.trunk, samples, clinical, config, self.trunk.views if split_part == "train" else 0
+        )
 
 
-def head(trunk: RunFolder, branch: ImageBranch, target: RunFolder, epochs: int, **settings) -> dict[str, dict]:
+def head(trunk: RunFolder, frozen: FrozenTrunk, target: RunFolder, epochs: int, **settings) -> dict[str, dict]:
     """Train one head unless it is there, and score its best weights."""
     base = trunk.config()
     config = replace(base, epochs=epochs, freeze_image_branch=True, feature_views=_VIEWS, **settings)
@@ -57,11 +60,10 @@ def head(trunk: RunFolder, branch: ImageBranch, target: RunFolder, epochs: int, 
     if not target.config_file.is_file():
         save_weights(target.start_file, start.tensors)
         start_run(config, split, target, schema, allow_missing_images=True)
-    made = type("Heads", (_Heads,), {"split_seed": base.seed})
-    trainer = made(config, samples, target, branch)
-    go_on(trainer, lambda line: None)
+    trainer = Trainer(config, samples, target, part=_Heads(config, schema, frozen, base.seed))
+    go_on(trainer)
     whole = trained_model(target)
-    best = trainer._new_model()
+    best = trainer.part.new_network()
     best.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("trunk.")})
     device = torch.device("cpu")
     return {
@@ -128,12 +130,12 @@ def main() -> None:
     for seed, path, fusion, hide in grid:
         trunk = RunFolder(path)
         network = trained_model(trunk).trunk
-        branch = ImageBranch(network, trunk.weights_sha256(), _VIEWS, chosen.heads / path.name / "features")
+        frozen = FrozenTrunk(network, trunk.weights_sha256(), _VIEWS, chosen.heads / path.name / "features")
         for unknown in ("impute", "category"):
             number = trunk.config().seed + 1000 * seed
             target = RunFolder(chosen.heads / path.name / f"{fusion}-{unknown}-{hide:g}-{seed}")
             settings = {"fusion": fusion, "unknown": unknown, "hide_clinical": hide, "seed": number}
-            scores = head(trunk, branch, target, chosen.epochs, **settings)
+            scores = head(trunk, frozen, target, chosen.epochs, **settings)
             rows.append({"run": path.name, "seed": seed, "hide": hide, "fusion": fusion, "unknown": unknown})
             rows[-1]["scores"] = scores
             chosen.out.write_text(json.dumps(rows, indent=1))

@@ -52,7 +52,7 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     def make(folder: Path) -> None:
         samples, run = read_samples(synthetic_data), RunFolder(folder)
         start_run(config, make_split(samples, config.protocol, config.seed), run)
-        train(config, samples, run, log=lambda line: None)
+        train(config, samples, run)
 
     return RunFolder(shared_folder.once(config.fusion, make))
 

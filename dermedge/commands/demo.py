@@ -57,7 +57,7 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     run.clear()
     start_run(config, split, run)
     own.note(run.config_file)
-    train(config, samples, run, log)
+    train(config, samples, run)
     log("3/5 evaluate and export")
     reports = []
     for precision, target in targets.items():

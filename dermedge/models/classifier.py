@@ -59,8 +59,40 @@ class Head(nn.Module):
         return self.fusion.given_image(x, self.classifier[0])
 
 
-class FusedClassifier(nn.Module):
-    """Image in [0, 1] and raw clinical values to class scores."""
+class PatientClassifier(nn.Module):
+    """What is seen of a picture, and raw clinical values, to class scores: what both networks below share."""
+
+    encoder: ClinicalEncoder | None
+    head: Head
+
+    def fit_clinical(
+        self, numeric: NDArray[np.float32], categorical: NDArray[np.int32], hidden: float, *, anew: bool
+    ) -> None:
+        """Fit what the clinical branch takes from the training patients before it learns; see `ClinicalEncoder.fit`.
+
+        :param hidden: probability that training hides a known value.
+        :param anew: the branch starts from random weights, not from an earlier training's.
+        """
+        if self.encoder is None:
+            return
+        self.encoder.fit(numeric, categorical)
+        assert isinstance(self.head.clinical, ClinicalMLP)
+        self.head.clinical.fit(self.encoder.shares(numeric, categorical), hidden, anew=anew)
+
+    def encode(self, numeric: Tensor | None, categorical: Tensor | None) -> Tensor | None:
+        """Map float [B, Nn] and int [B, Nc] to the encoded vector float32 [B, F]; None where it is not read."""
+        return None if self.encoder is None else self.encoder(numeric, categorical)
+
+    def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map what is seen and encoded values float [B, F] to logits float32 [B, classes].
+
+        Training augments and mixes before this; all others call the network.
+        """
+        raise NotImplementedError
+
+
+class FusedClassifier(PatientClassifier):
+    """The whole network: image in [0, 1] and raw clinical values to class scores."""
 
     def __init__(
         self,
@@ -84,20 +116,6 @@ class FusedClassifier(nn.Module):
         """
         return self.score(self.prepare(image), self.encode(numeric, categorical))
 
-    def fit_clinical(
-        self, numeric: NDArray[np.float32], categorical: NDArray[np.int32], hidden: float, *, anew: bool
-    ) -> None:
-        """Fit what the clinical branch takes from the training patients before it learns; see `ClinicalEncoder.fit`.
-
-        :param hidden: probability that training hides a known value.
-        :param anew: the branch starts from random weights, not from an earlier training's.
-        """
-        if self.encoder is None:
-            return
-        self.encoder.fit(numeric, categorical)
-        assert isinstance(self.head.clinical, ClinicalMLP)
-        self.head.clinical.fit(self.encoder.shares(numeric, categorical), hidden, anew=anew)
-
     def prepare(self, image: Tensor | None) -> Tensor | None:
         """Prepare pictures float32 [B, 3, H, W] in [0, 1] for `score`; None where none is read."""
         return None if image is None or self.trunk is None else self.preparation(image)
@@ -108,17 +126,28 @@ class FusedClassifier(nn.Module):
         features: Tensor = self.trunk(self.prepare(image))
         return features
 
-    def encode(self, numeric: Tensor | None, categorical: Tensor | None) -> Tensor | None:
-        """Map float [B, Nn] and int [B, Nc] to the encoded vector float32 [B, F]; None where it is not read."""
-        return None if self.encoder is None else self.encoder(numeric, categorical)
-
-    def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
-        """Map prepared pictures float [B, 3, H, W] and encoded values float [B, F] to logits float32 [B, classes].
-
-        Training augments between `prepare` and this; all others call the network.
-        """
-        pooled = None if self.trunk is None else pool(self.trunk(image))
+    def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map prepared pictures float [B, 3, H, W] and encoded values float [B, F]; see the base class."""
+        pooled = None if self.trunk is None else pool(self.trunk(visual))
         logits: Tensor = self.head(pooled, clinical)
+        return logits.float()
+
+
+class FeatureClassifier(PatientClassifier):
+    """A `FusedClassifier` without its trunk: pooled features and raw clinical values to class scores."""
+
+    def __init__(self, whole: FusedClassifier) -> None:
+        """Take over the encoder and the head of a whole network."""
+        super().__init__()
+        self.encoder, self.head = whole.encoder, whole.head
+
+    def forward(self, features: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
+        """Map float [B, C], float [B, Nn], int [B, Nc] to logits float32 [B, classes]; see `FusedClassifier`."""
+        return self.score(features, self.encode(numeric, categorical))
+
+    def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
+        """Map features float [B, C] and encoded values float [B, F]; see the base class."""
+        logits: Tensor = self.head(visual, clinical)
         return logits.float()
 
 

@@ -1,4 +1,4 @@
-"""Train everything after the image branch on the features of a branch that is trained already.
+"""Train everything after the trunk on the features of a trunk that is trained already.
 
 The trunk is taken as it is and never changes, so an epoch takes seconds on a CPU. The run folder ends as any other,
 with the weights of the whole network. Not covered: cutmix, which pastes pictures and is an error here.
@@ -6,68 +6,66 @@ with the weights of the whole network. Not covered: cutmix, which pastes picture
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import Batch, LesionData
-from dermedge.data.cache.feature_cache import ImageBranch, load_feature_data
-from dermedge.data.ham10000 import Sample
-from dermedge.models.classifier import FusedClassifier
+from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
+from dermedge.data.samples import Sample
+from dermedge.data.schema import DataSchema
+from dermedge.models.classifier import FeatureClassifier
 from dermedge_runtime.errors import UsageError
 
 from .processes import Processes
 from .run_folder import RunFolder
 from .start_weights import load_start_weights
-from .train import Trainer, build_model
+from .trained_part import build_model
 
 _TRUNK = "trunk."
+_RECORD = "image_branch"
+"""The key of `shared_trunk_record` in the files of a run."""
 
 
-class HeadOnFeatures(FusedClassifier):
-    """A `FusedClassifier` without trunk: where an image is expected it takes pooled features, float [B, C]."""
+@dataclass(frozen=True, slots=True)
+class HeadOnFeatures:
+    """What follows the trunk, on the features of `trunk`; a `TrainedPart`."""
 
-    def __init__(self, whole: FusedClassifier) -> None:
-        nn.Module.__init__(self)
-        self.trunk, self.encoder, self.head = None, whole.encoder, whole.head
+    config: TrainConfig
+    schema: DataSchema
+    trunk: FrozenTrunk
 
-    def prepare(self, image: Tensor | None) -> Tensor | None:
-        """Give the features back: their pictures were prepared."""
-        return image
+    def __post_init__(self) -> None:
+        """Refuse what needs pictures.
 
-    def score(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
-        """Map features float [B, C] and encoded values float [B, F] to logits float32 [B, classes]."""
-        logits: Tensor = self.head(image, clinical)
-        return logits.float()
+        :raises UsageError: cutmix.
+        """
+        _check_mixing(self.config)
 
+    def load(self, samples: Sequence[Sample], split_part: str) -> LesionData:
+        """See `TrainedPart`; augmented views are for the training alone."""
+        views = self.trunk.views if split_part == "train" else 0
+        return load_feature_data(self.trunk, samples, self.schema.clinical(self.config.protocol), self.config, views)
 
-class HeadTrainer(Trainer):
-    """Trains a head on the features of `branch`."""
+    def new_network(self) -> FeatureClassifier:
+        """See `TrainedPart`."""
+        return FeatureClassifier(build_model(self.config, self.schema))
 
-    def __init__(self, config: TrainConfig, samples: list[Sample], run: RunFolder, branch: ImageBranch) -> None:
-        _check_mixing(config)
-        self.branch = branch
-        super().__init__(config, samples, run)
+    def load_start(self, file: Path, network: nn.Module) -> None:
+        """See `TrainedPart`; the trunk among the weights is left."""
+        load_start_weights(file, network, but=_TRUNK)
 
-    def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
-        views = self.branch.views if part == "train" else 0
-        clinical = self.schema.clinical(self.config.protocol)
-        return load_feature_data(self.branch, samples, clinical, self.config, views)
+    def seen(self, batch: Batch) -> Tensor | None:
+        """Give the features float32 [B, C]: their views are augmented already."""
+        return batch.features
 
-    def _new_model(self) -> FusedClassifier:
-        return HeadOnFeatures(build_model(self.config, self.schema))
-
-    def _load_start(self) -> None:
-        load_start_weights(self.run.start_file, self.model, but=_TRUNK)
-
-    def _augmented(self, batch: Batch) -> Tensor | None:
-        return batch.image  # the views are augmented already
-
-    def _published(self) -> dict[str, Tensor]:
-        trunk = {f"{_TRUNK}{name}": tensor for name, tensor in self.branch.trunk.state_dict().items()}
-        return trunk | self._kept()
+    def published(self, kept: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Put the frozen trunk before the trained rest."""
+        return {f"{_TRUNK}{name}": tensor for name, tensor in self.trunk.network.state_dict().items()} | kept
 
 
 def check_frozen(config: TrainConfig, processes: Processes, *, compiled: bool) -> None:
@@ -85,25 +83,33 @@ def check_frozen(config: TrainConfig, processes: Processes, *, compiled: bool) -
         )
 
 
-def frozen_trainer(config: TrainConfig, samples: list[Sample], run: RunFolder) -> HeadTrainer:
-    """Make the trainer of a run whose image branch is that of its start weights.
+def head_on_start_weights(config: TrainConfig, run: RunFolder) -> HeadOnFeatures:
+    """Take the trunk of a run's start weights as it is.
 
     Projection, clinical branch, fusion and classifier start from these weights too where they are of the same kind.
 
+    :raises UsageError: cutmix.
     :raises DermedgeError: missing or damaged start weights.
     """
-    whole = build_model(config, run.schema())
+    schema = run.schema()
+    whole = build_model(config, schema)
     load_start_weights(run.start_file, whole)
     assert whole.trunk is not None
-    branch = ImageBranch(whole.trunk, config.start_from, config.feature_views, run.features)
-    return HeadTrainer(config, samples, run, branch)
+    trunk = FrozenTrunk(whole.trunk, config.start_from, config.feature_views, run.features)
+    return HeadOnFeatures(config, schema, trunk)
+
+
+def shared_trunk_record(trunk: FrozenTrunk) -> dict[str, Any]:
+    """What the record of a run says whose trunk is another run's."""
+    return {_RECORD: {"shared": True, "weights_sha256": trunk.weights_sha256, "views": trunk.views}}
+
+
+def recorded_trunk(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find in the record of a run what `shared_trunk_record` said; None where the run has a trunk of its own."""
+    found: dict[str, Any] | None = record.get(_RECORD)
+    return found
 
 
 def _check_mixing(config: TrainConfig) -> None:
     if config.cutmix:
         raise UsageError("cutmix pastes pictures, and a head on computed features sees none: leave it out.")
-
-
-def image_branch_record(branch: ImageBranch) -> dict[str, Any]:
-    """What the record of a run with a shared branch says about it."""
-    return {"image_branch": {"shared": True, "weights_sha256": branch.weights_sha256, "views": branch.views}}

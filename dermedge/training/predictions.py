@@ -20,7 +20,8 @@ from dermedge_runtime.inputs.image import ImageSource, load_image
 
 from .checkpoint import load_weights
 from .run_folder import RunFolder
-from .train import build_model, predict_logits
+from .train import predict_logits
+from .trained_part import build_model
 
 TRAINED_WEIGHTS = "trained weights (torch)"
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))

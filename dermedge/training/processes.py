@@ -10,6 +10,7 @@ save at most a dozen lines, but on CPUs they have no statistics of the whole bat
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import signal
@@ -134,6 +135,7 @@ def joined() -> Iterator[Processes]:
     processes = Processes(*(int(os.environ[name]) for name in names))
     if not processes.first:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        logging.disable(logging.INFO)  # it would say what the first one says
     # Both: messages between the processes are on the CPU's side, so that waiting for the first never times a GPU out.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     try:

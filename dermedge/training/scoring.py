@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dermedge.models.classifier import FusedClassifier
+from dermedge.models.classifier import PatientClassifier
 from dermedge_runtime.errors import DermedgeError
 
 from .processes import Processes
 
 Score: TypeAlias = Callable[[Tensor | None, Tensor | None], Tensor]
-"""Images float [B, 3, H, W] and encoded values float [B, F] to logits float32 [B, classes]."""
+"""What is seen, pictures float [B, 3, H, W] or features float [B, C], and encoded values float [B, F] to logits float32
+[B, classes]."""
 
 
 class _Scoring(nn.Module):
@@ -27,11 +28,11 @@ class _Scoring(nn.Module):
         super().__init__()
         self.network, self.score = network, score
 
-    def forward(self, image: Tensor | None, clinical: Tensor | None) -> Tensor:
-        return self.score(image, clinical)
+    def forward(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
+        return self.score(visual, clinical)
 
 
-def training_score(network: FusedClassifier, processes: Processes, *, compiled: bool = False) -> Score:
+def training_score(network: PatientClassifier, processes: Processes, *, compiled: bool = False) -> Score:
     """Give `network.score` as a training calls it.
 
     :param network: on its device; with several processes, all take the first one's weights.
@@ -52,9 +53,9 @@ def compile_score(score: Score, backend: str = "inductor") -> Score:
 
     fast = torch.compile(score, dynamic=False, backend=backend)
 
-    def scored(image: Tensor | None, clinical: Tensor | None) -> Tensor:
+    def scored(visual: Tensor | None, clinical: Tensor | None) -> Tensor:
         try:
-            return fast(image, clinical)
+            return fast(visual, clinical)
         except TorchDynamoException as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DermedgeError(f"The network cannot be compiled here ({reason}). Train without --compile.") from error

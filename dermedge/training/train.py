@@ -2,14 +2,16 @@
 
 Every epoch starts from a seed made of (run seed, epoch), so a run resumed after a kill draws the same photographs,
 augmentations and dropout masks as one never interrupted, and on a CPU ends with the same weights. Several processes
-share every batch (`processes`); each draws from a seed of its own.
+share every batch (`processes`); each draws from a seed of its own. What of the network is trained, and on what, is a
+`TrainedPart`.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,28 +21,30 @@ from torch.nn import functional
 
 from dermedge import __version__
 from dermedge.config import TrainConfig
-from dermedge.data.batches.augment import augment, hide_clinical
-from dermedge.data.batches.lesion_data import Batch, LesionData, balanced_epoch, preparation_of
+from dermedge.data.batches.augment import hide_clinical
+from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
 from dermedge.data.batches.mixing import mix
 from dermedge.data.cache.on_gpu import keep_on_device
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
-from dermedge.models.classifier import FusedClassifier
+from dermedge.models.classifier import PatientClassifier
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights
 from .global_batch_norm import share_batch_statistics
+from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
 from .processes import ALONE, Processes, torch_device
 from .run_folder import RunFolder
 from .schedule import learning_rate_at, update_average
 from .scoring import training_score
-from .start_weights import load_start_weights
+from .trained_part import TrainedPart, WholeNetwork
 
+_log = logging.getLogger(__name__)
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
 
@@ -112,54 +116,53 @@ def versions() -> dict[str, str]:
     return {"dermedge": __version__, "torch": torch.__version__, "numpy": np.__version__}
 
 
-def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
-    """Make the untrained network of a run."""
-    clinical, preparation = schema.clinical(config.protocol, config.unknown), preparation_of(config)
-    return FusedClassifier(config.fusion, clinical, len(schema.classes), config.dropout, preparation)
-
-
 def train(
-    config: TrainConfig,
-    samples: list[Sample],
-    run: RunFolder,
-    log: Callable[[str], None],
-    processes: Processes = ALONE,
-    *,
-    compiled: bool = False,
+    config: TrainConfig, samples: list[Sample], run: RunFolder, processes: Processes = ALONE, *, compiled: bool = False
 ) -> list[dict[str, Any]]:
-    """Train until `config.epochs`, from the run's checkpoint if it has one.
+    """Train until `config.epochs`, from the run's checkpoint if it has one; the log says a line per epoch.
 
     :param run: a folder made by `start_run`.
-    :param log: receives one line per epoch.
     :param processes: that train this run together; every one of them calls this.
     :param compiled: score with torch.compile.
     :return: the history, one row per epoch.
     :raises InputRejected: a picture that cannot be read.
-    :raises UsageError: a run whose image branch is another run's (`head_training`).
+    :raises UsageError: a run whose trunk is another run's (`head_training`).
     :raises DermedgeError: the loss is no longer a number.
     """
-    if "image_branch" in run.record():
+    if recorded_trunk(run.record()) is not None:
         raise UsageError(
             f"The run in {run.path} trains a head on the image branch of another run."
             " Go on with the `dermedge compare` that began it."
         )
-    return go_on(Trainer(config, samples, run, processes, compiled=compiled), log)
+    part = head_on_start_weights(config, run) if config.freeze_image_branch else None
+    return go_on(Trainer(config, samples, run, processes, part=part, compiled=compiled))
 
 
-def go_on(trainer: Trainer, log: Callable[[str], None]) -> list[dict[str, Any]]:
+def go_on(trainer: Trainer) -> list[dict[str, Any]]:
     """Train from the run's checkpoint, if it has one, to the last epoch; see `train`."""
-    config, run = trainer.config, trainer.run
-    run.remove_leftovers()
-    if run.checkpoint_file.is_file():
-        trainer.restore()
-        log(f"resumed after epoch {len(trainer.history)}")
-    for epoch in range(len(trainer.history), config.epochs):
-        log(describe(trainer.run_epoch(epoch), config.epochs))
+    if resume(trainer):
+        _log.info("resumed after epoch %d", len(trainer.history))
+    for row in remaining_epochs(trainer):
+        _log.info("%s", epoch_line(row, trainer.config.epochs))
     return trainer.history
 
 
-def describe(row: dict[str, Any], epochs: int) -> str:
-    """Give one history row as a line of text."""
+def resume(trainer: Trainer) -> bool:
+    """Clear what a killed training left half written, and go back to the run's checkpoint; False if it has none."""
+    trainer.run.remove_leftovers()
+    if found := trainer.run.checkpoint_file.is_file():
+        trainer.restore()
+    return found
+
+
+def remaining_epochs(trainer: Trainer) -> Iterator[dict[str, Any]]:
+    """Train every epoch that is left, and give its row of the history as it ends; see `train`."""
+    for epoch in range(len(trainer.history), trainer.config.epochs):
+        yield trainer.run_epoch(epoch)
+
+
+def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    """Give one history row as a line of text, such as "epoch 3/9, loss 1.235, 12 s, 100 images/s, best so far"."""
     parts = [f"epoch {row['epoch']}/{epochs}", f"loss {row['train_loss']:.3f}"]
     if row["validation_balanced_accuracy"] is not None:
         parts.append(f"validation accuracy {row['validation_accuracy']:.3f}")
@@ -180,20 +183,25 @@ class Trainer:
         run: RunFolder,
         processes: Processes = ALONE,
         *,
+        part: TrainedPart | None = None,
         compiled: bool = False,
     ) -> None:
+        """Load the data and make the network.
+
+        :param part: of the network that is trained; by default all of it.
+        """
         self.config, self.run, self.processes = config, run, processes
         self.device = torch_device(config.device, processes)
         split, self.schema = run.split(), run.schema()
-        parts = {name: split.select(samples, name) for name in ("train", "validation")}
-        loaded = [self._load(part, name) for name, part in parts.items()]
+        self.part = part or WholeNetwork(config, self.schema)
+        loaded = [self.part.load(split.select(samples, name), name) for name in ("train", "validation")]
         self.data, self.validation = keep_on_device(loaded, self.device)
         torch.manual_seed(config.seed)
-        self.model = self._new_model()
+        self.model = self.part.new_network()
         patients = self.data.numeric, self.data.categorical, config.hide_clinical
         self.model.fit_clinical(*patients, anew=True)
         if config.start_from:
-            self._load_start()
+            self.part.load_start(run.start_file, self.model)
             self.model.fit_clinical(*patients, anew=False)
         if processes.count > 1:
             share_batch_statistics(self.model, self.device)
@@ -211,25 +219,6 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
         self.history: list[dict[str, Any]] = []
-
-    # What `head_training` does otherwise, because it trains a part of the network on computed features.
-
-    def _load(self, samples: Sequence[Sample], part: str) -> LesionData:
-        return LesionData.load(samples, self.schema.clinical(self.config.protocol), self.config)
-
-    def _new_model(self) -> FusedClassifier:
-        return build_model(self.config, self.schema)
-
-    def _load_start(self) -> None:
-        load_start_weights(self.run.start_file, self.model)
-
-    def _augmented(self, batch: Batch) -> Tensor | None:
-        image = self.model.prepare(batch.image)
-        return None if image is None else augment(image, self.config.augmentation)
-
-    def _published(self) -> dict[str, Tensor]:
-        """Weights of the whole network, as they are kept."""
-        return self._kept()
 
     def _loss(self) -> ClassificationLoss:
         config = self.config
@@ -277,7 +266,7 @@ class Trainer:
         }
         row["best"] = self._is_best(row)
         if row["best"]:
-            save_weights(self.run.weights_file, self._published())
+            save_weights(self.run.weights_file, self.part.published(self._kept()))
         history = [*self.history, row]
         self.run.write_history(history)
         rest = {"history": history, "scaler": self.scaler.state_dict()}
@@ -294,11 +283,11 @@ class Trainer:
         label, shown = f"epoch {epoch + 1}", self.processes.first
         for step, batch in enumerate(progress(batches, label, total=steps, shown=shown)):
             self._set_learning_rate(epoch + step / steps)
-            image = self._augmented(batch)
+            visual = self.part.seen(batch)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
-            mixed = mix(image, clinical, self.config.mixup, self.config.cutmix)
+            mixed = mix(visual, clinical, self.config.mixup, self.config.cutmix)
             with self._autocast():
-                logits = self.score(mixed.image, mixed.clinical)
+                logits = self.score(mixed.visual, mixed.clinical)
                 loss = mixed.share * self.loss(logits, batch.label)
                 if mixed.partner is not None:
                     loss = loss + (1 - mixed.share) * self.loss(logits, batch.label[mixed.partner])
@@ -324,7 +313,7 @@ class Trainer:
     def _validate(self) -> dict[str, float | None]:
         if not len(self.validation):
             return {"validation_loss": None, "validation_accuracy": None, "validation_balanced_accuracy": None}
-        model = self._new_model().to(self.device).to(memory_format=torch.channels_last)
+        model = self.part.new_network().to(self.device).to(memory_format=torch.channels_last)
         model.load_state_dict(self._kept())
         logits = predict_logits(model, self.validation, self.device, self._autocast)
         labels = torch.from_numpy(self.validation.labels)
@@ -355,7 +344,10 @@ class Trainer:
 
 @torch.no_grad()
 def predict_logits(
-    model: FusedClassifier, data: LesionData, device: torch.device, autocast: Callable[[], torch.autocast] | None = None
+    model: PatientClassifier,
+    data: LesionData,
+    device: torch.device,
+    autocast: Callable[[], torch.autocast] | None = None,
 ) -> Tensor:
     """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU."""
     model.eval()
@@ -364,5 +356,5 @@ def predict_logits(
     batches = data.batches(order, _VALIDATION_BATCH, device)
     for batch in progress(batches, "validate", total=math.ceil(len(data) / _VALIDATION_BATCH)):
         with autocast() if autocast else torch.autocast(device.type, enabled=False):
-            scores.append(model(batch.image, batch.numeric, batch.categorical).float().cpu())
+            scores.append(model(batch.visual, batch.numeric, batch.categorical).float().cpu())
     return torch.cat(scores)

@@ -17,11 +17,11 @@ from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
-from .head_training import check_frozen, frozen_trainer
+from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
 from .run_folder import RunFolder
 from .start_weights import start_weights
-from .train import check_ready, go_on, settings_from_options, start_run, train
+from .train import check_ready, settings_from_options, start_run, train
 
 _Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
 _NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from", "compiled"})
@@ -60,10 +60,7 @@ def run_training_job(
         if not resume:
             processes.from_first(begin)
         try:
-            if config.freeze_image_branch:
-                go_on(frozen_trainer(config, samples, run), log)
-            else:
-                train(config, samples, run, log, processes, compiled=options["compiled"])
+            train(config, samples, run, processes, compiled=options["compiled"])
         except KeyboardInterrupt:
             log(f"Go on with: dermedge train --run {run.path} --resume")
             raise

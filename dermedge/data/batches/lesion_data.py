@@ -30,6 +30,13 @@ class Batch:
     """int32 [B, Nc]; -1 = unknown."""
     label: Tensor
     """int64 [B]."""
+    features: Tensor | None = None
+    """float32 [B, C], the pictures' pooled features, where they were computed before; there is no `image` then."""
+
+    @property
+    def visual(self) -> Tensor | None:
+        """What a network is given of the pictures: their features, else the pictures; None where it reads neither."""
+        return self.image if self.features is None else self.features
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from torch import Tensor
 class Mixed:
     """A batch in which every patient may hold a part of another."""
 
-    image: Tensor | None
-    """float [B, 3, H, W]; None where no picture is read."""
+    visual: Tensor | None
+    """Pictures float [B, 3, H, W] or features float [B, C]; None where no picture is read."""
     clinical: Tensor | None
     """Encoded values, float [B, F]; None where none are read."""
     partner: Tensor | None = None
@@ -25,32 +25,32 @@ class Mixed:
     """Of the original, 0 to 1."""
 
 
-def mix(image: Tensor | None, clinical: Tensor | None, mixup: float, cutmix: float) -> Mixed:
+def mix(visual: Tensor | None, clinical: Tensor | None, mixup: float, cutmix: float) -> Mixed:
     """Mix every patient with another of the batch, the same share for all.
 
-    :param image: float [B, 3, H, W] in [0, 1]; None where no picture is read.
+    :param visual: pictures float [B, 3, H, W] in [0, 1], or features float [B, C]; None where no picture is read.
     :param clinical: encoded values float [B, F]; None where none are read.
     :param mixup: parameter of the symmetric Beta distribution that the share is drawn from (Zhang et al., ICLR 2018); 0
         is off.
     :param cutmix: the same for a pasted rectangle (Yun et al., ICCV 2019); the clinical values are mixed by its share.
-        With both, a coin decides; without a picture it is off.
+        With both, a coin decides; where no picture is read it is off, and features cannot be pasted.
     """
-    if image is None:
+    if visual is None:
         cutmix = 0.0
     if not (mixup or cutmix):
-        return Mixed(image, clinical)
-    some = image if image is not None else clinical
+        return Mixed(visual, clinical)
+    some = visual if visual is not None else clinical
     assert some is not None
     paste = cutmix > 0 and (not mixup or float(torch.rand(())) < 0.5)
     concentration = cutmix if paste else mixup
     share = float(torch.distributions.Beta(concentration, concentration).sample())
     partner = torch.randperm(some.shape[0], device=some.device)
-    if image is not None:
+    if visual is not None:
         if paste:
-            image, share = _paste(image, partner, share)
+            visual, share = _paste(visual, partner, share)
         else:
-            image = torch.lerp(image[partner], image, share)
-    return Mixed(image, None if clinical is None else torch.lerp(clinical[partner], clinical, share), partner, share)
+            visual = torch.lerp(visual[partner], visual, share)
+    return Mixed(visual, None if clinical is None else torch.lerp(clinical[partner], clinical, share), partner, share)
 
 
 def _paste(image: Tensor, partner: Tensor, share: float) -> tuple[Tensor, float]:

@@ -35,10 +35,10 @@ _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
-class ImageBranch:
-    """A trained trunk that several fusions share."""
+class FrozenTrunk:
+    """A trained trunk that is taken as it is, and where its features are kept."""
 
-    trunk: nn.Module
+    network: nn.Module
     """Float [B, 3, H, W] in [0, 1] to the last feature map."""
     weights_sha256: str
     """Of the run's weights file."""
@@ -64,11 +64,11 @@ class FeatureData(LesionData):
             drawn = np.empty((len(picked), self.features[0].shape[1]), dtype=np.float32)
             for number, features in enumerate(self.features):
                 drawn[view == number] = features[picked[view == number]]
-            yield replace(batch, image=torch.from_numpy(drawn).to(device))
+            yield replace(batch, features=torch.from_numpy(drawn).to(device))
 
 
 def load_feature_data(
-    branch: ImageBranch, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig, views: int
+    trunk: FrozenTrunk, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig, views: int
 ) -> FeatureData:
     """Give a part of a data set as features, computing only the views that are not there yet.
 
@@ -77,37 +77,37 @@ def load_feature_data(
     """
     data = LesionData.load(samples, schema, config)
     key = pixels_key([sample.path for sample in samples], config.image_size, config.resample) if samples else ""
-    features = tuple(_load_view(branch, data, key, config, view) for view in range(1 + views))
+    features = tuple(_load_view(trunk, data, key, config, view) for view in range(1 + views))
     return FeatureData(None, data.numeric, data.categorical, data.labels, features)
 
 
 def _load_view(
-    branch: ImageBranch, data: LesionData, pixels: str, config: TrainConfig, view: int
+    trunk: FrozenTrunk, data: LesionData, pixels: str, config: TrainConfig, view: int
 ) -> NDArray[np.float32]:
     drawn_with = (config.seed, view, config.augmentation) if view else ()
     prepared = preparation_of(config).names
-    parts = (_FORMAT, branch.weights_sha256, pixels, config.precision, drawn_with, *([prepared] if prepared else []))
+    parts = (_FORMAT, trunk.weights_sha256, pixels, config.precision, drawn_with, *([prepared] if prepared else []))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    target = branch.folder / f"{key}-view{view}.f32"
+    target = trunk.folder / f"{key}-view{view}.f32"
 
     def make() -> Iterator[bytes]:
-        return (features.tobytes() for features in _computed(branch, data, config, view))
+        return (features.tobytes() for features in _computed(trunk, data, config, view))
 
     flat = kept_array(target, key, make, "features")
     return flat.view(np.float32).reshape(len(data), -1) if len(flat) else np.empty((0, 0), dtype=np.float32)
 
 
 @torch.no_grad()
-def _computed(branch: ImageBranch, data: LesionData, config: TrainConfig, view: int) -> Iterator[NDArray[np.float32]]:
+def _computed(trunk: FrozenTrunk, data: LesionData, config: TrainConfig, view: int) -> Iterator[NDArray[np.float32]]:
     device, dtype = torch.device(config.device), _AUTOCAST[config.precision]
-    trunk = branch.trunk.eval().to(device).to(memory_format=torch.channels_last)
+    network = trunk.network.eval().to(device).to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed * 1_000_003 + 500_000 + view)
     batches = LesionData.batches(data, np.arange(len(data)), _BATCH, device)
     label = f"features of view {view}"
     for batch in progress(batches, label, total=math.ceil(len(data) / _BATCH)):
         image = _seen(batch, config, view)
         with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            pooled = pool(trunk(image))
+            pooled = pool(network(image))
         features: NDArray[np.float32] = pooled.float().cpu().numpy()
         yield features
 

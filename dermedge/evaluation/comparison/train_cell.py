@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dermedge.data.cache.feature_cache import ImageBranch
+from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import check_leaks, make_split
-from dermedge.training.head_training import HeadTrainer, image_branch_record
+from dermedge.training.head_training import HeadOnFeatures, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run_folder import RunFolder
-from dermedge.training.train import Trainer, go_on, start_run
+from dermedge.training.train import Trainer, epoch_line, remaining_epochs, resume, start_run
 from dermedge_runtime.errors import UsageError
 
 from .plan import SHARED, Cell, Plan
@@ -28,40 +28,39 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], log: Log, on_epoch
     :raises InputRejected: a picture that cannot be read.
     :raises DermedgeError: the loss is no longer a number.
     """
-    run, branch = cell.run(plan.root), None
+    run, trunk = cell.run(plan.root), None
     if cell.image_branch == SHARED:
-        branch = shared_branch(plan, cell)
+        trunk = shared_trunk(plan, cell)
     if not run.config_file.is_file():
         split = make_split(samples, cell.protocol, cell.seed)
         check_leaks(split, samples)
-        start_run(plan.settings(cell), split, run, extra=image_branch_record(branch) if branch else None)
+        start_run(plan.settings(cell), split, run, extra=shared_trunk_record(trunk) if trunk else None)
     # The record's settings, not the plan's: both are the same but for the place of the data.
     config = run.config()
-    if branch is None:
-        trainer = Trainer(config, samples, run)
-    else:
-        _check_branch(run, branch)
-        trainer = HeadTrainer(config, samples, run, branch)
-
-    def tell(line: str) -> None:
-        log(f"  {line}{on_epoch(trainer.history, config.epochs)}")
-
-    go_on(trainer, tell)
+    part = None
+    if trunk is not None:
+        _check_trunk(run, trunk)
+        part = HeadOnFeatures(config, run.schema(), trunk)
+    trainer = Trainer(config, samples, run, part=part)
+    if resume(trainer):
+        log(f"  resumed after epoch {len(trainer.history)}{on_epoch(trainer.history, config.epochs)}")
+    for row in remaining_epochs(trainer):
+        log(f"  {epoch_line(row, config.epochs)}{on_epoch(trainer.history, config.epochs)}")
     return run
 
 
-def shared_branch(plan: Plan, cell: Cell) -> ImageBranch:
-    """Give the trained image branch that a cell takes."""
+def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
+    """Give the trained trunk that a cell takes."""
     run = cell.trunk.run(plan.root)
-    trunk = trained_model(run).trunk
-    assert trunk is not None
-    return ImageBranch(trunk, run.weights_sha256(), plan.views, run.features)
+    network = trained_model(run).trunk
+    assert network is not None
+    return FrozenTrunk(network, run.weights_sha256(), plan.views, run.features)
 
 
-def _check_branch(run: RunFolder, branch: ImageBranch) -> None:
-    recorded = run.record().get("image_branch", {}).get("weights_sha256")
-    if recorded != branch.weights_sha256:
+def _check_trunk(run: RunFolder, trunk: FrozenTrunk) -> None:
+    recorded = (recorded_trunk(run.record()) or {}).get("weights_sha256")
+    if recorded != trunk.weights_sha256:
         raise UsageError(
             f"The run in {run.path} was trained on the features of other weights ({str(recorded)[:12]}) than those of"
-            f" image_only beside it ({branch.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
+            f" image_only beside it ({trunk.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
         )

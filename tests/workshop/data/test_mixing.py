@@ -21,7 +21,7 @@ def patients() -> torch.Tensor:
 def test_nothing_is_mixed_by_default() -> None:
     image, clinical = pictures(), patients()
     mixed = mix(image, clinical, 0.0, 0.0)
-    assert mixed.image is image and mixed.clinical is clinical
+    assert mixed.visual is image and mixed.clinical is clinical
     assert mixed.partner is None and mixed.share == 1.0
 
 
@@ -30,7 +30,7 @@ def test_mixup_blends_picture_and_patient_by_the_share_of_the_label() -> None:
     partner, share = mixed.partner, mixed.share
     assert sorted(partner.tolist()) == list(range(6)) and 0 < share < 1
     expected = share * torch.arange(6.0) + (1 - share) * partner.float()
-    torch.testing.assert_close(mixed.image, expected[:, None, None, None].expand(6, 3, 20, 30))
+    torch.testing.assert_close(mixed.visual, expected[:, None, None, None].expand(6, 3, 20, 30))
     torch.testing.assert_close(mixed.clinical, share * torch.eye(6) + (1 - share) * torch.eye(6)[partner])
 
 
@@ -40,9 +40,9 @@ def test_cutmix_pastes_one_rectangle_and_its_area_is_the_share() -> None:
         mixed = mix(pictures(), patients(), 0.0, 1.0)
         own = torch.arange(6.0)[:, None, None, None]
         other = mixed.partner.float()[:, None, None, None]
-        assert ((mixed.image == own) | (mixed.image == other)).all()
+        assert ((mixed.visual == own) | (mixed.visual == other)).all()
         moved = (mixed.partner != torch.arange(6)).nonzero()[0, 0]
-        pasted = (mixed.image[moved, 0] == float(mixed.partner[moved])).nonzero()
+        pasted = (mixed.visual[moved, 0] == float(mixed.partner[moved])).nonzero()
         area = 0 if not len(pasted) else int((pasted.amax(0) - pasted.amin(0) + 1).prod())
         assert area == len(pasted)
         assert mixed.share == pytest.approx(1 - area / 600)
@@ -56,7 +56,7 @@ def test_cutmix_pastes_one_rectangle_and_its_area_is_the_share() -> None:
 def test_with_both_they_take_turns() -> None:
     blended = []
     for _ in range(30):
-        levels = mix(pictures(), None, 1.0, 1.0).image
+        levels = mix(pictures(), None, 1.0, 1.0).visual
         blended.append(bool((levels != levels.round()).any()))
     assert 5 < sum(blended) < 25
 
@@ -64,5 +64,5 @@ def test_with_both_they_take_turns() -> None:
 def test_a_missing_modality_stays_missing() -> None:
     assert mix(pictures(), None, 1.0, 0.0).clinical is None
     without = mix(None, patients(), 0.4, 1.0)  # without a picture there is nothing to paste: mixup alone
-    assert without.image is None and 0 < without.share < 1
+    assert without.visual is None and 0 < without.share < 1
     assert mix(None, patients(), 0.0, 1.0).partner is None

@@ -185,11 +185,11 @@ def test_nobody_is_told_of_what_nobody_asked_for(compared):
 
 
 def test_what_was_asked_for_and_not_measured_is_told_once_and_never_invented(synthetic_data, tmp_path, monkeypatch):
-    def diverge(trainer, log):
+    def diverge(trainer):
         raise DermedgeError("The training loss of epoch 1 is nan.")
 
     run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only"))
-    monkeypatch.setattr(train_cell, "go_on", diverge)
+    monkeypatch.setattr(train_cell, "remaining_epochs", diverge)
     record, _ = run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only,image_only", seeds=2))
     row = row_of(record, "image_only", "own")
     assert row["seeds"] == [] and row["parameters"] is None and row["difference"] is None
@@ -277,14 +277,14 @@ def test_damaged_results_are_one_sentence(synthetic_data, tmp_path):
 
 
 def test_a_training_that_diverges_does_not_stop_the_others(synthetic_data, tmp_path, monkeypatch):
-    go_on = train_cell.go_on
+    remaining_epochs = train_cell.remaining_epochs
 
-    def diverge(trainer, log):
+    def diverge(trainer):
         if trainer.config.fusion == "image_only":
             raise DermedgeError("The training loss of epoch 1 is nan.")
-        return go_on(trainer, log)
+        return remaining_epochs(trainer)
 
-    monkeypatch.setattr(train_cell, "go_on", diverge)
+    monkeypatch.setattr(train_cell, "remaining_epochs", diverge)
     record, failed = run_plan(small_plan(tmp_path, synthetic_data, "shared", fusions="cross_attention,clinical_only"))
     assert [line.split(":")[0] for line in failed] == [
         "grouped, seed 0, image_only",
@@ -296,10 +296,10 @@ def test_a_training_that_diverges_does_not_stop_the_others(synthetic_data, tmp_p
 
 
 def test_stopped_by_hand_it_says_how_to_go_on(synthetic_data, tmp_path, monkeypatch):
-    def stop(trainer, log):
+    def stop(trainer):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_cell, "go_on", stop)
+    monkeypatch.setattr(train_cell, "remaining_epochs", stop)
     log: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         run_plan(small_plan(tmp_path, synthetic_data), log=log)

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from dermedge.data.batches.lesion_data import LesionData, preparation_of
-from dermedge.data.cache.feature_cache import ImageBranch, load_feature_data
+from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
 from dermedge.data.ham10000 import schema_of
 from dermedge.models.classifier import pool
 from dermedge.models.preparation.colour_constancy import ColourConstancy
@@ -137,17 +137,13 @@ def test_without_steps_nothing_happens():
     assert not Preparation(**BOTH).state_dict()
 
 
-def quiet(line: str) -> None:
-    """Throw the log away."""
-
-
 def test_training_prepares_before_it_augments_and_evaluation_prepares_too(new_run, samples, monkeypatch):
     config, run = new_run(fusion="image_only", **BOTH)
     trainer = Trainer(config, samples, run)
     (batch,) = trainer.data.batches(np.arange(8), 8, torch.device("cpu"))
     seen = []
-    monkeypatch.setattr("dermedge.training.train.augment", lambda image, settings: seen.append(image) or image)
-    trainer._augmented(batch)
+    monkeypatch.setattr("dermedge.training.trained_part.augment", lambda image, settings: seen.append(image) or image)
+    trainer.part.seen(batch)
     expected = Preparation(**BOTH)(batch.image)
     assert torch.equal(seen[0], expected) and not torch.equal(expected, batch.image)
     model = trainer.model.eval()
@@ -159,10 +155,10 @@ def test_training_prepares_before_it_augments_and_evaluation_prepares_too(new_ru
 
 def test_a_training_with_both_steps_resumes_to_the_same_weights(new_run, samples):
     config, whole = new_run(**BOTH)
-    train(config, samples, whole, quiet)
+    train(config, samples, whole)
     _, run = new_run(**BOTH)
     Trainer(config, samples, run).run_epoch(0)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     one, other = load_file(run.weights_file), load_file(whole.weights_file)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert trained_model(run).preparation.names == ("hair_removal", "colour_constancy")
@@ -172,12 +168,12 @@ def test_computed_features_are_those_of_prepared_pictures(new_run, samples, tmp_
     config, run = new_run(fusion="image_only", **BOTH)
     trunk = Trainer(config, samples, run).model.trunk.eval()
     schema = schema_of(config.protocol)
-    branch = ImageBranch(trunk, "hash", 0, tmp_path)
-    found = load_feature_data(branch, samples[:5], schema, config, 0).features[0]
+    frozen = FrozenTrunk(trunk, "hash", 0, tmp_path)
+    found = load_feature_data(frozen, samples[:5], schema, config, 0).features[0]
     (batch,) = LesionData.load(samples[:5], schema, config).batches(np.arange(5), 5, torch.device("cpu"))
     with torch.no_grad():
         expected = pool(trunk(preparation_of(config)(batch.image))).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     plain, _ = new_run(fusion="image_only")
-    load_feature_data(branch, samples[:5], schema, plain, 0)
+    load_feature_data(frozen, samples[:5], schema, plain, 0)
     assert len(list(tmp_path.glob("*.f32"))) == 2, "the two kinds never share a file"

@@ -32,10 +32,6 @@ PATIENTS = [
 FUSIONS = ["concat", "cross_attention", "gated", "self_attention", "hadamard", "clinical_only"]
 
 
-def quiet(line: str) -> None:
-    """Throw the log away."""
-
-
 def arrays(*patients: dict) -> tuple[torch.Tensor, torch.Tensor]:
     numeric, categorical = SCHEMA.encode(patients)
     return torch.from_numpy(numeric), torch.from_numpy(categorical)
@@ -131,13 +127,13 @@ def test_only_what_was_given_and_unknown_moves_the_first_layer(fusion: str) -> N
 def test_a_training_resumes_exactly_and_learns_unknown_values(new_run, samples) -> None:
     settings = {"fusion": "concat", "hide_clinical": 0.3, "ema": 0.5, "unknown": CATEGORY, "epochs": 2}
     config, run = new_run(**settings)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     half, cut = new_run(**{**settings, "epochs": 1})
-    train(half, samples, cut, quiet)
+    train(half, samples, cut)
     record = json.loads(cut.config_file.read_text())
     record["settings"]["epochs"] = 2
     cut.config_file.write_text(json.dumps(record))
-    train(cut.config(), samples, cut, quiet)
+    train(cut.config(), samples, cut)
     assert cut.weights_sha256() == run.weights_sha256()
     first = trained_model(run).head.clinical[0]
     learned = first.parametrizations.weight.original[:, HAM10000.clinical("grouped", CATEGORY).features.index(
@@ -147,7 +143,7 @@ def test_a_training_resumes_exactly_and_learns_unknown_values(new_run, samples) 
 
 def test_runs_from_before_there_was_a_choice_impute(new_run, samples) -> None:
     config, run = new_run(fusion="clinical_only", unknown=IMPUTE)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     record = json.loads(run.config_file.read_text())
     del record["settings"]["unknown"]
     run.config_file.write_text(json.dumps(record))
@@ -165,7 +161,7 @@ def test_a_setting_that_does_not_exist_is_a_damaged_run(new_run) -> None:
 
 def test_another_setting_takes_the_image_branch_alone(new_run, samples) -> None:
     config, run = new_run(epochs=1, fusion="concat", unknown=IMPUTE)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     assert "all weights" in start_weights(run.path, config, HAM10000, run.split()).summary
     found = start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split())
     assert found.summary.endswith("image branch of " + f"{run.path}, which was trained with --unknown impute")
@@ -174,7 +170,7 @@ def test_another_setting_takes_the_image_branch_alone(new_run, samples) -> None:
 
 def test_image_only_does_not_care(new_run, samples) -> None:
     config, run = new_run(epochs=1, fusion="image_only", unknown=IMPUTE)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     assert "all weights" in start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split()).summary
 
 

@@ -15,10 +15,6 @@ from dermedge.training.train import Trainer, train
 TIMES = ("seconds", "images_per_second")
 
 
-def quiet(line: str) -> None:
-    """Throw the log away."""
-
-
 def timeless(history: list[dict]) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in TIMES} for row in history]
 
@@ -51,24 +47,25 @@ def assert_same_end(run: RunFolder, other: RunFolder, config, samples) -> None:
     ],
     ids=lambda settings: "-".join(settings) or "defaults",
 )
-def test_resuming_after_any_epoch_ends_as_if_never_interrupted(new_run, samples, settings, fusion):
+def test_resuming_after_any_epoch_ends_as_if_never_interrupted(new_run, samples, caplog, settings, fusion):
+    caplog.set_level("INFO", "dermedge.training")
     config, whole = new_run(epochs=3, fusion=fusion, **settings)
-    train(config, samples, whole, quiet)
+    train(config, samples, whole)
     for done in (1, 2):
         _, run = new_run(epochs=3, fusion=fusion, **settings)
         first = Trainer(config, samples, run)
         for epoch in range(done):
             first.run_epoch(epoch)
-        lines: list[str] = []
-        history = train(config, samples, run, lines.append)
-        assert lines[0] == f"resumed after epoch {done}"
-        assert len(lines) == 1 + 3 - done and len(history) == 3
+        caplog.clear()
+        history = train(config, samples, run)
+        assert caplog.messages[0] == f"resumed after epoch {done}"
+        assert len(caplog.messages) == 1 + 3 - done and len(history) == 3
         assert_same_end(run, whole, config, samples)
 
 
 def test_resuming_twice_is_as_good_as_once(new_run, samples):
     config, whole = new_run(epochs=3)
-    train(config, samples, whole, quiet)
+    train(config, samples, whole)
     _, run = new_run(epochs=3)
     for epoch in range(3):
         trainer = Trainer(config, samples, run)
@@ -80,9 +77,9 @@ def test_resuming_twice_is_as_good_as_once(new_run, samples):
 
 def test_a_finished_run_is_left_as_it_is(new_run, samples):
     config, run = new_run()
-    history = train(config, samples, run, quiet)
+    history = train(config, samples, run)
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    assert train(config, samples, run, quiet) == history
+    assert train(config, samples, run) == history
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
@@ -90,7 +87,7 @@ def test_a_finished_run_is_left_as_it_is(new_run, samples):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dermedge.training import train as module
+from dermedge.training import train as module, trained_part
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
 from dermedge.training.run_folder import RunFolder
@@ -109,14 +106,14 @@ def die_at(number, function, before=lambda *args: None):
     return step
 
 if moment == "between two steps":
-    module.augment = die_at(4, module.augment)
+    trained_part.augment = die_at(4, trained_part.augment)
 elif moment == "between weights and checkpoint":
     module.save_checkpoint = die_at(2, module.save_checkpoint)
 else:
     write, half = Path.write_bytes, lambda path, content: write(path, content[: len(content) // 2])
     late = die_at(2, write, half)
     Path.write_bytes = lambda path, content: (late if "checkpoint" in path.name else write)(path, content)
-module.train(config, read_samples(Path(config.data)), run, lambda line: None)
+module.train(config, read_samples(Path(config.data)), run)
 """
 
 
@@ -124,25 +121,25 @@ module.train(config, read_samples(Path(config.data)), run, lambda line: None)
 @pytest.mark.parametrize(
     "moment", ["between two steps", "between weights and checkpoint", "while the checkpoint is written"]
 )
-def test_a_killed_training_goes_on_to_the_very_same_weights(new_run, samples, moment):
+def test_a_killed_training_goes_on_to_the_very_same_weights(new_run, samples, caplog, moment):
     settings = {"epochs": 3, "ema": 0.9, "schedule": "cosine"}
     config, whole = new_run(**settings)
-    train(config, samples, whole, quiet)
+    train(config, samples, whole)
     _, run = new_run(**settings)
     script = KILLED.format(channels=(8, 8, 16, 16))
     done = subprocess.run([sys.executable, "-c", script, os.fspath(run.path), moment], capture_output=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert len(history_of(run, config, samples)) == 1, "the first epoch is whole, the second never was"
-    lines: list[str] = []
-    train(config, samples, run, lines.append)
-    assert lines[0] == "resumed after epoch 1"
+    caplog.set_level("INFO", "dermedge.training")
+    train(config, samples, run)
+    assert caplog.messages[0] == "resumed after epoch 1"
     assert not list(run.path.glob(".*")), "what the killed process was writing is gone"
     assert_same_end(run, whole, config, samples)
 
 
 def test_the_average_is_what_is_kept_and_it_differs_from_the_network(new_run, samples):
     config, run = new_run(epochs=1, ema=0.9)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     tensors, kept = load_file(run.checkpoint_file), load_file(run.weights_file)
     assert all(torch.equal(kept[name], tensors[f"average.{name}"]) for name in kept)
     assert not torch.equal(kept["head.classifier.0.weight"], tensors["model.head.classifier.0.weight"])
@@ -161,7 +158,7 @@ def test_a_young_average_forgets_the_random_start(new_run, samples):
 
 def test_a_restored_optimiser_has_the_layout_of_its_parameters(new_run, samples):
     config, run = new_run(epochs=1)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     trainer = Trainer(config, samples, run)
     load_checkpoint(Path(run.checkpoint_file), trainer.model, trainer.optimizer, trainer.average)
     (group,) = trainer.optimizer.param_groups

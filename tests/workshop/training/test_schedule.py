@@ -40,7 +40,7 @@ def test_cosine_never_exceeds_the_set_rate_and_falls_after_the_warm_up():
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_the_history_records_the_rate_of_each_epochs_last_step(new_run, samples, schedule):
     config, run = new_run(fusion="clinical_only", epochs=3, schedule=schedule, learning_rate=0.01)
-    history = train(config, samples, run, lambda line: None)
+    history = train(config, samples, run)
     assert [row["learning_rate"] for row in history] == [learning_rate_at(e + 0.5, config) for e in range(3)]
 
 

@@ -32,14 +32,14 @@ def test_without_compiling_it_is_the_networks_own_scoring(new_run, samples):
 
 def test_a_compiled_training_learns_the_same_and_keeps_the_names_of_the_weights(new_run, samples, eager):
     config, plain = new_run(epochs=1)
-    expected = train(config, samples, plain, lambda line: None)
+    expected = train(config, samples, plain)
     _, run = new_run(epochs=1)
     trainer = Trainer(config, samples, run, compiled=True)
     row = trainer.run_epoch(0)
     assert eager, "nothing was compiled"
     assert row["train_loss"] == pytest.approx(expected[0]["train_loss"], rel=1e-5)
     assert type(trainer.model) is FusedClassifier
-    assert train(config, samples, run, lambda line: None) == trainer.history, "read back by an uncompiled training"
+    assert train(config, samples, run) == trainer.history, "read back by an uncompiled training"
 
 
 def test_where_compiling_fails_one_sentence_says_so():

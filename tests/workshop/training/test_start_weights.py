@@ -14,15 +14,11 @@ from dermedge.training.train import Trainer, train
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 
-def quiet(line: str) -> None:
-    """Throw the log away."""
-
-
 @pytest.fixture
 def earlier(new_run, samples):
     """A run of one epoch on 32 px."""
     config, run = new_run(epochs=1)
-    train(config, samples, run, quiet)
+    train(config, samples, run)
     return config, run
 
 

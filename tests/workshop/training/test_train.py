@@ -11,45 +11,41 @@ from dermedge.config import TrainConfig
 from dermedge.data.splits import SPLITS
 from dermedge.models.fusion import FUSIONS
 from dermedge.training import train as train_module
-from dermedge.training.train import Trainer, describe, predict_logits, torch_device, train
+from dermedge.training.train import Trainer, epoch_line, predict_logits, torch_device, train
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
-
-
-def quiet(line: str) -> None:
-    """Throw the log away."""
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_the_loss_falls_on_generated_pictures(new_run, samples, fusion):
     config, run = new_run(fusion=fusion, epochs=5, per_class=12, batch_size=28, seed=1)
-    losses = [row["train_loss"] for row in train(config, samples, run, quiet)]
+    losses = [row["train_loss"] for row in train(config, samples, run)]
     assert losses[0] == pytest.approx(math.log(7), abs=0.4), "an untrained network guesses"
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_the_history_file_holds_one_row_per_epoch(new_run, samples):
     config, run = new_run(epochs=3)
-    history = train(config, samples, run, quiet)
+    history = train(config, samples, run)
     assert [row["epoch"] for row in history] == [1, 2, 3]
     with run.history_file.open(encoding="utf-8", newline="") as stream:
         assert list(csv.DictReader(stream)) == [{key: str(value) for key, value in row.items()} for row in history]
 
 
-def test_one_line_is_logged_per_epoch(new_run, samples):
+def test_one_line_is_logged_per_epoch(new_run, samples, caplog):
+    caplog.set_level("INFO", "dermedge.training")
     config, run = new_run(fusion="clinical_only")
-    lines: list[str] = []
-    history = train(config, samples, run, lines.append)
-    assert lines == [describe(row, 2) for row in history]
+    history = train(config, samples, run)
+    assert caplog.messages == [epoch_line(row, 2) for row in history]
 
 
 def test_a_line_of_the_log_says_what_matters():
     row = {"epoch": 3, "train_loss": 1.23456, "validation_accuracy": 0.5, "validation_balanced_accuracy": 0.25}
     row |= {"seconds": 12.4, "images_per_second": 99.6, "best": True}
     line = "epoch 3/9, loss 1.235, validation accuracy 0.500, balanced 0.250, 12 s, 100 images/s"
-    assert describe(row, 9) == f"{line}, best so far"
-    assert describe({**row, "best": False}, 9) == line
+    assert epoch_line(row, 9) == f"{line}, best so far"
+    assert epoch_line({**row, "best": False}, 9) == line
     row |= {"validation_balanced_accuracy": None, "validation_accuracy": None, "best": False}
-    assert describe(row, 9) == "epoch 3/9, loss 1.235, 12 s, 100 images/s"
+    assert epoch_line(row, 9) == "epoch 3/9, loss 1.235, 12 s, 100 images/s"
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, method: str, results: list) -> None:
@@ -122,7 +118,7 @@ def test_the_encoder_is_fitted_on_the_training_split_only(new_run, samples, part
 def test_a_loss_that_is_no_number_stops_the_training_and_writes_nothing(new_run, samples):
     config, run = new_run(fusion="clinical_only", learning_rate=1e30)
     with pytest.raises(DermedgeError, match=r"training loss of epoch 1 is (nan|inf)") as caught:
-        train(config, samples, run, quiet)
+        train(config, samples, run)
     assert caught.value.exit_code == 1
     assert "Lower --learning-rate" in str(caught.value)
     assert not run.weights_file.exists() and not run.checkpoint_file.exists()
@@ -131,7 +127,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_writes_nothing(new_run,
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_precision_of_the_cpu_trains_and_keeps_float32_weights(new_run, samples, precision):
     config, run = new_run(precision=precision)
-    history = train(config, samples, run, quiet)
+    history = train(config, samples, run)
     assert all(math.isfinite(row["train_loss"]) for row in history)
     weights = load_file(run.weights_file)
     assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float32}
@@ -139,7 +135,7 @@ def test_every_precision_of_the_cpu_trains_and_keeps_float32_weights(new_run, sa
 
 def test_a_last_batch_of_one_photograph_trains_even_where_the_map_is_one_pixel(new_run, samples):
     config, run = new_run(epochs=1, per_class=3, batch_size=4)  # 21 photographs
-    (row,) = train(config, samples, run, quiet)
+    (row,) = train(config, samples, run)
     assert math.isfinite(row["train_loss"])
 
 
@@ -158,7 +154,7 @@ def test_a_setting_of_the_draws_changes_what_is_learned(new_run, samples, settin
     states = []
     for settings in ({}, {setting: value}):
         config, run = new_run(fusion="clinical_only", epochs=1, protocol="paper", **settings)
-        train(config, samples, run, quiet)
+        train(config, samples, run)
         states.append(load_file(run.weights_file))
     assert not equal(*states)
 

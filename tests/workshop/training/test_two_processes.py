@@ -49,6 +49,7 @@ from dermedge.models import dermiresnet
 from dermedge.training.processes import joined
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, go_on
+from dermedge_runtime.commands.log_lines import log_on_stderr
 
 dermiresnet.STAGE_CHANNELS = {NARROW}
 with joined() as processes:
@@ -59,13 +60,14 @@ with joined() as processes:
         if run.path.name == "begun":
             trainer.run_epoch(0)
         else:
-            go_on(trainer, lambda line: None)
+            go_on(trainer)
         state = b"".join(tensor.numpy().tobytes() for tensor in trainer.model.state_dict().values())
         note = {{"seed": torch.initial_seed(), "state": hashlib.sha256(state).hexdigest(), "epochs": trainer.history}}
         (run.path / f"process-{{processes.rank}}.json").write_text(json.dumps(note))
     training_job.joined = lambda: nullcontext(processes)
     options = "--image-size 32 --epochs 2 --per-class 4 --batch-size 14 --fusion clinical_only".split()
-    cli(["train", "--data", config.data, "--runs", str(runs[0].path.parent), *options], standalone_mode=False)
+    with log_on_stderr():
+        cli(["train", "--data", config.data, "--runs", str(runs[0].path.parent), *options], standalone_mode=False)
 """
 
 
@@ -104,7 +106,7 @@ def pairs_and_log(new_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
     runs = {}
     for name in CASES:
         config, samples, alone = new_run("alone", name)
-        train(config, samples, alone, lambda line: None)
+        train(config, samples, alone)
         _, _, shared = new_run("shared", name)
         if name == "resumed":
             Trainer(config, samples, shared).run_epoch(0)
@@ -112,7 +114,7 @@ def pairs_and_log(new_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
     done = torchrun(script, *(shared.path for _, shared in runs.values()))
     assert done.returncode == 0, done.stderr
     config, samples = runs["begun"][1].config(), runs["begun"][1].samples()
-    train(config, samples, runs["begun"][1], lambda line: None)
+    train(config, samples, runs["begun"][1])
     return runs, done.stderr
 
 
