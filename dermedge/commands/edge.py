@@ -147,7 +147,7 @@ def inspect(model: Path | None, as_json: bool) -> None:
 
     model = model or model_in_the_box()
     if model.suffix.lower() == ".engine":
-        from dermedge_export.engine.engine_file import inspect_engine
+        from dermedge_runtime.model.engine_description import inspect_engine
 
         record, findings = inspect_engine(model)
         for finding in findings:

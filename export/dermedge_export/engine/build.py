@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any
 
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.model.engine_description import SUFFIX, EngineRecord, Tensor, sha256
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
-from .engine_file import SUFFIX, EngineRecord, Tensor, sha256, write_engine_file
+from .engine_file import write_engine_file
 from .gpus import BUILDABLE
 from .target import EngineTarget
 from .tensorrt_library import ahead_of_time, first_line, log_of

@@ -10,17 +10,11 @@ from pathlib import Path
 import pytest
 from make_tiny_model import TINY
 
-from dermedge_export.engine import engine_file
-from dermedge_export.engine.engine_file import (
-    EngineRecord,
-    Tensor,
-    inspect_engine,
-    record_path,
-    sha256,
-    write_engine_file,
-)
+from dermedge_export.engine.engine_file import write_engine_file
 from dermedge_runtime.errors import ModelFileError
+from dermedge_runtime.model import engine_description
 from dermedge_runtime.model.digest import seal_text
+from dermedge_runtime.model.engine_description import EngineRecord, Tensor, inspect_engine, record_path, sha256
 from dermedge_runtime.model.model_file import read_model_file
 
 CONTENT = b"an opaque engine"
@@ -45,7 +39,7 @@ def _record() -> EngineRecord:
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An engine with everything beside it, and the version that built it installed."""
-    monkeypatch.setattr(engine_file, "_installed", lambda library: "1.2.3")
+    monkeypatch.setattr(engine_description, "_installed", lambda library: "1.2.3")
     (tmp_path / "m.onnx").write_bytes(TINY.read_bytes())
     write_engine_file(tmp_path / "m.engine", CONTENT, _record())
     return tmp_path / "m.engine"
@@ -79,7 +73,7 @@ def test_another_onnx_is_found(written: Path, change: str) -> None:
 
 
 def test_another_version_is_found(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_file, "_installed", lambda library: "1.3.0")
+    monkeypatch.setattr(engine_description, "_installed", lambda library: "1.3.0")
     record, findings = inspect_engine(written)
     assert record["tensorrt"]["installed"] == "1.3.0"
     assert len(findings) == 1
@@ -87,14 +81,14 @@ def test_another_version_is_found(written: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_installed_version_is_no_finding(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_file, "_installed", lambda library: None)
+    monkeypatch.setattr(engine_description, "_installed", lambda library: None)
     record, findings = inspect_engine(written)
     assert (record["tensorrt"]["installed"], findings) == (None, [])
 
 
 def test_installed_version_is_read_without_import() -> None:
-    assert engine_file._installed("pytest") == pytest.__version__
-    assert engine_file._installed("no_such_library") is None
+    assert engine_description._installed("pytest") == pytest.__version__
+    assert engine_description._installed("no_such_library") is None
 
 
 @pytest.mark.parametrize("absent", ["m.engine", "m.engine.json"])
@@ -198,7 +192,8 @@ def test_full_disk_leaves_the_earlier_engine(written: Path, monkeypatch: pytest.
 def test_inspection_needs_neither_tensorrt_nor_torch_nor_onnx(written: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "import denylist; denylist.install(['tensorrt_rtx', 'tensorrt', 'torch', 'onnx', 'onnxruntime'])\n"
+        "import denylist\n"
+        "denylist.install(['tensorrt_rtx', 'tensorrt', 'torch', 'onnx', 'onnxruntime', 'dermedge_export'])\n"
         f"sys.argv = ['dermedge', 'inspect', {str(written)!r}]\n"
         "from dermedge.cli import main; main()"
     )
