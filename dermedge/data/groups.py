@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .schema import fold
+from .words import fold
 
 if TYPE_CHECKING:
     from .samples import Sample

@@ -19,7 +19,8 @@ from .files.image_files import ImageFiles
 from .files.same_content import same_content
 from .files.table_rows import Problem, TableRow, read_rows, refuse
 from .groups import group_key, names_nothing
-from .schema import DataSchema, fold
+from .schema import DataSchema
+from .words import fold
 
 _ABSENT = Path()
 _FIRST = 5

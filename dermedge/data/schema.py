@@ -6,11 +6,9 @@ Not covered: reading a schema file (`schema_file`) and reading a data set with o
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import (
@@ -23,28 +21,13 @@ from dermedge_runtime.inputs.clinical import (
     NumericField,
 )
 
+from .schema_entries import ImageRule, TableRule
+from .words import fold
+
 PAPER = "paper"
 """The protocol that also reads fields which are not known before the diagnosis."""
-
-
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 """What a cell may hold; `float` alone would take 5_5 for 55."""
-
-
-@lru_cache(maxsize=1 << 12)
-def fold(text: str) -> str:
-    """Give the form in which words of a table are compared: no case, "_" is a space, spaces count once.
-
-    Nor does it matter how accents and wide letters are encoded, and signs that nobody sees are passed over.
-    """
-    return " ".join(visible(text, "NFKC").lower().replace("_", " ").split())
-
-
-def visible(text: str, form: Literal["NFC", "NFKC"] = "NFC") -> str:
-    """Give a text in one Unicode form, without signs of no width such as a byte order mark within it."""
-    if text.isascii():
-        return text
-    return "".join(sign for sign in unicodedata.normalize(form, text) if unicodedata.category(sign) != "Cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,37 +71,6 @@ class TableField:
                 f" got {text}. Leave it out if it is unknown.{hint}"
             )
         return field.parse(pointed)
-
-
-@dataclass(frozen=True, slots=True)
-class TableRule:
-    """Where the metadata table is and what its columns mean."""
-
-    files: tuple[str, ...]
-    """Names of the table; the first that the data folder has is read."""
-    delimiter: str
-    """One character; empty: tab, comma or semicolon, whichever parts the header into the columns."""
-    image: str
-    """Column with the picture's name, with or without its ending."""
-    diagnosis: str
-    group: tuple[str, ...]
-    """Columns whose values together name what must stay on one side of a split."""
-    group_name: str
-    """What that is, in the singular: lesion, patient."""
-    decimal: str = "."
-    """Decimal sign of its numbers, a point or a comma."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRule:
-    """Which files are the pictures."""
-
-    skip_folders: tuple[str, ...]
-    """Folders whose name contains one of these words, whatever its case, hold no pictures."""
-    first_copy: bool
-    """Of no effect since copies are known by their bytes; schemas of earlier runs have it."""
-    masks: str
-    """Folder of lesion masks, named as the pictures with `_segmentation.png`; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

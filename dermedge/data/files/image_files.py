@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import NoReturn
 
-from dermedge.data.schema import ImageRule, visible
+from dermedge.data.schema_entries import ImageRule
+from dermedge.data.words import visible
 from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, SUFFIXES
 from dermedge_runtime.errors import InputRejected
 

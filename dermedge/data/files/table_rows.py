@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermedge.data.schema import DataSchema, visible
+from dermedge.data.schema import DataSchema
+from dermedge.data.words import visible
 from dermedge_runtime.errors import InputRejected
 
 Problem = tuple[int, str]

@@ -11,13 +11,19 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import CategoricalField, NumericField
 
 
-def rejection(text: str | bytes) -> str:
+def rejections(text: str | bytes) -> list[str]:
+    """What is said of a schema, fault by fault."""
     with pytest.raises(InputRejected) as caught:
         parse_schema(text if isinstance(text, bytes) else text.encode(), "clinic.toml")
     assert caught.value.exit_code == 3
-    message = str(caught.value)
-    assert message.startswith("The schema clinic.toml") and "\n" not in message
-    return message
+    lines = str(caught.value).split("\n")
+    assert all(line.startswith("The schema clinic.toml") and line.endswith((".", "?")) for line in lines)
+    return lines
+
+
+def rejection(text: str | bytes) -> str:
+    (line,) = rejections(text)
+    return line
 
 
 def test_both_published_data_sets_are_shipped():
@@ -119,20 +125,21 @@ def test_a_key_that_is_missing_is_named_with_its_table(key):
 
 
 CHANGES = {
-    "no classes": ('[classes]\nbenign = "benign lesion"', '[glasses]\nbenign = "x"', "the key classes is missing"),
     "one class": (
         'malignant = "malignant lesion"\nother = "another lesion"\n',
         "",
         "classes must hold 2 or more words",
     ),
     "classes alike": ('other = "another lesion"', 'Benign = "x"', "classes holds 'benign' more than once"),
-    "class name": ('"benign lesion"', "5", "classes must be a table of texts, found a table"),
+    "class name": ('"benign lesion"', "5", "classes.benign must be a text, found a whole number, 5."),
+    "no table": ('{ yes = "true", no = "false" }', "3", "fields[3].synonyms must be a table of texts, found a whole"),
     "misspelt key": ('licence = "int', 'license = "int', "the key license is unknown; did you mean 'licence'?"),
     "foreign key": ('delimiter = ";"', 'colour = "red"', "the key table.colour is unknown; known are files,"),
     "wrong kind": ('image = "Photo"', "image = 7", "table.image must be a text, found a whole number, 7"),
     "empty text": ('image = "Photo"', 'image = " "', "table.image must be a text, found text, ' '"),
+    "empty column": ('column = "Site"', 'column = ""', "fields[2].column must be a text, found text, ''"),
     "no list": ('files = ["cases.csv"]', 'files = "cases.csv"', "table.files must be a list of texts, found text"),
-    "path": ('["cases.csv"]', '["a/cases.csv"]', "table.files must be names without a folder, found 'a/cases.csv'"),
+    "path": ('["cases.csv"]', '["a/cases.csv"]', "table.files[1] must be a name without a folder, found 'a/c"),
     "delimiter": ('delimiter = ";"', 'delimiter = "::"', "table.delimiter must be one character"),
     "group name": ('group_name = "patient"', 'group_name = "a patient"', "table.group_name must be one word"),
     "melanoma": ("licence =", 'melanoma = "mel"\nlicence =', "melanoma is 'mel', which is not among the classes"),
@@ -158,6 +165,45 @@ CHANGES = {
 def test_what_is_wrong_is_one_sentence_with_the_key(old, new, says):
     assert old in SCHEMA
     assert says in rejection(SCHEMA.replace(old, new, 1))
+
+
+def test_everything_that_is_wrong_is_said_at_once():
+    text = SCHEMA.replace("[classes]", "[glasses]").replace('licence = "internal', 'license = "internal')
+    text = text.replace('image = "Photo"', "image = 7").replace('kind = "numeric"', 'kind = "number"')
+    text = text.replace("paper_only = true", 'paper_only = "yes"').replace('delimiter = ";"', 'delimiter = "\\n"')
+    assert [line.removeprefix("The schema clinic.toml: ") for line in rejections(text)] == [
+        "the key classes is missing.",
+        "table.delimiter must be one character, found text, '\\n'.",
+        "table.image must be a text, found a whole number, 7.",
+        "fields[1].kind must be numeric, categorical or boolean, found 'number'.",
+        "fields[4].paper_only must be true or false, found text, 'yes'.",
+        "the key license is unknown; did you mean 'licence'?",
+        "the key glasses is unknown; did you mean 'classes'?",
+    ]
+
+
+def test_everything_that_contradicts_itself_is_said_at_once():
+    text = SCHEMA.replace('nevus = "benign"', 'nevus = "good"\nBENIGN = "other"').replace('["?"]', '["KOPF"]')
+    said = rejections(text.replace("licence =", 'melanoma = "mel"\nlicence ='))
+    assert [line.split(": ")[1].split("'")[0] for line in said] == [
+        "melanoma is ", "diagnoses.nevus is ", "the diagnosis ", "in the field site ",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("3", "fields[1] must be a table, found a whole number, 3."),
+        ("{ name = 'x' }", "the key fields[1].kind is missing."),
+        ("{ name = 'x', kind = ['boolean'] }", "fields[1].kind must be numeric, categorical or boolean, found"),
+        ("{ name = 'x', kind = 'boolean', synonyms = { ja = 1 } }", "fields[1].synonyms.ja must be a text, found"),
+        ("{ name = 'x', kind = 'boolean', vocabulary = ['a'] }", "the key fields[1].vocabulary is unknown; known are"),
+        ("{ name = 'x', kind = 'boolean', colum = 'y' }", "the key fields[1].colum is unknown; did you mean 'column'?"),
+    ],
+)
+def test_an_entry_of_a_list_is_named_by_its_number(field, says):
+    head = f"fields = [{field}]\n" + SCHEMA[: SCHEMA.index("[[fields]]")]
+    assert says in rejection(head)
 
 
 def test_a_schema_whose_fields_are_all_for_the_paper_alone_is_refused():
