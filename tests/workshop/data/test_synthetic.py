@@ -6,7 +6,8 @@ from PIL import Image
 
 from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.data.splits import check_leaks, make_split
-from dermedge.data.synthetic import HEIGHT, LOOKS, WIDTH, picture, write_dataset
+from dermedge.data.synthetic import write_dataset
+from dermedge.data.synthetic_picture import HEIGHT, LOOKS, WIDTH, picture
 
 
 def test_the_generated_data_is_read_as_ham10000_with_every_class_alike(samples):
