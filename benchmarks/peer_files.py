@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from dermedge.data.ham10000 import Sample, read_samples
-from dermedge.data.synthetic import picture
+from dermedge.data.synthetic_picture import picture
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose, model_inputs
 from dermedge_export.pipeline import build_graph, describe, write_described

@@ -237,7 +237,7 @@ def _picture(image: Path | None) -> Iterator[Path]:
             raise InputRejected(f"Cannot read the image {image}: there is no such file.")
         yield image
         return
-    from dermedge.data.synthetic import picture
+    from dermedge.data.synthetic_picture import picture
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generated.jpg"

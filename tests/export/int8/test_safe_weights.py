@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from dermedge.data.synthetic import picture
+from dermedge.data.synthetic_picture import picture
 from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
 from dermedge_export.pipeline import write_described
 from dermedge_runtime import Classifier, model_in_the_box
