@@ -1,88 +1,211 @@
-"""Settings of a training run; the defaults are the paper's (section 3.6.2, table 5; section 3.2.2)."""
+"""Settings of a training: name, type, range, default, help and group of each; the defaults are the paper's (section
+3.6.2, table 5; section 3.2.2).
+
+This list is the only one: the record of a run and the options of the command line are made of it. No torch here.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE, UNKNOWN_MODES
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, ValidationError
 
-from .data.batches.augment import Augmentation
+from dermedge_runtime.errors import UsageError
+
+from .setting_fields import Group, OptionName, nearest, sentence, settings_of
+
+Protocol: TypeAlias = Literal["grouped", "refit", "paper"]
+Resample: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Unknown: TypeAlias = Literal["category", "impute"]
+Schedule: TypeAlias = Literal["constant", "cosine"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+Device: TypeAlias = Literal["cpu", "cuda"]
+
+# Strict: a record holds numbers as numbers, and a text in the place of one means that somebody has edited it.
+_CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """Everything that decides the weights, except the data and the software versions."""
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=_CHECKED)
+class Augmentation:
+    """Strengths; 0 switches a step off.
+
+    :raises pydantic.ValidationError: a value out of its range.
+    """
+
+    flips: Annotated[bool, Field(description="Horizontal and vertical flips."), Group.AUGMENTATION] = True
+    rotation_degrees: Annotated[
+        float,
+        Field(ge=0, le=180, description="Largest angle, in degrees."),
+        Group.AUGMENTATION,
+        OptionName("rotation"),
+    ] = 180.0
+    """Angle drawn uniformly from [-rotation_degrees, rotation_degrees]."""
+    scaling: Annotated[float, Field(ge=0, le=4, description="Zoom by up to 1 + SCALING."), Group.AUGMENTATION] = 0.2
+    """Factor drawn log-uniformly from [1 / (1 + scaling), 1 + scaling]."""
+    noise: Annotated[
+        float, Field(ge=0, le=1, description="Pixel noise, as a share of the range."), Group.AUGMENTATION
+    ] = 0.02
+    """Standard deviation of Gaussian pixel noise, in units of the [0, 1] intensity range."""
+    colour: Annotated[float, Field(ge=0, le=1, description="Colour jitter."), Group.AUGMENTATION] = 0.0
+    """Brightness, contrast and the gain of each channel are drawn from [1 - colour, 1 + colour]; not in the paper."""
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=_CHECKED)
+class RequestedSettings:
+    """What somebody asks of a training; `auto` leaves a choice to the machine that trains.
+
+    :raises pydantic.ValidationError: a value of a wrong type or out of its range.
+    """
 
     data: str
-    """Data folder, as an absolute path."""
-    fusion: str = "cross_attention"
-    protocol: str = "grouped"
-    image_size: int = 256
-    """Height and width in pixels."""
-    resample: str = "bilinear"
-    hair_removal: bool = False
-    """Removes dark hairs before anything else, inside the network (`models.hair_removal`); not in the paper."""
-    colour_constancy: bool = False
-    """Takes the colour of the light out, inside the network (`models.colour_constancy`); not in the paper."""
-    epochs: int = 100
-    batch_size: int = 64
-    learning_rate: float = 0.001
-    weight_decay: float = 0.0
-    per_class: int = 6000
-    """Draws per class and epoch, on average over the classes."""
-    balance: float = 1.0
-    """1: draws every class alike, as the paper; 0: as frequent as in the data (frequency to the power 1 - balance)."""
-    hide_clinical: float = 0.0
-    """Probability that a known clinical value is hidden in training; not in the paper."""
-    unknown: str = CATEGORY
-    """What is made of an unknown clinical value, one of the runtime's `UNKNOWN_MODES`; impute is the paper's text."""
-    mixup: float = 0.0
-    """Parameter of the Beta distribution that mixes pairs of photographs and patients; 0 is off; not in the paper."""
-    cutmix: float = 0.0
+    """Data folder, as an absolute path; empty: none."""
+    fusion: Annotated[
+        str, Field(description="How picture and clinical values are joined, or image_only."), Group.NETWORK
+    ] = "cross_attention"
+    protocol: Annotated[
+        Protocol,
+        Field(
+            description="grouped: by lesion, 70/15/15. refit: its test set, the rest trains. paper: random images,"
+            " 70/30, with dx_type (leaks)."
+        ),
+        Group.DATA,
+    ] = "grouped"
+    image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
+    resample: Annotated[
+        Resample, Field(description="How photographs are shrunk; a model file does the same."), Group.NETWORK
+    ] = "bilinear"
+    hair_removal: Annotated[
+        bool, Field(description="Remove dark hairs, inside the network and the model file."), Group.NETWORK
+    ] = False
+    """Before anything else (`models.hair_removal`); not in the paper."""
+    colour_constancy: Annotated[
+        bool, Field(description="Take out the light's colour, inside the network and the model file."), Group.NETWORK
+    ] = False
+    """`models.colour_constancy`; not in the paper."""
+    epochs: Annotated[
+        int, Field(ge=1, description="How often every class is drawn --per-class times."), Group.TRAINING
+    ] = 100
+    batch_size: Annotated[int, Field(ge=2, description="Photographs per step."), Group.TRAINING] = 64
+    learning_rate: Annotated[float, Field(gt=0, description="Of Adam."), Group.TRAINING] = 0.001
+    weight_decay: Annotated[
+        float, Field(ge=0, description="How fast weights shrink of themselves; 0 is off."), Group.TRAINING
+    ] = 0.0
+    per_class: Annotated[int, Field(ge=1, description="Draws per class and epoch."), Group.TRAINING] = 6000
+    """On average over the classes."""
+    balance: Annotated[
+        float,
+        Field(ge=0, le=1, description="1: draw every class alike; 0: as frequent as in the data."),
+        Group.BALANCE,
+    ] = 1.0
+    """1 is the paper's; otherwise a class is drawn by its frequency to the power of 1 - balance."""
+    hide_clinical: Annotated[
+        float, Field(ge=0, le=1, description="Probability that a known clinical value is hidden."), Group.AUGMENTATION
+    ] = 0.0
+    """In training; not in the paper."""
+    unknown: Annotated[
+        Unknown,
+        Field(
+            description="An unknown value is a category of its own, or is counted as the median or the most frequent"
+            " (as the paper's text has it)."
+        ),
+        Group.NETWORK,
+    ] = "category"
+    """One of the runtime's `UNKNOWN_MODES`."""
+    mixup: Annotated[
+        float,
+        Field(ge=0, description="Mix pairs of photographs and patients; Beta parameter, 0 is off."),
+        Group.AUGMENTATION,
+    ] = 0.0
+    """Not in the paper."""
+    cutmix: Annotated[
+        float,
+        Field(ge=0, description="Paste a part of another photograph; Beta parameter, 0 is off."),
+        Group.AUGMENTATION,
+    ] = 0.0
     """As `mixup`, but a rectangle of the partner's picture is pasted in; with both, they take turns at random."""
-    class_weights: float = 0.0
-    """Weight of a class in the loss: its draws to the power of minus this; not in the paper, like the three below."""
-    focal: float = 0.0
-    """Gamma of the focal loss; 0 is cross-entropy."""
-    label_smoothing: float = 0.0
-    logit_adjustment: float = 0.0
-    """Tau of the logit-adjusted loss, for a sampler that does not balance; 0 is off."""
-    dropout: float = 0.2
-    schedule: str = "constant"
-    """constant, or cosine: from `learning_rate` to 0 over all epochs, after one warm-up epoch."""
-    ema: float = 0.0
-    """Decay per step of an exponential moving average of the weights, which is then what is kept; 0 is off."""
-    precision: str = "fp32"
-    """fp32, bf16 or fp16: autocast of the forward pass."""
-    start_from: str = ""
-    """SHA-256 of the weights that the training starts from; empty: random ones."""
-    freeze_image_branch: bool = False
-    """Takes the trunk of these weights as it is, and trains the rest on features computed once (`head_training`)."""
-    feature_views: int = 0
-    """Augmented copies of every training photograph that the rest of such a network sees beside the photograph."""
-    device: str = "cpu"
-    seed: int = 0
+    class_weights: Annotated[
+        float,
+        Field(ge=0, le=2, description="Weigh a class by its draws to the power of minus this."),
+        Group.BALANCE,
+    ] = 0.0
+    """Weight in the loss; not in the paper, like the three below."""
+    focal: Annotated[
+        float, Field(ge=0, le=10, description="Gamma of the focal loss; 0 is cross-entropy."), Group.BALANCE
+    ] = 0.0
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="Share of a label that is spread over all classes."), Group.BALANCE
+    ] = 0.0
+    logit_adjustment: Annotated[
+        float, Field(ge=0, le=5, description="Tau of the logit-adjusted loss, for --balance below 1."), Group.BALANCE
+    ] = 0.0
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="Share of the features that is dropped."), Group.NETWORK
+    ] = 0.2
+    schedule: Annotated[
+        Schedule, Field(description="Of the learning rate; cosine falls to 0 over all epochs."), Group.TRAINING
+    ] = "constant"
+    """cosine: after one warm-up epoch."""
+    ema: Annotated[
+        float, Field(ge=0, lt=1, description="Decay per step of averaged weights; 0 is off."), Group.TRAINING
+    ] = 0.0
+    """Of an exponential moving average, which is then what is kept."""
+    precision: Annotated[
+        Literal["auto", Precision],
+        Field(description="Autocast; auto: bf16 on CUDA, fp32 on the CPU."),
+        Group.MACHINE,
+    ] = "auto"
+    freeze_image_branch: Annotated[
+        bool, Field(description="Keep the image branch of --start-from; train the rest on its features."), Group.NETWORK
+    ] = False
+    """Takes the trunk of these weights as it is; the features are computed once (`head_training`)."""
+    feature_views: Annotated[
+        int,
+        Field(ge=0, le=64, description="Augmented copies of every photograph that a frozen image branch shows."),
+        Group.NETWORK,
+    ] = 8
+    """Beside the photograph itself."""
+    device: Annotated[
+        Literal["auto", Device], Field(description="Where to train; auto: CUDA where there is a GPU."), Group.MACHINE
+    ] = "auto"
+    seed: Annotated[
+        int, Field(ge=0, le=2**32 - 1, description="Decides the split and everything that is drawn."), Group.TRAINING
+    ] = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value, default = getattr(self, each.name), _DEFAULTS.get(each.name, "")
-            accepted = (int, float) if isinstance(default, float) else type(default)
-            if not isinstance(value, accepted) or (isinstance(value, float) and not math.isfinite(value)):
-                raise ValueError(f"the setting {each.name} is {value!r}")
-        if self.unknown not in UNKNOWN_MODES:
-            raise ValueError(f"the setting unknown is {self.unknown!r}")
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=_CHECKED)
+class TrainConfig(RequestedSettings):
+    """Everything that decides the weights of a run, except the data and the software versions; nothing is `auto`.
+
+    :raises pydantic.ValidationError: a value of a wrong type or out of its range.
+    """
+
+    precision: Annotated[Precision, Group.MACHINE] = "fp32"
+    """Autocast of the forward pass."""
+    feature_views: Annotated[int, Field(ge=0, le=64), Group.NETWORK] = 0
+    device: Annotated[Device, Group.MACHINE] = "cpu"
+    start_from: str = ""
+    """SHA-256 of the weights that the training starts from; empty: random ones."""
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> TrainConfig:
-        """Read what `to_record` gave; runs from before there was a choice impute."""
-        return cls(**{"unknown": IMPUTE, **record, "augmentation": Augmentation(**record["augmentation"])})
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read what `to_record` gave; runs from before there was a choice impute.
+
+        :raises ValueError: a setting is unknown, missing or does not fit; one sentence names it.
+        """
+        try:
+            augmentation = Augmentation(**record["augmentation"])
+            return cls(**{"unknown": "impute", **record, "augmentation": augmentation})
+        except ValidationError as error:
+            raise ValueError(sentence(error, cls)) from error
 
     def differences(self, other: TrainConfig) -> list[str]:
         """Say which settings differ, such as "epochs 20 -> 30"."""
@@ -90,7 +213,35 @@ class TrainConfig:
         return [f"{key} {theirs[key]} -> {mine[key]}" for key in mine if mine[key] != theirs[key]]
 
 
-_DEFAULTS = {each.name: each.default for each in fields(TrainConfig) if each.name != "augmentation"} | {
-    "data": "",
-    "augmentation": Augmentation(),
-}
+@dataclass(frozen=True, slots=True)
+class AskedSettings:
+    """Settings with the names of those that somebody has really asked for; the others are defaults."""
+
+    values: RequestedSettings
+    given: frozenset[str]
+    """Names as `Setting.name` has them, such as `epochs` and `augmentation.noise`."""
+
+    @classmethod
+    def of(cls, data: Path | None, given: Mapping[str, Any]) -> Self:
+        """Take settings by the names of their options.
+
+        :param data: the data folder, if one is named.
+        :param given: values by `Setting.option`, such as epochs and rotation.
+        :raises UsageError: a name that is no setting, or a value that does not fit; one sentence names it.
+        """
+        known = {setting.option: setting for setting in settings_of(RequestedSettings)}
+        for name in given:
+            if name not in known:
+                near = nearest(name, known)
+                raise UsageError(f"There is no setting {name}.{f' Did you mean {near}?' if near else ''}")
+        paths = {known[name].path: value for name, value in given.items()}
+        try:
+            augmentation = Augmentation(**{path[-1]: value for path, value in paths.items() if len(path) == 2})
+            plain = {path[0]: value for path, value in paths.items() if len(path) == 1}
+            folder = "" if data is None else str(data.resolve())
+            values = RequestedSettings(data=folder, augmentation=augmentation, **plain)
+        except ValidationError as error:
+            text = sentence(error, RequestedSettings)
+            raise UsageError(f"{text[0].upper()}{text[1:]}.") from error
+        names = {known[name].name for name in given}
+        return cls(values, frozenset(names if data is None else {*names, "data"}))

@@ -8,26 +8,12 @@ noise, colour; hiding of clinical values. Replication and undersampling are the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Strengths; 0 switches a step off."""
-
-    flips: bool = True
-    rotation_degrees: float = 180.0
-    """Angle drawn uniformly from [-rotation_degrees, rotation_degrees]."""
-    scaling: float = 0.2
-    """Factor drawn log-uniformly from [1 / (1 + scaling), 1 + scaling]."""
-    noise: float = 0.02
-    """Standard deviation of Gaussian pixel noise, in units of the [0, 1] intensity range."""
-    colour: float = 0.0
-    """Brightness, contrast and the gain of each channel are drawn from [1 - colour, 1 + colour]; not in the paper."""
+from dermedge.config import Augmentation
 
 
 def augment(images: Tensor, settings: Augmentation) -> Tensor:

@@ -9,8 +9,9 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from dermedge.config import TrainConfig
+from dermedge.config import Protocol, TrainConfig
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
@@ -72,7 +73,8 @@ class Plan:
 
     def settings(self, cell: Cell) -> TrainConfig:
         """Settings of one training."""
-        config = replace(self.base, fusion=cell.fusion, protocol=cell.protocol, seed=cell.seed)
+        protocol = cast("Protocol", cell.protocol)  # `plan_cells` knows no other
+        config = replace(self.base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
         if cell.image_branch == SHARED:
             # A head reads features and no picture: there is nothing to paste.
             config = replace(config, epochs=self.head_epochs, cutmix=0.0)

@@ -12,7 +12,7 @@ from dermedge.data.ham10000 import CLASSES, SITES, Sample, schema_of
 from dermedge_runtime.inputs.image import load_image
 
 LABELS = np.repeat(np.array([0, 1, 3]), (3, 20, 6))
-SETTINGS = TrainConfig(data="", image_size=8)
+SETTINGS = TrainConfig(data="", image_size=32)
 CPU = torch.device("cpu")
 
 
@@ -132,8 +132,8 @@ def test_pictures_are_not_even_opened_for_a_fusion_that_reads_none(three):
 
 @pytest.mark.parametrize("resample", ["bilinear", "lanczos"])
 def test_training_sees_the_very_pixels_that_the_runtime_serves(three, resample):
-    data = LesionData.load(three, schema_of("grouped"), TrainConfig(data="", image_size=24, resample=resample))
+    data = LesionData.load(three, schema_of("grouped"), TrainConfig(data="", image_size=40, resample=resample))
     (batch,) = data.batches(np.arange(3), 3, CPU)
     for sample, image in zip(three, batch.image, strict=True):
-        served = load_image(sample.path.read_bytes(), 24, resample)  # as bytes: the way of an upload
+        served = load_image(sample.path.read_bytes(), 40, resample)  # as bytes: the way of an upload
         np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), served.astype(np.float32) / np.float32(255))

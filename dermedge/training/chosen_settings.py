@@ -1,0 +1,47 @@
+"""From what somebody asks of a training to the settings of a run: `auto` is decided by the machine that trains."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from dermedge.config import AskedSettings, Augmentation, Device, Precision, RequestedSettings, TrainConfig
+
+
+def chosen_settings(request: RequestedSettings) -> TrainConfig:
+    """Decide what a new run is trained with.
+
+    Device `auto` is CUDA where torch finds a GPU; precision `auto` is bf16 there and fp32 on a CPU. `feature_views` has
+    no meaning without a frozen image branch, and is 0 there.
+    """
+    values = {each.name: getattr(request, each.name) for each in fields(RequestedSettings)}
+    device = _device(request)
+    decided = {"device": device, "precision": _precision(request, device)}
+    views = request.feature_views if request.freeze_image_branch else 0
+    return TrainConfig(**{**values, **decided, "feature_views": views})
+
+
+def changed_settings(config: TrainConfig, asked: AskedSettings) -> TrainConfig:
+    """Give the settings of an earlier run, with what was asked for in their place; nothing else is changed."""
+    names = {name.partition(".")[::2] for name in asked.given}
+    strengths = {inner: getattr(asked.values.augmentation, inner) for _, inner in names if inner}
+    values = {name: getattr(asked.values, name) for name, inner in names if not inner}
+    if "device" in values:
+        values["device"] = _device(asked.values)
+    if "precision" in values:
+        values["precision"] = _precision(asked.values, values.get("device", config.device))
+    augmentation: Augmentation = replace(config.augmentation, **strengths)
+    return replace(config, augmentation=augmentation, **values)
+
+
+def _device(request: RequestedSettings) -> Device:
+    if request.device != "auto":
+        return request.device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _precision(request: RequestedSettings, device: Device) -> Precision:
+    if request.precision != "auto":
+        return request.precision
+    return "bf16" if device == "cuda" else "fp32"
