@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.bench.bench import machine_record, take_turns
-from dermedge.data.synthetic import picture
+from dermedge.data.synthetic_picture import picture
 from dermedge_runtime import Classifier, __version__, model_in_the_box
 from dermedge_runtime.devices.installed import versions
 from dermedge_runtime.devices.nvidia_driver import find_driver

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermedge.data.synthetic import picture
+from dermedge.data.synthetic_picture import picture
 from dermedge_runtime.version import BUILD_FILE, RELEASE, commit_of, version
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ import numpy as np
 from drawing import Drawing
 from PIL import Image
 
-from dermedge.data.synthetic import picture
+from dermedge.data.synthetic_picture import picture
 from dermedge_runtime import Classifier, model_in_the_box
 
 FOLDER = Path(__file__).parent
