@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
+from dermedge_runtime.commands.command_list import is_there
 from dermedge_runtime.errors import DermedgeError
 
-_TRAIN = ("torch", "sklearn", "matplotlib", "safetensors", "tqdm")
+_TRAIN = ("typer", "pydantic", "torch", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm", "click")
 PACKAGES = {"train": (*_TRAIN, "onnxruntime"), "export": (*_TRAIN, "onnx", "onnxscript", "onnxruntime")}
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
 
 
 def missing_packages(extra: str) -> list[str]:
     """Give the modules of an extra that are not installed."""
-    return [name for name in PACKAGES[extra] if not _is_there(name)]
+    return [name for name in PACKAGES[extra] if not is_there(name)]
 
 
-def _is_there(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):  # a finder that refuses, or a module without a specification
-        return False
+def how_to_install(missing: list[str], extra: str) -> str:
+    """Give the command that installs missing modules of an extra."""
+    # Plain onnxruntime over a GPU wheel would break both, so it is asked for only where there is none.
+    others = [name for name in missing if name != "onnxruntime"]
+    wanted = ",".join([*([extra] if others else []), *(["cpu"] if "onnxruntime" in missing else [])])
+    return f"Run: pip install 'dermedge[{wanted}]'"
 
 
 @contextmanager
@@ -39,10 +40,8 @@ def extras(extra: str = "train") -> Iterator[None]:
         if found not in PACKAGES[extra]:
             raise
         missing = missing_packages(extra) or [found]
-        # Plain onnxruntime over a GPU wheel would break both, so it is asked for only where there is none.
-        others = [name for name in missing if name != "onnxruntime"]
-        wanted = ",".join([*([extra] if others else []), *(["cpu"] if "onnxruntime" in missing else [])])
+        named = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
         raise DermedgeError(
-            f"This command needs {' and '.join(filter(None, (', '.join(missing[:-1]), missing[-1])))},"
-            f" which {'is' if len(missing) == 1 else 'are'} not installed. Run: pip install 'dermedge[{wanted}]'"
+            f"This command needs {named}, which {'is' if len(missing) == 1 else 'are'} not installed."
+            f" {how_to_install(missing, extra)}"
         ) from error

@@ -8,6 +8,7 @@ with their peak memory, file sizes. Not measured: energy, accuracy (that is `der
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import platform
 import statistics
@@ -38,6 +39,7 @@ from .cold import cold_starts, model_names
 if TYPE_CHECKING:
     from dermedge.training.run_folder import RunFolder
 
+_log = logging.getLogger(__name__)
 _WARM_UP = 3
 _PAUSE_S = 0.05
 """Between turns: a contender's idle threads go on spinning after its run. After 5 ms they still do, and the next one
@@ -68,7 +70,6 @@ def benchmark(
     rounds: int = 30,
     cuda_graphs: bool = False,
     cold: bool = True,
-    log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure every model on every device, and torch where it is installed and a run with the same weights is found.
 
@@ -82,22 +83,22 @@ def benchmark(
     with _picture(image) as picture:
         contenders, absent = _model_contenders(models, devices, picture, cuda_graphs)
         for reason in absent.values():
-            log(f"left out: {reason}")
-        torch_run = _find_run(models, run_path, runs, log)
+            _log.info("left out: %s", reason)
+        torch_run = _find_run(models, run_path, runs)
         if torch_run is not None:
             contenders.append(_torch_contender(torch_run, picture))
         rows = []
         for batch in batches:
-            log(f"network only, batch {batch}")
+            _log.info("network only, batch %d", batch)
             turns = rounds if batch == 1 else max(5, rounds // 5)
             timed = take_turns({c.name: c.network(batch) for c in contenders}, turns)
             rows += [_row(name, "network", batch, seconds) for name, seconds in timed.items()]
-        log("end to end from the JPEG file")
+        _log.info("end to end from the JPEG file")
         timed = take_turns({c.name: c.end_to_end for c in contenders}, rounds)
         rows += [_row(name, "end to end", 1, seconds) for name, seconds in timed.items()]
         cold_rows = []
         if cold:
-            log("whole processes from a cold start")
+            _log.info("whole processes from a cold start")
             cold_rows = cold_starts(models, devices, absent, picture, torch_run)
         return {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
@@ -163,21 +164,19 @@ def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 
-def _find_run(
-    models: Sequence[Path], run_path: Path | None, runs: Path, log: Callable[[str], None]
-) -> RunFolder | None:
+def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
     """Find the run whose weights torch is to run; None, and a line on the log, where there is none or no torch.
 
     :raises DermedgeError: a run was named, and the packages that it needs are not installed.
     """
     if run_path is None and (missing := missing_packages("train")):
-        log(f"left out: torch, because {', '.join(missing)} of the extra 'train' is not installed")
+        _log.info("left out: torch, because %s of the extra 'train' is not installed", ", ".join(missing))
         return None
     with extras():
         from .torch_contender import run_of
     found = run_of(models, run_path, runs)
     if found is None:
-        log(f"left out: torch, because no run below {runs} has the weights of these files; name one with --run")
+        _log.info("left out: torch, because no run below %s has the weights of these files; name one with --run", runs)
     return found
 
 

@@ -73,7 +73,7 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     patient: dict[str, Any] = {name: sample.clinical.get(name) for name in classifier.spec.clinical.names}
     show("\n" + prediction_text(classifier.predict(sample.path, **patient), classifier.spec) + "\n")
     log("5/5 bench")
-    record = benchmark([report.path for report in reports], ("cpu",), (1,), run_path=run.path, rounds=20, log=log)
+    record = benchmark([report.path for report in reports], ("cpu",), (1,), run_path=run.path, rounds=20)
     write_json(figures, record)
     own.note(figures)
     show(bench_text(record))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from .inputs.clinical import UNKNOWN, ClinicalValue
 from .inputs.formats.stored_picture import cut_out
@@ -147,6 +147,8 @@ def _mixed(picture: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
 
 
 def _bar(height: int) -> Image.Image:
+    from PIL import ImageDraw  # here, because a prediction without an overlay needs none of PIL's fonts
+
     thick = max(4, height // 25)
     text_size = max(9, height // 28)
     margin = text_size

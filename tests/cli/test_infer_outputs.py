@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 from dermedge_runtime import Classifier, InputRejected, UsageError, model_in_the_box
 from dermedge_runtime.commands import infer as command
 from dermedge_runtime.commands.infer_report import html_report
+from dermedge_runtime.commands.log_lines import log_on_stderr
 from dermedge_runtime.prediction import Prediction
 
 
@@ -40,10 +42,11 @@ class Run:
 
     def __init__(self, model: Classifier, *images: object, clinical: dict[str, Any] | None = None, **options: Any):
         self.out: list[str] = []
-        self.err: list[str] = []
         settings: dict[str, Any] = {"explain": False, "target": None, "overlays": None, "report": None}
-        settings |= {"as_json": False, "show": self.out.append, "log": self.err.append, **options}
-        self.code = command.infer(model, [os.fspath(image) for image in images], clinical or {}, **settings)
+        settings |= {"as_json": False, "show": self.out.append, **options}
+        with redirect_stderr(io.StringIO()) as said, log_on_stderr():
+            self.code = command.infer(model, [os.fspath(image) for image in images], clinical or {}, **settings)
+        self.err = said.getvalue().splitlines()
 
     @property
     def records(self) -> list[dict[str, Any]]:

@@ -1,70 +1,107 @@
-"""`dermedge infer` and `dermedge --help` stay light: no heavy package is imported, and none needs to be installed."""
+"""The commands of the edge stay light: no heavy package is imported, and none needs to be installed."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm", "captum")
+import pytest
+
+from dermedge.bench import SUMMARY
+from dermedge.commands import SUMMARIES
+from dermedge.require import PACKAGES
+from dermedge_runtime import model_in_the_box
+from dermedge_runtime.commands.command_list import RUNTIME_SUMMARIES
+
+HEAVY = (
+    *("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm", "captum"),
+    *("click", "typer", "pydantic", "rich", "jinja2"),
+)
+WATCHED = ("numpy", "PIL", "onnxruntime", "argparse", *HEAVY)
 DRIVER = """
-import json, sys
+import json, runpy, sys
+sys.path.insert(0, {tests!r})
 import denylist
-denylist.install({heavy!r})
-sys.argv = ["dermedge", *{arguments!r}]
-from dermedge.cli import main
+denylist.install({blocked!r})
+sys.argv = [{package!r}, *{arguments!r}]
+code = 0
 try:
-    main()
+    runpy.run_module({package!r}, run_name="__main__")
 except SystemExit as done:
     code = done.code
-print(json.dumps([code, sorted(set(sys.modules) & {{"numpy", "PIL", "onnxruntime"}})]), file=sys.stderr)
+print(json.dumps([code, sorted(set(sys.modules) & set({watched!r}))]), file=sys.stderr)
 """
 
 
-def _run(*arguments: str) -> tuple[subprocess.CompletedProcess[str], int, list[str]]:
-    script = DRIVER.format(heavy=HEAVY, arguments=arguments)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[1],
-        check=False,
-    )
+def _run(
+    *arguments: str, blocked: tuple[str, ...] = HEAVY, package: str = "dermedge"
+) -> tuple[subprocess.CompletedProcess[str], int, list[str]]:
+    tests = str(Path(__file__).parents[1])
+    script = DRIVER.format(tests=tests, blocked=blocked, arguments=arguments, watched=WATCHED, package=package)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     code, modules = json.loads(done.stderr.splitlines()[-1])
     return done, code, modules
 
 
-def test_help_imports_nothing_heavy_at_all() -> None:
-    done, code, modules = _run("--help")
+@pytest.mark.parametrize(
+    ("blocked", "edge", "workshop"),
+    [
+        ((), "", ""),
+        (HEAVY, "", "'dermedge[export]'"),
+        ((*HEAVY, "onnxruntime"), "'dermedge[cpu]'", "'dermedge[export,cpu]'"),
+    ],
+    ids=["full", "light", "bare"],
+)
+def test_the_list_of_commands_imports_nothing(blocked: tuple[str, ...], edge: str, workshop: str) -> None:
+    done, code, modules = _run("--help", blocked=blocked)
     assert (code, modules) == (0, [])
-    for command in ("train", "evaluate", "export", "infer", "bench", "inspect", "doctor", "demo"):
-        assert command in done.stdout
+    for name, summary in (RUNTIME_SUMMARIES | {"bench": SUMMARY} | SUMMARIES).items():
+        assert f"\n  {name:<10}{summary}\n" in done.stdout
+    first, second = done.stdout.split("In the workshop:")
+    for text, install in ((first, edge), (second, workshop)):
+        assert ("installed. Run: " in text) == bool(install)
+        assert f"Run: pip install {install}\n" in text or not install
+    assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-def test_infer_needs_three_packages_only(models: Path, picture: Path) -> None:
-    model = str(models / "cross_attention-int8.onnx")
+def test_infer_needs_three_packages_only(picture: Path) -> None:
+    model = str(model_in_the_box())
     done, code, modules = _run("infer", str(picture), "--model", model, "--age", "55", "--device", "cpu")
-    assert (code, modules) == (0, ["PIL", "numpy", "onnxruntime"])
-    assert "cross_attention-int8.onnx on cpu" in done.stdout
+    assert (code, modules) == (0, ["PIL", "argparse", "numpy", "onnxruntime"])
+    assert f"{Path(model).name} on cpu" in done.stdout
 
 
 def test_doctor_needs_no_heavy_package() -> None:
     done, code, modules = _run("doctor", "--device", "cpu")
-    assert (code, modules) == (0, ["numpy", "onnxruntime"])
+    assert (code, modules) == (0, ["argparse", "numpy", "onnxruntime"])
     assert "cpu       runs  " in done.stdout
 
 
-def test_bench_needs_no_heavy_package(models: Path, tmp_path: Path) -> None:
-    model, out = str(models / "cross_attention-int8.onnx"), str(tmp_path / "bench.json")
-    done, code, _ = _run("bench", model, "--devices", "cpu", "--batch", "1", "--rounds", "3", "--no-cold", "--out", out)
+def test_the_runtime_alone_has_these_commands() -> None:
+    done, code, _ = _run("inspect", blocked=(*HEAVY, "dermedge", "dermedge_export"), package="dermedge_runtime")
     assert code == 0
+    assert "file digest: checked" in done.stdout
+
+
+def test_bench_needs_no_heavy_package(tmp_path: Path) -> None:
+    model, out = str(model_in_the_box()), str(tmp_path / "bench.json")
+    done, code, modules = _run(
+        "bench", model, "--devices", "cpu", "--batch", "1", "--rounds", "3", "--no-cold", "--out", out
+    )
+    assert (code, set(modules) & set(HEAVY)) == (0, set())
     assert "end to end" in done.stdout
-    assert "left out: torch" in done.stderr
+    assert "left out: torch, because typer, pydantic, torch, pandas" in done.stderr
 
 
-def test_train_without_torch_names_the_extra() -> None:
-    done, code, _ = _run("train", "--data", "x")
-    assert code == 1
-    assert done.stderr.count("\n") == 2  # one sentence, and the line of this test
-    assert "torch, sklearn, matplotlib, safetensors and tqdm, which are not installed" in done.stderr
-    assert "pip install 'dermedge[train]'" in done.stderr
+@pytest.mark.parametrize("word", ["train", "demo"])
+def test_the_workshop_names_all_that_is_missing(word: str) -> None:
+    done, code, modules = _run(word, "--help", blocked=HEAVY)
+    extra = "train" if word == "train" else "export"
+    missing = [name for name in PACKAGES[extra] if name != "onnxruntime"]
+    told, _ = done.stderr.splitlines()  # one sentence, and the line of this test
+    assert (code, done.stdout, set(modules) & set(HEAVY)) == (1, "", set())
+    assert told == (
+        f"dermedge: This command needs {', '.join(missing[:-1])} and {missing[-1]}, which are not installed."
+        f" Run: pip install 'dermedge[{extra}]'"
+    )

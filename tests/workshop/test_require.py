@@ -17,6 +17,7 @@ DISTRIBUTION = {"sklearn": "scikit-learn"}
     ("extra", "absent", "named", "wanted"),
     [
         ("train", ["torch"], "torch, which is", "train"),
+        ("train", ["pandas", "typer", "pydantic"], "typer, pydantic and pandas, which are", "train"),
         ("train", ["matplotlib", "tqdm"], "matplotlib and tqdm, which are", "train"),
         ("export", ["torch", "onnx", "onnxscript"], "torch, onnx and onnxscript, which are", "export"),
         ("export", ["torch", "onnxruntime"], "torch and onnxruntime, which are", "export,cpu"),
@@ -24,7 +25,7 @@ DISTRIBUTION = {"sklearn": "scikit-learn"}
     ],
 )
 def test_all_missing_packages_are_named_at_once(extra, absent, named, wanted, monkeypatch) -> None:
-    monkeypatch.setattr(require, "find_spec", lambda name: None if name in absent else True)
+    monkeypatch.setattr(require, "is_there", lambda name: name not in absent)
     missing = ModuleNotFoundError(f"No module named '{absent[0]}'", name=f"{absent[0]}.part")
     with pytest.raises(DermedgeError) as caught, extras(extra):
         raise missing

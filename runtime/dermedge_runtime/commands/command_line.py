@@ -9,21 +9,11 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from dermedge_runtime.errors import DermedgeError
 
 from .log_lines import log_on_stderr, say
-
-
-class Command(NamedTuple):
-    """One word of the command line."""
-
-    summary: str
-    """One line, for the list of commands and for the command's own help."""
-    module: str
-    """Module whose `run(arguments)` does it."""
 
 
 def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -54,12 +44,3 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
         say(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
         code = 1
     sys.exit(code)
-
-
-def unknown(what: str, given: str, known: Sequence[str]) -> str:
-    """Say that there is no such command or option, and which one is nearest.
-
-    :param what: "command" or "option".
-    """
-    near = get_close_matches(given, known, n=1)
-    return f"No such {what} {given}; did you mean {near[0]}?" if near else f"No such {what} {given}."

@@ -7,6 +7,7 @@ neither this one nor a later one. It is counted, said at the end, and the exit c
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,14 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import refuse_overwriting, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
 
+_log = logging.getLogger(__name__)
 OVERLAYS = Path("overlays")
 """Where overlays go, in the current folder, unless --overlays says otherwise."""
+
+
+def print_whole(text: str) -> None:
+    """Print, and let no buffer keep it: what cannot be printed is known at once."""
+    print(text, flush=True)  # noqa: T201
 
 
 def infer(
@@ -32,8 +39,7 @@ def infer(
     overlays: Path | None,
     report: Path | None,
     as_json: bool,
-    show: Callable[[str], None],
-    log: Callable[[str], None],
+    show: Callable[[str], None] = print_whole,
 ) -> int:
     """Predict, print as the answers come, and write what was asked for.
 
@@ -43,6 +49,7 @@ def infer(
     :param overlays: folder of the overlays; by default `OVERLAYS`.
     :param report: where to write one self-contained page.
     :param as_json: print one JSON object a line and a picture.
+    :param show: prints an answer; raises OSError where it cannot.
     :return: the exit code: 0, 3 where a picture was rejected, 1 where an overlay or the report could not be written.
     :raises UsageError: an explanation asked of a file without one, or an output that cannot be.
     :raises InputRejected: no picture for a model that reads one, or a clinical value that cannot be used.
@@ -50,15 +57,15 @@ def infer(
     files = picture_files(images)
     inputs = [image for image in (*images, *files.found) if image != STANDARD_INPUT]
     _check(classifier, files, explain, target, report)
-    outputs = _Outputs(classifier, inputs, explain, overlays, report, log)
+    outputs = _Outputs(classifier, inputs, explain, overlays, report)
     classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
     for sentence in files.left_out:
-        log(f"dermedge: {sentence}")
+        _log.warning("%s", sentence)
     answered = rejected = False
     for result in _results(classifier, images, files, clinical, target):
         if isinstance(result, Rejection):
             rejected = True
-            log(f"dermedge: {shown(result.reason)}")
+            _log.warning("%s", shown(result.reason))
             if as_json:
                 outputs.say(show, _json(result.to_record()))
             continue
@@ -132,13 +139,12 @@ class _Outputs:
         explain: bool,
         overlays: Path | None,
         report: Path | None,
-        log: Callable[[str], None],
     ) -> None:
         """Check where everything goes, before anything is computed.
 
         :raises UsageError: an output that is an input, or a folder of overlays that is a file.
         """
-        self._spec, self._report, self._log = classifier.spec, report, log
+        self._spec, self._report = classifier.spec, report
         self._failures: dict[str, list[str]] = {}
         self.mute = False
         self._overlays = None
@@ -185,7 +191,7 @@ class _Outputs:
         if self._overlays is not None and place is not None:
             try:
                 self._overlays.write(result, place)
-                self._log(f"heat map of {shown(result.source)} written to {shown(str(place))}")
+                _log.info("heat map of %s written to %s", shown(result.source), shown(str(place)))
             except Exception as error:  # the answers to the next pictures come first
                 self._fail("heat map", error)
         if self._report is not None:
@@ -193,7 +199,7 @@ class _Outputs:
                 from .infer_report import html_report
 
                 write_text(self._report, html_report(result, self._spec))
-                self._log(f"report written to {shown(str(self._report))}")
+                _log.info("report written to %s", shown(str(self._report)))
             except Exception as error:
                 self._fail("report", error)
 
@@ -207,7 +213,7 @@ class _Outputs:
         """Say what could not be written, and whether there was any such thing."""
         for what, reasons in self._failures.items():
             if len(reasons) == 1:
-                self._log(f"dermedge: the {what} could not be written: {reasons[0]}.")
+                _log.error("the %s could not be written: %s.", what, reasons[0])
             else:
-                self._log(f"dermedge: {len(reasons)} {what}s could not be written, the first: {reasons[0]}.")
+                _log.error("%d %ss could not be written, the first: %s.", len(reasons), what, reasons[0])
         return bool(self._failures)

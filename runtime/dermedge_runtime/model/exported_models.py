@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.model.model_file import read_model_file
 from dermedge_runtime.model.shipped_model import model_in_the_box
 
+_log = logging.getLogger(__name__)
 MODELS = Path("models")
 
 
@@ -25,18 +26,19 @@ def newest_model(folder: Path = MODELS) -> Path:
     return found[-1]
 
 
-def newest_or_boxed_model(folder: Path, log: Callable[[str], None]) -> Path:
-    """Give the newest model file of a folder; where the usual folder has none, the model in the box.
+def newest_or_boxed_model(folder: Path) -> Path:
+    """Give the newest model file of a folder; where the usual folder has none, the model in the box, and log it.
 
-    :param log: learns that it is the one in the box.
     :raises ModelFileError: another folder without a model file, or no model in the box.
     """
     if folder != MODELS or any(folder.glob("*.onnx")):
         return newest_model(folder)
     path = model_in_the_box()
-    log(
-        f"There is no exported model in {folder.absolute()}: this is the model in the box, {path.stem}, for research"
-        " and non-commercial use alone. `dermedge inspect` tells about it."
+    _log.info(
+        "There is no exported model in %s: this is the model in the box, %s, for research and non-commercial use alone."
+        " `dermedge inspect` tells about it.",
+        folder.absolute(),
+        path.stem,
     )
     return path
 

@@ -1,0 +1,98 @@
+"""The words that a command line knows: their list for `--help`, and what each of them runs.
+
+What stands behind a word is imported when it is asked for, so that the list needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from dermedge_runtime import __version__
+from dermedge_runtime.errors import UsageError
+
+from .log_lines import say
+from .option_types import nearest
+
+RUNTIME_SUMMARIES = {
+    "infer": "Classify images of one patient, all in a folder, or - for standard input.",
+    "inspect": "Print everything a model file, or an engine's description, says about itself.",
+    "doctor": "Tell what is installed, which devices really run, what is wrong, and how to mend it.",
+}
+"""Commands that need this package alone, one line each; `infer_command.py` and so on stand behind them."""
+
+
+class Group(NamedTuple):
+    """Commands that need the same packages."""
+
+    title: str
+    summaries: Mapping[str, str]
+    """One line for every word."""
+    run: Callable[[str, Sequence[str]], int]
+    """Takes a word and what follows it; gives the exit code."""
+    missing: Callable[[], str]
+    """Say what is not installed and how to install it; empty where nothing is missing."""
+
+
+def runtime_command(word: str, arguments: Sequence[str]) -> int:
+    """Run a command of `RUNTIME_SUMMARIES`."""
+    return int(import_module(f".{word}_command", __package__).run(arguments))
+
+
+def runtime_missing() -> str:
+    """Say that ONNX Runtime is not installed, and how to install it; empty where it is."""
+    return "" if is_there("onnxruntime") else "ONNX Runtime is not installed. Run: pip install 'dermedge[cpu]'"
+
+
+def is_there(module: str) -> bool:
+    """Tell whether a package can be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a finder that refuses, or a module without a specification
+        return False
+
+
+def dispatch(about: str, groups: Sequence[Group], arguments: Sequence[str]) -> int:
+    """Run the command that the first word names.
+
+    :param about: what the help says first.
+    :param arguments: what follows the program's name.
+    :return: the exit code.
+    :raises DermedgeError: whatever the command refuses; a `UsageError` where there is no such command.
+    """
+    if not arguments:
+        say(help_text(about, groups))
+        return UsageError.exit_code
+    word = arguments[0]
+    for group in groups:
+        if word in group.summaries:
+            return group.run(word, arguments[1:])
+    if word in ("-h", "--help"):
+        print(help_text(about, groups))  # noqa: T201
+    elif word == "--version":
+        print(f"dermedge, version {__version__}")  # noqa: T201
+    else:
+        what, known = "command", [name for group in groups for name in group.summaries]
+        if word.startswith("-"):
+            what, known = "option", ["--help", "--version"]
+        ending = nearest(word, known)
+        raise UsageError(f"No such {what} {word}{ending if ending != '.' else '. See dermedge --help.'}")
+    return 0
+
+
+def help_text(about: str, groups: Sequence[Group]) -> str:
+    """List all commands, one line each, and say what to install for those that miss something."""
+    parts = ["Usage: dermedge COMMAND [OPTIONS]", about]
+    for group in groups:
+        lines = [f"{group.title}:", *(f"  {name:<10}{summary}" for name, summary in group.summaries.items())]
+        if missing := group.missing():
+            lines.append(f"  {missing}")
+        parts.append("\n".join(lines))
+    parts.append(
+        "Options:\n"
+        "  --version   Show the version and exit.\n"
+        "  -h, --help  Show this message, or after a command its options, and exit."
+    )
+    return "\n\n".join(parts)

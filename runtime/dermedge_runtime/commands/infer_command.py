@@ -1,0 +1,78 @@
+"""The options of `dermedge infer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dermedge_runtime.devices.providers import DEVICES
+from dermedge_runtime.errors import UsageError
+
+from .command_list import RUNTIME_SUMMARIES
+from .command_parser import CommandParser
+from .option_types import OneOf, number, path, path_text
+
+
+def parser() -> CommandParser:
+    """Define the options."""
+    defined = CommandParser("infer", RUNTIME_SUMMARIES["infer"], "Whatever is left out is unknown.")
+    defined.arguments("IMAGES", path_text, help="Picture files, folders of them, and - for standard input.")
+    defined.option(
+        "--model", path, metavar="PATH", help="Model file; by default the newest in MODELS, or the one in the box."
+    )
+    defined.option("--models", path, metavar="PATH", default="models", help="Folder of exported models.")
+    defined.option("--age", number, metavar="NUMBER", help="Years.")
+    defined.option("--sex", metavar="TEXT", help="female or male.")
+    defined.option("--site", metavar="TEXT", help="Site of the lesion, such as back.")
+    defined.option(
+        "--field", metavar="NAME=VALUE", dest="fields", many=True, help="Any other clinical field of the model."
+    )
+    defined.flag("--explain", help="Also the clinical relevance, and IMAGE.heatmap.png in OVERLAYS.")
+    defined.option("--overlays", path, metavar="PATH", help="Folder for --explain. [default: overlays]")
+    defined.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
+    defined.option("--report", path, metavar="PATH", help="Write one self-contained HTML page.")
+    devices = ", ".join(DEVICES)
+    defined.option("--device", OneOf(DEVICES), metavar="DEVICE", default="auto", help=f"Where it runs: {devices}.")
+    defined.flag("--json", dest="as_json", help="Print JSON instead of text.")
+    return defined
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do it.
+
+    :param arguments: what follows the word.
+    :return: the exit code, as `infer` gives it.
+    :raises DermedgeError: whatever is refused.
+    """
+    options = parser().parse(arguments)
+    if options is None:
+        return 0
+    clinical = _clinical(options.fields, age=options.age, sex=options.sex, site=options.site)
+    from dermedge_runtime.classifier import Classifier
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
+
+    from .infer import infer
+
+    model = options.model or newest_or_boxed_model(options.models)
+    return infer(
+        Classifier(model, options.device),
+        options.images,
+        clinical,
+        explain=options.explain,
+        target=options.target,
+        overlays=options.overlays,
+        report=options.report,
+        as_json=options.as_json,
+    )
+
+
+def _clinical(fields: Sequence[str], **named: Any) -> dict[str, Any]:
+    clinical = {name: value for name, value in named.items() if value is not None}
+    for text in fields:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")
+        if name in clinical:
+            raise UsageError(f"The field {name} is given twice.")
+        clinical[name] = value
+    return clinical

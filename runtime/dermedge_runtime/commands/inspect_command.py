@@ -1,0 +1,55 @@
+"""The options of `dermedge inspect`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .command_list import RUNTIME_SUMMARIES
+from .command_parser import CommandParser
+from .log_lines import say
+from .option_types import path
+
+
+def parser() -> CommandParser:
+    """Define the options."""
+    defined = CommandParser("inspect", RUNTIME_SUMMARIES["inspect"])
+    defined.arguments("MODEL", path, most=1, help="Model file or engine; by default the model in the box.")
+    defined.flag("--json", dest="as_json", help="Print JSON instead of text.")
+    return defined
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do it.
+
+    :param arguments: what follows the word.
+    :return: the exit code.
+    :raises DermedgeError: whatever is refused.
+    """
+    options = parser().parse(arguments)
+    if options is None:
+        return 0
+    from dermedge_runtime.model.shipped_model import model_in_the_box
+
+    from .inspection import inspection_text
+
+    record = _record(options.model[0] if options.model else model_in_the_box())
+    text = json.dumps(record, indent=2, allow_nan=False) if options.as_json else inspection_text(record)
+    print(text)  # noqa: T201
+    return 0
+
+
+def _record(model: Path) -> dict[str, Any]:
+    from dermedge_runtime.model.engine_description import SUFFIX, inspect_engine
+    from dermedge_runtime.model.model_file import read_model_file
+
+    from .inspection import inspection_record
+
+    if model.suffix.lower() != SUFFIX:
+        return inspection_record(read_model_file(model))
+    record, findings = inspect_engine(model)
+    for finding in findings:
+        say(finding)
+    return record

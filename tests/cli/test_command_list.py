@@ -1,0 +1,77 @@
+"""The first word: the list of commands, the version, the nearest name."""
+
+import sys
+
+import pytest
+
+from dermedge import __version__, cli
+from dermedge.commands import SUMMARIES
+from dermedge_runtime.commands.command_line import run_command_line
+from dermedge_runtime.errors import DeviceUnavailable
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["dermedge", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "err"),
+    [
+        (["--help"], 0, "Usage: dermedge COMMAND [OPTIONS]", ""),
+        (["-h"], 0, "Usage: dermedge COMMAND [OPTIONS]", ""),
+        ([], 2, "", "Usage: dermedge COMMAND [OPTIONS]"),
+        (["--version"], 0, f"dermedge, version {__version__}\n", ""),
+        (["infr"], 2, "", "dermedge: No such command infr; did you mean infer?\n"),
+        (["trian", "--epochs", "3"], 2, "", "dermedge: No such command trian; did you mean train?\n"),
+        (["nonsense"], 2, "", "dermedge: No such command nonsense. See dermedge --help.\n"),
+        (["--verzion"], 2, "", "dermedge: No such option --verzion; did you mean --version?\n"),
+        (["--json", "infer"], 2, "", "dermedge: No such option --json. See dermedge --help.\n"),
+        (["infer", "--agee", "5"], 2, "", "dermedge: No such option --agee; did you mean --age?\n"),
+        (["bench"], 2, "", "dermedge: bench needs MODELS. See dermedge bench --help.\n"),
+        (
+            ["inspect", "no.onnx"],
+            4,
+            "",
+            "dermedge: The model file no.onnx cannot be read: No such file",
+        ),
+    ],
+)
+def test_the_first_word(
+    arguments: list[str],
+    code: int,
+    out: str,
+    err: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *arguments) == code
+    told = capsys.readouterr()
+    assert (told.out[: len(out)], told.err[: len(err)]) == (out, err)
+    assert bool(told.out) == bool(out)
+
+
+def test_the_list_names_the_commands_of_the_workshop() -> None:
+    workshop = pytest.importorskip("dermedge.commands.workshop", reason="the extra `train` is not installed")
+    assert sorted(workshop.cli.commands) == sorted(SUMMARIES)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "dermedge: stopped.\n"),
+        (DeviceUnavailable("No such card."), 5, "dermedge: No such card.\n"),
+        (FileNotFoundError(2, "No such file", "a.csv"), 1, "dermedge: No such file: a.csv.\n"),
+        (OSError("strange"), 1, "dermedge: strange.\n"),
+    ],
+)
+def test_foreseen_errors(error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(arguments: object) -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_command_line(fail)
+    assert ended.value.code == code
+    assert capsys.readouterr() == ("", told)

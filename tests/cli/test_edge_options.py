@@ -1,0 +1,139 @@
+"""Every option of every command of the edge: its name, its default, its value, its line in the help."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dermedge.bench import bench_command
+from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
+from dermedge_runtime.errors import UsageError
+
+PARSERS = {
+    "infer": infer_command.parser,
+    "inspect": inspect_command.parser,
+    "doctor": doctor_command.parser,
+    "bench": bench_command.parser,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "infer": {
+        "images": [], "model": None, "models": Path("models"), "age": None, "sex": None, "site": None, "fields": [],
+        "explain": False, "overlays": None, "target": None, "report": None, "device": "auto", "as_json": False,
+    },
+    "inspect": {"model": [], "as_json": False},
+    "doctor": {"device": None, "as_json": False},
+    "bench": {
+        "models": [Path("m.onnx")], "devices": ["cpu", "openvino"], "batches": [1, 32], "image": None, "run": None,
+        "runs": Path("runs"), "rounds": 30, "cuda_graphs": False, "cold": True, "out": Path("bench.json"),
+        "as_json": False,
+    },
+}  # fmt: skip
+GIVEN = [
+    ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
+    ("infer", "--models", "m", "models", Path("m")),
+    ("infer", "--age", "55", "age", 55.0),
+    ("infer", "--sex", "male", "sex", "male"),
+    ("infer", "--site", "lower extremity", "site", "lower extremity"),
+    ("infer", "--field", "diameter=3", "fields", ["diameter=3"]),
+    ("infer", "--explain", None, "explain", True),
+    ("infer", "--overlays", "o", "overlays", Path("o")),
+    ("infer", "--target", "mel", "target", "mel"),
+    ("infer", "--report", "r.html", "report", Path("r.html")),
+    ("infer", "--device", "rtx", "device", "rtx"),
+    ("infer", "--json", None, "as_json", True),
+    ("inspect", "--json", None, "as_json", True),
+    ("doctor", "--device", "openvino", "device", "openvino"),
+    ("doctor", "--json", None, "as_json", True),
+    ("bench", "--devices", "rtx", "devices", ["rtx"]),
+    ("bench", "--batch", "1,1024", "batches", [1, 1024]),
+    ("bench", "--image", "a.jpg", "image", Path("a.jpg")),
+    ("bench", "--run", "runs/x", "run", Path("runs/x")),
+    ("bench", "--runs", "r", "runs", Path("r")),
+    ("bench", "--rounds", "3", "rounds", 3),
+    ("bench", "--cuda-graphs", None, "cuda_graphs", True),
+    ("bench", "--cold", None, "cold", True),
+    ("bench", "--no-cold", None, "cold", False),
+    ("bench", "--out", "b.json", "out", Path("b.json")),
+    ("bench", "--json", None, "as_json", True),
+]
+
+
+def parsed(command: str, *arguments: str) -> dict[str, Any]:
+    needed = ["m.onnx"] if command == "bench" else []
+    options = PARSERS[command]().parse([*needed, *arguments])
+    assert options is not None
+    return {name: value for name, value in vars(options).items() if name != "help"}
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_defaults(command: str) -> None:
+    assert parsed(command) == DEFAULTS[command]
+
+
+@pytest.mark.parametrize(("command", "option", "text", "name", "value"), GIVEN)
+def test_given(command: str, option: str, text: str | None, name: str, value: Any) -> None:
+    expected = {**DEFAULTS[command], name: value}
+    forms = [[option]] if text is None else [[option, text], [f"{option}={text}"]]
+    for arguments in forms:
+        assert parsed(command, *arguments) == expected
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_the_help_names_every_option_and_none_besides(command: str) -> None:
+    text = PARSERS[command]().help_text()
+    listed = {word for line in text.splitlines() for word in line.split()[:1] if word.startswith("--")}
+    assert listed == {row[1] for row in GIVEN if row[0] == command}
+    assert "-h, --help" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        ("infer", ["--device", "opnvino"], "--device takes auto, rtx, cuda, tensorrt, openvino or cpu, got 'opnvino';"
+            " did you mean openvino?"),
+        ("infer", ["--report", ""], "--report takes a path, which must not be empty."),
+        ("inspect", ["b.onnx", "c.onnx"], "inspect takes at most one MODEL, got also 'c.onnx'."),
+        ("inspect", ["--jsn"], "No such option --jsn; did you mean --json?"),
+        ("doctor", ["--device", "auto"], "--device takes rtx, cuda, tensorrt, openvino or cpu, got 'auto'."),
+        ("doctor", ["cpu"], "doctor takes no argument, got 'cpu'."),
+        ("bench", ["--devices", "auto"], "--devices takes words of rtx, cuda, tensorrt, openvino, cpu, separated by"
+            " commas; got 'auto'."),
+        ("bench", ["--batch", "1,x"], "--batch takes whole numbers from 1 to 1024, separated by commas; got '1,x'."),
+        ("bench", ["--batch", "0"], "--batch takes whole numbers from 1 to 1024, separated by commas; got '0'."),
+        ("bench", ["--rounds", "2"], "--rounds takes a whole number of at least 3, got '2'."),
+        ("bench", ["--no-cuda-graphs"], "No such option --no-cuda-graphs; did you mean --cuda-graphs?"),
+    ],
+)  # fmt: skip
+def test_refusals(command: str, arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parsed(command, *arguments)
+    assert str(refused.value) == sentence
+
+
+def test_bench_needs_a_model() -> None:
+    with pytest.raises(UsageError, match="bench needs MODELS"):
+        bench_command.run([])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--field", "age"], "--field takes NAME=VALUE, got 'age'."),
+        (["--age", "30", "--field", "age=40"], "The field age is given twice."),
+        (["--field", "a=1", "--field", "a=2"], "The field a is given twice."),
+    ],
+)
+def test_fields_of_infer(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        infer_command.run(arguments)
+    assert str(refused.value) == sentence
+
+
+def test_an_output_of_bench_is_no_input(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"x")
+    with pytest.raises(UsageError, match="is also an input"):
+        bench_command.run([str(model), "--out", str(model)])
+    with pytest.raises(UsageError, match="is a folder; name a file"):
+        bench_command.run([str(model), "--out", str(tmp_path)])
+    assert model.read_bytes() == b"x"
