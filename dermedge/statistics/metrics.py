@@ -1,4 +1,7 @@
-"""Figures of merit of a classifier (paper, section 3.7), computed with scikit-learn and given as plain numbers."""
+"""Figures of merit of a classifier (paper, section 3.7), computed by scikit-learn and given as plain numbers.
+
+scikit-learn has a number for what the data cannot give; here that is None, and left out of every mean.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+    recall_score,
+    roc_auc_score,
+)
 
 
 def balanced_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     """Mean recall over the classes present in `labels`."""
-    return float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
+    return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
 
 
 def score(
@@ -25,41 +36,40 @@ def score(
     :return: accuracy, balanced_accuracy, macro means, `per_class` figures and the confusion matrix (rows: truth). A
         figure that the data cannot give (recall of an absent class) is None and left out of the macro mean.
     """
-    predicted = probabilities.argmax(axis=1)
-    matrix = confusion_matrix(labels, predicted, labels=range(len(classes)))
-    per_class = {code: _one_class(matrix, index, labels, probabilities) for index, code in enumerate(classes)}
-    names = ("precision", "recall", "f1", "specificity", "auc")
-    macro = {name: _mean([row[name] for row in per_class.values()]) for name in names}
+    predicted, every = probabilities.argmax(axis=1), range(len(classes))
+    figures = _per_class(labels, predicted, every)
+    figures["auc"] = [_auc(labels == index, probabilities[:, index]) for index in every]
+    images = np.bincount(labels, minlength=len(classes)).tolist()
     return {
         "images": len(labels),
-        "accuracy": float(np.mean(predicted == labels)),
+        "accuracy": float(accuracy_score(labels, predicted)),
         "balanced_accuracy": balanced_accuracy(labels, predicted),
-        "macro": macro,
-        "per_class": per_class,
-        "confusion_matrix": matrix.tolist(),
+        "macro": _plain(figures.mean()),
+        "per_class": {code: {"images": images[i], **_plain(figures.iloc[i])} for i, code in enumerate(classes)},
+        "confusion_matrix": confusion_matrix(labels, predicted, labels=every).tolist(),
         "classes": list(classes),
     }
 
 
-def _one_class(
-    matrix: NDArray[np.int64], index: int, labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]
-) -> dict[str, Any]:
-    hit = int(matrix[index, index])
-    actual, claimed, total = int(matrix[index].sum()), int(matrix[:, index].sum()), int(matrix.sum())
-    recall = hit / actual if actual else None
-    precision = hit / claimed if claimed else (0.0 if actual else None)
-    negatives = total - actual
-    one_vs_rest = labels == index
-    return {
-        "images": actual,
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * hit / (actual + claimed) if actual else None,
-        "specificity": (negatives - (claimed - hit)) / negatives if negatives else None,
-        "auc": float(roc_auc_score(one_vs_rest, probabilities[:, index])) if 0 < actual < total else None,
-    }
+def _per_class(labels: NDArray[np.int64], predicted: NDArray[np.int64], every: range) -> pd.DataFrame:
+    """Give the figures that a confusion matrix gives, a row for each class; NaN for what it cannot give."""
+    precision, recall, f1, images = precision_recall_fscore_support(
+        labels, predicted, labels=every, zero_division=np.nan
+    )
+    (negatives, alarms), _ = multilabel_confusion_matrix(labels, predicted, labels=every).transpose(1, 2, 0)
+    with np.errstate(invalid="ignore"):
+        specificity = negatives / (negatives + alarms)
+    figures = pd.DataFrame({"precision": precision, "recall": recall, "f1": f1, "specificity": specificity})
+    # A class that is there and never named has been missed every time; one that is not there cannot be.
+    figures["precision"] = figures["precision"].mask(np.isnan(precision) & (images > 0), 0.0)
+    figures["f1"] = figures["f1"].where(images > 0)
+    return figures
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _auc(positive: NDArray[np.bool_], probability: NDArray[np.floating[Any]]) -> float:
+    """Area under the ROC curve of one class against the rest; NaN where one of them is absent."""
+    return float(roc_auc_score(positive, probability)) if 0 < positive.sum() < len(positive) else np.nan
+
+
+def _plain(figures: pd.Series) -> dict[str, float | None]:
+    return {str(name): None if np.isnan(value) else float(value) for name, value in figures.items()}

@@ -98,6 +98,15 @@ def test_the_result_is_json():
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_photograph_gives_whole_counts_and_no_warning():
+    result = score(np.array([1]), np.eye(3)[[2]], CLASSES)
+    assert json.dumps([row["images"] for row in result["per_class"].values()]) == "[0, 1, 0]"
+    assert result["per_class"]["b"]["recall"] == result["per_class"]["b"]["precision"] == 0.0
+    assert result["per_class"]["c"]["precision"] == 0.0 and result["per_class"]["c"]["f1"] is None
+    assert balanced_accuracy(np.array([1]), np.array([2])) == 0.0
+
+
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_present():
     labels, predicted = np.array([0, 0, 0, 0, 5, 5]), np.array([0, 0, 0, 1, 5, 6])
     assert balanced_accuracy(labels, predicted) == pytest.approx((3 / 4 + 1 / 2) / 2)
