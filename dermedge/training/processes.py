@@ -32,7 +32,7 @@ from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, UsageError
 _Result = TypeVar("_Result")
 _Index = TypeVar("_Index", bound=NDArray[Any])
 _PATIENCE = timedelta(hours=2)  # the others wait while the first decodes ten thousand pictures, or validates
-_FIRST_SPEAKS_S = 5.0
+_FIRST_SPEAKS_S = 20.0  # torchrun takes seconds to start and to end processes where all CPUs are busy
 
 
 @dataclass(frozen=True, slots=True)
