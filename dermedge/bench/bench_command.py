@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from dermedge_runtime.commands.command_parser import CommandParser
-from dermedge_runtime.commands.option_types import SomeOf, WholeNumber, WholeNumbers, path
+from dermedge_runtime.commands.option_types import path, some_of, whole_number, whole_numbers
 from dermedge_runtime.devices.providers import PROVIDERS
 from dermedge_runtime.errors import UsageError
 
@@ -25,14 +25,14 @@ def parser() -> CommandParser:
     devices = tuple(PROVIDERS)
     defined.option(
         "--devices",
-        SomeOf(devices),
+        some_of(devices),
         metavar="DEVICES",
         default="cpu,openvino",
         help=f"Comma-separated, of {', '.join(devices)}.",
     )
     defined.option(
         "--batch",
-        WholeNumbers(1, _MAX_BATCH),
+        whole_numbers(1, _MAX_BATCH),
         metavar="NUMBERS",
         dest="batches",
         default="1,32",
@@ -42,7 +42,7 @@ def parser() -> CommandParser:
     defined.option("--run", path, metavar="PATH", help="Run whose weights torch runs; by default found.")
     defined.option("--runs", path, metavar="PATH", default="runs", help="Folder of all runs.")
     defined.option(
-        "--rounds", WholeNumber(3), metavar="NUMBER", default="30", help="Timed turns of every contender, at least 3."
+        "--rounds", whole_number(3), metavar="NUMBER", default="30", help="Timed turns of every contender, at least 3."
     )
     defined.flag("--cuda-graphs", help="Also with CUDA graphs, on devices that have them.")
     defined.flag("--cold", default=True, help="Also time whole processes and their memory. [default]")

@@ -9,14 +9,14 @@ from dermedge_runtime.devices.providers import PROVIDERS
 
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
-from .option_types import OneOf
+from .option_types import one_of
 
 
 def parser() -> CommandParser:
     """Define the options."""
     defined = CommandParser("doctor", RUNTIME_SUMMARIES["doctor"])
     devices = tuple(PROVIDERS)
-    defined.option("--device", OneOf(devices), metavar="DEVICE", help=f"Check this one only: {', '.join(devices)}.")
+    defined.option("--device", one_of(devices), metavar="DEVICE", help=f"Check this one only: {', '.join(devices)}.")
     defined.flag("--json", dest="as_json", help="Print JSON instead of text.")
     return defined
 

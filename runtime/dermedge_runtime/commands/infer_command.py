@@ -10,7 +10,7 @@ from dermedge_runtime.errors import UsageError
 
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
-from .option_types import OneOf, number, path, path_text
+from .option_types import number, one_of, path, path_text
 
 
 def parser() -> CommandParser:
@@ -32,7 +32,7 @@ def parser() -> CommandParser:
     defined.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
     defined.option("--report", path, metavar="PATH", help="Write one self-contained HTML page.")
     devices = ", ".join(DEVICES)
-    defined.option("--device", OneOf(DEVICES), metavar="DEVICE", default="auto", help=f"Where it runs: {devices}.")
+    defined.option("--device", one_of(DEVICES), metavar="DEVICE", default="auto", help=f"Where it runs: {devices}.")
     defined.flag("--json", dest="as_json", help="Print JSON instead of text.")
     return defined
 

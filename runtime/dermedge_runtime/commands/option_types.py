@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,67 +44,54 @@ def number(name: str, text: str) -> float:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class WholeNumber:
-    """A whole number that is not too small."""
+def whole_number(least: int) -> OptionType:
+    """Make the type of whole numbers that are not below `least`."""
 
-    least: int
-
-    def __call__(self, name: str, text: str) -> int:
-        """Read it."""
-        if (found := _whole(text)) is None or found < self.least:
-            raise UsageError(f"{name} takes a whole number of at least {self.least}, got '{text}'.")
+    def read(name: str, text: str) -> int:
+        if (found := _whole(text)) is None or found < least:
+            raise UsageError(f"{name} takes a whole number of at least {least}, got '{text}'.")
         return found
 
+    return read
 
-@dataclass(frozen=True, slots=True)
-class WholeNumbers:
-    """Whole numbers of a range, separated by commas."""
 
-    least: int
-    most: int
+def whole_numbers(least: int, most: int) -> OptionType:
+    """Make the type of lists of whole numbers from `least` to `most`, separated by commas."""
 
-    def __call__(self, name: str, text: str) -> list[int]:
-        """Read them all."""
+    def read(name: str, text: str) -> list[int]:
         found = [_whole(part) for part in text.split(",")]
-        numbers = [value for value in found if value is not None and self.least <= value <= self.most]
+        numbers = [value for value in found if value is not None and least <= value <= most]
         if len(numbers) < len(found):
-            raise UsageError(
-                f"{name} takes whole numbers from {self.least} to {self.most}, separated by commas; got '{text}'."
-            )
+            raise UsageError(f"{name} takes whole numbers from {least} to {most}, separated by commas; got '{text}'.")
         return numbers
 
+    return read
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One word of a list."""
 
-    words: Sequence[str]
+def one_of(words: Sequence[str]) -> OptionType:
+    """Make the type of words of a list."""
 
-    def __call__(self, name: str, text: str) -> str:
-        """Look it up."""
-        if text not in self.words:
-            known = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
-            raise UsageError(f"{name} takes {known}, got '{text}'{nearest(text, self.words)}")
+    def read(name: str, text: str) -> str:
+        if text not in words:
+            known = f"{', '.join(words[:-1])} or {words[-1]}"
+            raise UsageError(f"{name} takes {known}, got '{text}'{nearest(text, words)}")
         return text
 
+    return read
 
-@dataclass(frozen=True, slots=True)
-class SomeOf:
-    """Words of a list, separated by commas."""
 
-    words: Sequence[str]
+def some_of(words: Sequence[str]) -> OptionType:
+    """Make the type of lists of words of a list, separated by commas."""
 
-    def __call__(self, name: str, text: str) -> list[str]:
-        """Look them all up."""
+    def read(name: str, text: str) -> list[str]:
         found = [word.strip() for word in text.split(",")]
         for word in found:
-            if word not in self.words:
-                raise UsageError(
-                    f"{name} takes words of {', '.join(self.words)}, separated by commas;"
-                    f" got '{word}'{nearest(word, self.words)}"
-                )
+            if word not in words:
+                known = f"words of {', '.join(words)}, separated by commas"
+                raise UsageError(f"{name} takes {known}; got '{word}'{nearest(word, words)}")
         return found
+
+    return read
 
 
 def nearest(given: str, known: Sequence[str]) -> str:

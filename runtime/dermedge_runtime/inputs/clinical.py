@@ -7,7 +7,6 @@ fitted on its training split.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -125,6 +124,8 @@ class CategoricalField:
             return known.index(word)
         if word in UNKNOWN_WORDS:
             return UNKNOWN_CATEGORY
+        import difflib  # only who has mistyped pays for it
+
         near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
         hint = f" Did you mean '{self.vocabulary[known.index(near[0])]}'?" if near else ""
         raise InputRejected(

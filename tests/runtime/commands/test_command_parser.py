@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dermedge_runtime.commands.command_parser import CommandParser
-from dermedge_runtime.commands.option_types import OneOf, SomeOf, WholeNumber, WholeNumbers, number, path, path_text
+from dermedge_runtime.commands.option_types import number, one_of, path, path_text, some_of, whole_number, whole_numbers
 from dermedge_runtime.errors import UsageError
 
 
@@ -16,10 +16,10 @@ def parser(**settings: Any) -> CommandParser:
     defined.option("--name", metavar="TEXT", help="Name.")
     defined.option("--field", metavar="NAME=VALUE", dest="fields", many=True, help="Fields.")
     defined.option("--folder", path, metavar="PATH", default="there", help="Folder.")
-    defined.option("--rounds", WholeNumber(3), metavar="NUMBER", default="30", help="Rounds.")
-    defined.option("--batch", WholeNumbers(1, 8), metavar="NUMBERS", default="1,4", help="Batches.")
-    defined.option("--device", OneOf(("cpu", "cuda", "rtx")), metavar="DEVICE", help="Where.")
-    defined.option("--devices", SomeOf(("cpu", "cuda", "rtx")), metavar="DEVICES", help="Where.")
+    defined.option("--rounds", whole_number(3), metavar="NUMBER", default="30", help="Rounds.")
+    defined.option("--batch", whole_numbers(1, 8), metavar="NUMBERS", default="1,4", help="Batches.")
+    defined.option("--device", one_of(("cpu", "cuda", "rtx")), metavar="DEVICE", help="Where.")
+    defined.option("--devices", some_of(("cpu", "cuda", "rtx")), metavar="DEVICES", help="Where.")
     defined.flag("--json", dest="as_json", help="JSON.")
     defined.flag("--cold", default=True, help="Cold.")
     defined.flag("--no-cold", dest="cold", value=False, default=True, help="Warm.")
