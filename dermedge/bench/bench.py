@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dermedge.require import extras, missing_packages
+from dermedge.require import extras, how_to_install, missing_packages
 from dermedge_runtime import __version__
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.devices.cpu_instructions import cpu_name
@@ -170,7 +170,7 @@ def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunF
     :raises DermedgeError: a run was named, and the packages that it needs are not installed.
     """
     if run_path is None and (missing := missing_packages("train")):
-        _log.info("left out: torch, because %s of the extra 'train' is not installed", ", ".join(missing))
+        _log.info("left out: torch; not installed: %s. %s", ", ".join(missing), how_to_install(missing, "train"))
         return None
     with extras():
         from .torch_contender import run_of

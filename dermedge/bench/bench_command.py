@@ -7,6 +7,7 @@ import logging
 from argparse import Namespace
 from collections.abc import Sequence
 
+from dermedge_runtime.commands.command_line import show
 from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.commands.option_types import path, some_of, whole_number, whole_numbers
 from dermedge_runtime.devices.providers import PROVIDERS
@@ -81,9 +82,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     write_json(options.out, record)
     if options.as_json:
-        print(json.dumps(record, indent=2, allow_nan=False))  # noqa: T201
+        show(json.dumps(record, indent=2, allow_nan=False))
     else:
-        print(bench_text(record))  # noqa: T201
+        show(bench_text(record))
         _log.info("written to %s", options.out)
     return 0
 

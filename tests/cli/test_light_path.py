@@ -91,7 +91,7 @@ def test_bench_needs_no_heavy_package(tmp_path: Path) -> None:
     )
     assert (code, set(modules) & set(HEAVY)) == (0, set())
     assert "end to end" in done.stdout
-    assert "left out: torch, because typer, pydantic, torch, pandas" in done.stderr
+    assert "left out: torch; not installed: typer, pydantic, torch, pandas" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["train", "demo"])

@@ -9,11 +9,10 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from dermedge_runtime.errors import DermedgeError
-
-from .log_lines import log_on_stderr, say
 
 
 def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
@@ -26,8 +25,7 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with log_on_stderr():
-            code = dispatch(sys.argv[1:])
+        code = dispatch(sys.argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -44,3 +42,18 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
         say(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
         code = 1
     sys.exit(code)
+
+
+def show(text: str) -> None:
+    """Print a result on standard output, at once: what cannot be printed is known before the next one is made.
+
+    :raises OSError: standard output is full, or its reader went away.
+    """
+    print(text, flush=True)  # noqa: T201, this is where results are printed
+
+
+def say(line: str) -> None:
+    """Print a line on standard error; where that is closed or full, the work goes on without."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201

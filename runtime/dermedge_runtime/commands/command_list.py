@@ -13,8 +13,7 @@ from typing import NamedTuple
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import UsageError
 
-from .log_lines import say
-from .option_types import nearest
+from .command_line import say, show
 
 RUNTIME_SUMMARIES = {
     "infer": "Classify images of one patient, all in a folder, or - for standard input.",
@@ -68,18 +67,25 @@ def dispatch(about: str, groups: Sequence[Group], arguments: Sequence[str]) -> i
     word = arguments[0]
     for group in groups:
         if word in group.summaries:
-            return group.run(word, arguments[1:])
+            from .log_lines import log_on_stderr
+
+            with log_on_stderr():
+                return group.run(word, arguments[1:])
     if word in ("-h", "--help"):
-        print(help_text(about, groups))  # noqa: T201
+        show(help_text(about, groups))
     elif word == "--version":
-        print(f"dermedge, version {__version__}")  # noqa: T201
+        show(f"dermedge, version {__version__}")
     else:
-        what, known = "command", [name for group in groups for name in group.summaries]
-        if word.startswith("-"):
-            what, known = "option", ["--help", "--version"]
-        ending = nearest(word, known)
-        raise UsageError(f"No such {what} {word}{ending if ending != '.' else '. See dermedge --help.'}")
+        raise UsageError(_unknown(word, [name for group in groups for name in group.summaries]))
     return 0
+
+
+def _unknown(word: str, commands: Sequence[str]) -> str:
+    from .option_types import nearest
+
+    what, known = ("option", ("--help", "--version")) if word.startswith("-") else ("command", commands)
+    ending = nearest(word, known)
+    return f"No such {what} {word}{ending if ending != '.' else '. See dermedge --help.'}"
 
 
 def help_text(about: str, groups: Sequence[Group]) -> str:

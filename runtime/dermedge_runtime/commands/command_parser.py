@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from dermedge_runtime.errors import UsageError
 
+from .command_line import show
 from .option_types import OptionType, any_text, nearest
 
 _HELP = ("-h", "--help")
@@ -103,7 +104,7 @@ class CommandParser:
         """
         before = arguments[: arguments.index("--")] if "--" in arguments else arguments
         if any(word in _HELP for word in before):
-            print(self.help_text())  # noqa: T201
+            show(self.help_text())
             return None
         options, words = self._in_order(arguments)
         if len(words) > self._most:

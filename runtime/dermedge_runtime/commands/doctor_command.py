@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dermedge_runtime.devices.providers import PROVIDERS
 
+from .command_line import show
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
 from .option_types import one_of
@@ -34,5 +35,5 @@ def run(arguments: Sequence[str]) -> int:
     from .doctor import doctor_text, examine, exit_code
 
     record = examine([options.device] if options.device else None)
-    print(json.dumps(record, indent=2, allow_nan=False) if options.as_json else doctor_text(record))  # noqa: T201
+    show(json.dumps(record, indent=2, allow_nan=False) if options.as_json else doctor_text(record))
     return exit_code(record, options.device)

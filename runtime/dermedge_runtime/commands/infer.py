@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dermedge_runtime.classifier import Classifier
+from dermedge_runtime.commands import command_line
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files, shown
 from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
@@ -22,11 +23,6 @@ from dermedge_runtime.prediction import Prediction, Rejection
 _log = logging.getLogger(__name__)
 OVERLAYS = Path("overlays")
 """Where overlays go, in the current folder, unless --overlays says otherwise."""
-
-
-def print_whole(text: str) -> None:
-    """Print, and let no buffer keep it: what cannot be printed is known at once."""
-    print(text, flush=True)  # noqa: T201
 
 
 def infer(
@@ -39,7 +35,7 @@ def infer(
     overlays: Path | None,
     report: Path | None,
     as_json: bool,
-    show: Callable[[str], None] = print_whole,
+    show: Callable[[str], None] = command_line.show,
 ) -> int:
     """Predict, print as the answers come, and write what was asked for.
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .command_line import say, show
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
-from .log_lines import say
 from .option_types import path
 
 
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
 
     record = _record(options.model[0] if options.model else model_in_the_box())
     text = json.dumps(record, indent=2, allow_nan=False) if options.as_json else inspection_text(record)
-    print(text)  # noqa: T201
+    show(text)
     return 0
 
 

@@ -6,9 +6,10 @@ One rule: a line of INFO, such as progress, is printed as it is; from WARNING up
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+
+from .command_line import say
 
 PACKAGES = ("dermedge", "dermedge_export", "dermedge_runtime")
 
@@ -17,13 +18,6 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "dermedge: " if record.levelno >= logging.WARNING else ""
         say(f"{prefix}{record.getMessage()}")
-
-
-def say(line: str) -> None:
-    """Print a line on standard error; where that is closed or full, the work goes on without."""
-    if sys.stderr is not None:
-        with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)  # noqa: T201, this is the command line's voice
 
 
 @contextmanager
