@@ -87,13 +87,11 @@ class RequestedSettings:
     ] = False
     """`models.colour_constancy`; not in the paper."""
     epochs: Annotated[
-        int, Field(ge=1, description="How often every class is drawn --per-class times."), Group.TRAINING
+        int, Field(ge=1, description="Rounds; in each, every class is drawn --per-class times."), Group.TRAINING
     ] = 100
     batch_size: Annotated[int, Field(ge=2, description="Photographs per step."), Group.TRAINING] = 64
-    learning_rate: Annotated[float, Field(gt=0, description="Of Adam."), Group.TRAINING] = 0.001
-    weight_decay: Annotated[
-        float, Field(ge=0, description="How fast weights shrink of themselves; 0 is off."), Group.TRAINING
-    ] = 0.0
+    learning_rate: Annotated[float, Field(gt=0, description="Step size of Adam."), Group.TRAINING] = 0.001
+    weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay; 0 is off."), Group.TRAINING] = 0.0
     per_class: Annotated[int, Field(ge=1, description="Draws per class and epoch."), Group.TRAINING] = 6000
     """On average over the classes."""
     balance: Annotated[

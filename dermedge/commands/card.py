@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Annotated
 
-import click
+import typer
 
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
-from .option_types import FilePath
+from .option_values import option, path, words
+from .shared_options import OUTPUT_PANEL, RUN_PANEL, Data
+
+_log = logging.getLogger(__name__)
+_Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False, **{**path(), "metavar": "MODEL"})]
+_Run = Annotated[
+    Path,
+    option(RUN_PANEL, "Run folder that the file was exported from.", **path("folder")),
+]
+_Notes = Annotated[
+    list[str] | None,
+    option(OUTPUT_PANEL, "A paragraph on data or training; may be given several times.", "--note", **words("text")),
+]
+_Out = Annotated[
+    Path | None,
+    option(OUTPUT_PANEL, "Where the card goes; by default beside the file, with .md at its end.", **path()),
+]
 
 
-def _log(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@click.command()
-@click.argument("model", type=FilePath())
-@click.option("--run", required=True, type=FilePath(), help="Run folder that the file was exported from.")
-@click.option("--data", type=FilePath(), help="Data folder; by default the run's own.")
-@click.option("--note", "notes", multiple=True, help="A paragraph on data or training; may be given several times.")
-@click.option("--out", type=FilePath(), help="Where the card goes; by default beside the file, with .md at its end.")
-def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out: Path | None) -> None:
+def card(model: _Model, run: _Run, data: Data = None, notes: _Notes = None, out: _Out = None) -> None:
     """Measure a model file on its run's test split and write its card.
 
     Figures with intervals by lesion, per class and per group of patients; data, licence, training and limits.
+
+    Examples:
+      dermedge card models/gated-int8.onnx --run runs/gated
+      dermedge card m.onnx --run runs/gated --note "Trained on two GPUs." --out CARD.md
     """
     with extras("export"):
         from dermedge.evaluation.card import model_card
@@ -36,5 +48,5 @@ def card(model: Path, run: Path, data: Path | None, notes: tuple[str, ...], out:
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
     refuse_overwriting(out, [model, *RunFolder(run).own_files()])
-    write_text(out, model_card(RunFolder(run), model, data=data, notes=notes, log=_log))
-    _log(f"written to {out}")
+    write_text(out, model_card(RunFolder(run), model, data=data, notes=tuple(notes or ()), log=_log.info))
+    _log.info("written to %s", out)

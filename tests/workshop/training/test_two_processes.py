@@ -43,7 +43,7 @@ from contextlib import nullcontext
 from pathlib import Path
 import torch
 from dermedge.training import training_job
-from dermedge.commands.workshop import cli
+from dermedge.commands.workshop import run as command
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
 from dermedge.training.processes import joined
@@ -67,7 +67,7 @@ with joined() as processes:
     training_job.joined = lambda: nullcontext(processes)
     options = "--image-size 32 --epochs 2 --per-class 4 --batch-size 14 --fusion clinical_only".split()
     with log_on_stderr():
-        cli(["train", "--data", config.data, "--runs", str(runs[0].path.parent), *options], standalone_mode=False)
+        command(["train", "--data", config.data, "--runs", str(runs[0].path.parent), *options])
 """
 
 

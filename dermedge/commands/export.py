@@ -1,0 +1,142 @@
+"""`dermedge export`: a run in, one model file out, and an engine beside it if that is asked for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from dermedge.require import extras
+from dermedge_runtime.errors import UsageError
+
+from .option_values import choice, option, whole, words
+from .shared_options import (
+    FUSION,
+    MODELS,
+    OUTPUT_PANEL,
+    RUNS,
+    AsJson,
+    Data,
+    Fusion,
+    MaxDrop,
+    MinAgreement,
+    MinHeatmap,
+    Models,
+    RunPath,
+    Runs,
+    open_run,
+    print_json,
+)
+
+_log = logging.getLogger(__name__)
+_PRECISION_PANEL, _ENGINE_PANEL = "Precision", "TensorRT engine"
+
+
+_Fp16 = Annotated[bool, option(_PRECISION_PANEL, "Image branch in half precision.", "--fp16")]
+_Int8 = Annotated[bool, option(_PRECISION_PANEL, "Image branch in INT8, calibrated on training images.", "--int8")]
+_Target = Annotated[
+    str | None,
+    option(_PRECISION_PANEL, "What INT8 is quantised for; by default the CPU.", **choice("cpu", "rtx")),
+]
+_Sensitivity = Annotated[
+    bool, option(_PRECISION_PANEL, "With --int8: what quantising each layer alone changes.", "--sensitivity")
+]
+_NoExplanations = Annotated[
+    bool, option(OUTPUT_PANEL, "Leave heat map and clinical relevance out of the file.", "--no-explanations")
+]
+_Engine = Annotated[
+    bool, option(_ENGINE_PANEL, "Also a TensorRT-RTX engine beside the file; needs no GPU.", "--engine")
+]
+_Gpus = Annotated[
+    str | None,
+    option(_ENGINE_PANEL, "Cards of the engine, as rtx4060; by default RTX 30, 40, 50.", "--gpu", **words("cards")),
+]
+_Capabilities = Annotated[
+    str | None,
+    option(_ENGINE_PANEL, "The same by number, as 8.9,12.0.", "--compute-capability", **words("numbers")),
+]
+_MaxBatch = Annotated[
+    int | None,
+    option(_ENGINE_PANEL, "Largest batch of the engine; by default 32.", **whole(1, 1024)),
+]
+
+
+def export(
+    fusion: Fusion = FUSION,
+    run: RunPath = None,
+    runs: Runs = RUNS,
+    data: Data = None,
+    models: Models = MODELS,
+    fp16: _Fp16 = False,
+    int8: _Int8 = False,
+    target: _Target = None,
+    sensitivity: _Sensitivity = False,
+    min_agreement: MinAgreement = None,
+    max_drop: MaxDrop = None,
+    min_heatmap: MinHeatmap = None,
+    engine: _Engine = False,
+    gpus: _Gpus = None,
+    capabilities: _Capabilities = None,
+    max_batch: _MaxBatch = None,
+    no_explanations: _NoExplanations = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write one self-describing ONNX file, after comparing it with the trained weights.
+
+    The comparison is made on held-back images. A file that differs by more than the limits is not written.
+
+    Examples:
+      dermedge export --int8
+      dermedge export --fusion gated --fp16 --models /srv/models
+      dermedge export --int8 --target rtx --engine --gpu rtx4060
+    """
+    precision, flavour = _precision(fp16, int8, target, sensitivity), target or "cpu"
+    from dermedge_export.engine.target import engine_target
+
+    wanted = engine_target(precision, flavour, engine=engine, gpus=gpus, capabilities=capabilities, max_batch=max_batch)
+    with extras("export"):
+        from dermedge_export.check.parity import limits_from_percent
+        from dermedge_export.engine.build import write_engine
+        from dermedge_export.engine.tensorrt_library import load_tensorrt
+        from dermedge_export.pipeline import export_model
+    tensorrt = load_tensorrt(wanted) if wanted else None
+    opened = open_run(run, runs, fusion)
+    report = export_model(
+        opened,
+        opened.samples(data, _log.info),
+        precision,
+        models / f"{opened.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx",
+        explain=not no_explanations,
+        flavour=flavour,
+        limits=limits_from_percent(precision, min_agreement, max_drop, min_heatmap),
+        sensitivity=sensitivity,
+        log=_log.info,
+    )
+    built = write_engine(report.path, wanted, tensorrt, _log.info) if wanted and tensorrt else None
+    if as_json:
+        print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
+    else:
+        _print_report(report, built)
+
+
+def _precision(fp16: bool, int8: bool, target: str | None, sensitivity: bool) -> str:
+    if fp16 and int8:
+        raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
+    if target and not int8:
+        raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    if sensitivity and not int8:
+        raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")
+    return "fp16" if fp16 else "int8" if int8 else "fp32"
+
+
+def _print_report(report: Any, built: Any) -> None:
+    from dermedge.tables import sensitivity_text
+
+    typer.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    if kept := report.conversion.get("float32_layers"):
+        typer.echo(f"in float32: {', '.join(kept)}")
+    if "sensitivity" in report.conversion:
+        typer.echo("\n" + sensitivity_text(report.conversion["sensitivity"]))
+    if built:
+        typer.echo(built.summary())

@@ -1,0 +1,62 @@
+"""Options that several commands of the workshop have: the run, the model files, the limits of a comparison, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from .option_values import number, option, path, words
+
+RUN_PANEL = "Run"
+MODEL_PANEL = "Model files"
+OUTPUT_PANEL = "Output"
+LIMITS_PANEL = "Limits that a file must keep"
+
+Fusion: TypeAlias = Annotated[str, option(RUN_PANEL, "Fusion of the run.", "--fusion", **words("word"))]
+RunPath: TypeAlias = Annotated[
+    Path | None,
+    option(RUN_PANEL, "Run folder; by default RUNS/FUSION.", "--run", **path("folder")),
+]
+Runs: TypeAlias = Annotated[Path, option(RUN_PANEL, "Folder of all runs.", "--runs", **path("folder"))]
+Data: TypeAlias = Annotated[
+    Path | None,
+    option(RUN_PANEL, "Data folder; by default the run's own.", "--data", **path("folder")),
+]
+Models: TypeAlias = Annotated[Path, option(MODEL_PANEL, "Folder of exported models.", "--models", **path("folder"))]
+AsJson: TypeAlias = Annotated[bool, option(OUTPUT_PANEL, "Print JSON instead of text.", "--json")]
+MinAgreement: TypeAlias = Annotated[
+    float | None,
+    option(LIMITS_PANEL, "Least class agreement, percent.", "--min-agreement", **number(0, 100)),
+]
+MaxDrop: TypeAlias = Annotated[
+    float | None,
+    option(LIMITS_PANEL, "Largest loss of balanced accuracy, points.", "--max-drop", **number(0, 100)),
+]
+MinHeatmap: TypeAlias = Annotated[
+    float | None,
+    option(LIMITS_PANEL, "Least median correlation of the heat maps.", "--min-heatmap", **number(-1, 1)),
+]
+
+FUSION = "cross_attention"
+RUNS = Path("runs")
+MODELS = Path("models")
+
+
+def print_json(record: Any) -> None:
+    """Print a record on standard output."""
+    typer.echo(json.dumps(record, indent=2, allow_nan=False))
+
+
+def open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
+    """Give the run folder that options name.
+
+    :raises UsageError: an unknown fusion; the message names the nearest.
+    """
+    from dermedge.models.fusion import fusion_class
+    from dermedge.training.run_folder import RunFolder
+
+    fusion_class(fusion)
+    return RunFolder(run_path or runs / fusion)
