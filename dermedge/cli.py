@@ -6,8 +6,8 @@ their own. `dermedge --help` imports none of these.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 
 from dermedge_runtime.commands.command_line import run_command_line
@@ -25,14 +25,25 @@ from .require import extras, how_to_install, missing_packages
 
 _ABOUT = """\
 Train a skin-lesion classifier on image and clinical data, export it to one file, run it anywhere.
-Research use only: not a medical device, not for diagnosis."""
+Research use only: not a medical device, not for diagnosis.
+Once `dermedge --install-completion` has run, the shell completes commands, options and choices."""
+_COMPLETION = ("--install-completion", "--show-completion")
+_ASKED_BY_SHELL = "_DERMEDGE_COMPLETE"
 
 
 def main() -> None:
     """Run the command line."""
+    run_command_line(_dispatch)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
     edge = Group("At the edge", RUNTIME_SUMMARIES | {"bench": BENCH}, _edge_command, runtime_missing)
     workshop = Group("In the workshop", SUMMARIES, _workshop_command, _workshop_missing)
-    run_command_line(partial(dispatch, _ABOUT, (edge, workshop)))
+    if _ASKED_BY_SHELL in os.environ or (arguments and arguments[0] in _COMPLETION):
+        with extras("train"):
+            from .commands.workshop import complete
+        return complete(arguments, edge.summaries)
+    return dispatch(_ABOUT, (edge, workshop), arguments)
 
 
 def _edge_command(word: str, arguments: Sequence[str]) -> int:

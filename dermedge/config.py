@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, ValidationError
 
+from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import UsageError
 
-from .setting_fields import Group, OptionName, nearest, sentence, settings_of
+from .setting_fields import Group, OptionName, sentence, settings_of
 
 Protocol: TypeAlias = Literal["grouped", "refit", "paper"]
 Resample: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -230,8 +231,7 @@ class AskedSettings:
         known = {setting.option: setting for setting in settings_of(RequestedSettings)}
         for name in given:
             if name not in known:
-                near = nearest(name, known)
-                raise UsageError(f"There is no setting {name}.{f' Did you mean {near}?' if near else ''}")
+                raise UsageError(f"There is no setting {name}{nearest(name, list(known))}")
         paths = {known[name].path: value for name, value in given.items()}
         try:
             augmentation = Augmentation(**{path[-1]: value for path, value in paths.items() if len(path) == 2})

@@ -7,15 +7,15 @@ what this module reads.
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+
+from dermedge_runtime.commands.option_types import nearest
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -66,22 +66,21 @@ class Setting:
     def expected(self) -> str:
         """What a value must be, such as "a whole number from 1 up"."""
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
         return f"{_KINDS[self.kind]} {self.range}" if self.range else _KINDS[self.kind]
 
     def parse(self, text: str) -> Any:
         """Read a value that was written as text.
 
-        :raises ValueError: it does not fit; the message says what does.
+        :raises ValueError: it does not fit; the message is a sentence without its subject.
         """
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
             return adapter.validate_strings(text)
         except ValidationError as error:
-            kind = "finite " if self.kind is float and _is_infinite(text) else ""
-            near = nearest(text, self.choices)
-            expected = self.expected.replace("a ", f"a {kind}", 1)
-            raise ValueError(f"'{text}' is not {expected}.{f' Did you mean {near}?' if near else ''}") from error
+            kind = "a finite number" if _is_infinite(text) else "a number"
+            expected = self.expected.replace("a number", kind)
+            raise ValueError(f"takes {expected}, got '{text}'{nearest(text, self.choices)}") from error
 
 
 def settings_of(holder: type) -> tuple[Setting, ...]:
@@ -111,16 +110,10 @@ def sentence(error: ValidationError, holder: type) -> str:
     return "; ".join(_complaint(dict(detail), known, names) for detail in error.errors())
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Give the known name that is nearest to an unknown one; empty where none is near."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
-
-
 def _complaint(detail: dict[str, Any], known: dict[str, Setting], names: list[str]) -> str:
     name = str(next((part for part in reversed(detail["loc"]) if isinstance(part, str)), detail["loc"][0]))
     if detail["type"] == "unexpected_keyword_argument":
-        near = nearest(name, names)
-        return f"there is no setting {name}{f', did you mean {near}?' if near else ''}"
+        return f"there is no setting {name}{nearest(name, names)}".removesuffix(".")
     if detail["type"] == "missing":
         return f"the setting {name} is missing"
     fits = f"; it must be {known[name].expected}" if name in known else ""

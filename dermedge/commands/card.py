@@ -37,7 +37,7 @@ def card(model: _Model, run: _Run, data: Data = None, notes: _Notes = None, out:
 
     Examples:
       dermedge card models/gated-int8.onnx --run runs/gated
-      dermedge card m.onnx --run runs/gated --note "Trained on two GPUs." --out CARD.md
+      dermedge card m.onnx --run runs/gated --note "Two GPUs." --out CARD.md
     """
     with extras("export"):
         from dermedge.evaluation.card import model_card

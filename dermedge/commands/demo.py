@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from dermedge.require import extras
 
 from .option_values import option, path, whole
 
-_log = logging.getLogger(__name__)
 _Folder = Annotated[Path, option("Options", "Where everything goes.", **path("folder"))]
 _Epochs = Annotated[int, option("Options", "More make it better, and take longer.", **whole(1))]
 
@@ -28,4 +26,4 @@ def demo(folder: _Folder = Path("demo"), epochs: _Epochs = 6) -> None:
     """
     with extras("export"):
         from .demo_steps import run_demo
-    run_demo(folder, epochs, log=_log.info, show=typer.echo)
+    run_demo(folder, epochs, typer.echo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,15 +26,15 @@ from dermedge_runtime.files import write_json
 
 from .demo_folder import DemoFolder
 
+_log = logging.getLogger(__name__)
 LESIONS_PER_CLASS = 60
 # Validation is a hundred pictures: at the usual limits one of them could stop the demo.
 _LIMITS = Limits(agreement=0.95, balanced_accuracy_drop=0.03, heatmap_correlation=0.9)
 
 
-def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Callable[[str], None]) -> None:
+def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     """Run every step below `folder`, in `data`, `runs` and `models`, replacing what an earlier demo left.
 
-    :param log: receives progress.
     :param show: receives results.
     :raises UsageError: the folder holds data, a run or models that no demo made.
     """
@@ -44,12 +45,12 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     own.claim([data, run.path.parent, models], [table, run.config_file, *targets.values(), figures])
     # Decoded pictures too, unless the user has chosen a place for them.
     os.environ.setdefault("DERMEDGE_CACHE", str(folder / "cache"))
-    log(f"1/5 generate pictures in {data}")
+    _log.info("1/5 generate pictures in %s", data)
     if not table.is_file():
         write_dataset(data, LESIONS_PER_CLASS)
         own.note(table)
     samples = read_samples(data)
-    log(f"2/5 train on {len(samples)} pictures")
+    _log.info("2/5 train on %d pictures", len(samples))
     config = TrainConfig(
         str(data.resolve()), epochs=epochs, image_size=128, per_class=120, batch_size=32, schedule="cosine"
     )
@@ -59,23 +60,23 @@ def run_demo(folder: Path, epochs: int, *, log: Callable[[str], None], show: Cal
     start_run(config, split, run)
     own.note(run.config_file)
     train(config, samples, run)
-    log("3/5 evaluate and export")
+    _log.info("3/5 evaluate and export")
     reports = []
     for precision, target in targets.items():
-        reports.append(export_model(run, samples, precision, target, limits=_LIMITS, log=log))
+        reports.append(export_model(run, samples, precision, target, limits=_LIMITS, log=_log.info))
         own.note(target)
-    for name, scores in evaluate_run(run, models, "test", "cpu", log=log).results.items():
+    for name, scores in evaluate_run(run, models, "test", "cpu", log=_log.info).results.items():
         show(metrics_text(f"{name}, test split", scores) + "\n")
     for report in reports:
         show(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
-    log("4/5 infer one image of the test split")
+    _log.info("4/5 infer one image of the test split")
     sample = split.select(samples, "test")[0]
     classifier = Classifier(targets["int8"], "cpu")
     patient: dict[str, Any] = {name: sample.clinical.get(name) for name in classifier.spec.clinical.names}
     show("\n" + prediction_text(classifier.predict(sample.path, **patient), classifier.spec) + "\n")
-    log("5/5 bench")
+    _log.info("5/5 bench")
     record = benchmark([report.path for report in reports], ("cpu",), (1,), run_path=run.path, rounds=20)
     write_json(figures, record)
     own.note(figures)
     show(bench_text(record))
-    log("Generated pictures: these figures say that the software works, nothing about medicine.")
+    _log.info("Generated pictures: these figures say that the software works, nothing about medicine.")

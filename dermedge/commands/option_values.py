@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import typer
 
-from dermedge.setting_fields import Setting, nearest
+from dermedge.setting_fields import Setting
+from dermedge_runtime.commands.option_types import nearest
 
 OptionArguments: TypeAlias = dict[str, Any]
 """Arguments of `typer.Option` or `typer.Argument`."""
@@ -33,7 +34,7 @@ def path(what: str = "file") -> OptionArguments:
 
     def read(text: str) -> Path:
         if not text:
-            raise ValueError("a path must not be empty.")
+            raise ValueError("takes a path, which must not be empty.")
         return Path(text)
 
     return {"parser": _from_text(read), "metavar": f"<{what}>"}
@@ -52,9 +53,8 @@ def choice(*accepted: str) -> OptionArguments:
 
     def read(text: str) -> str:
         if text not in accepted:
-            near = nearest(text, accepted)
-            hint = f" Did you mean {near}?" if near else ""
-            raise ValueError(f"'{text}' is not one of {', '.join(accepted)}.{hint}")
+            known = f"{', '.join(accepted[:-1])} or {accepted[-1]}"
+            raise ValueError(f"takes {known}, got '{text}'{nearest(text, accepted)}")
         return text
 
     return {"parser": _from_text(read), "metavar": f"<{'|'.join(accepted)}>", "autocompletion": _beginning(accepted)}
@@ -66,7 +66,7 @@ def whole(least: int, most: int | None = None) -> OptionArguments:
 
     def read(text: str) -> int:
         if not text.isascii() or not text.lstrip("+-").isdigit() or not least <= int(text) <= (most or math.inf):
-            raise ValueError(f"'{text}' is not a whole number {limits}.")
+            raise ValueError(f"takes a whole number {limits}, got '{text}'.")
         return int(text)
 
     return {"parser": _from_text(read), "metavar": f"<integer {limits}>"}
@@ -81,7 +81,7 @@ def number(least: float, most: float) -> OptionArguments:
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise ValueError(f"'{text}' is not a number from {least:g} to {most:g}.")
+            raise ValueError(f"takes a number from {least:g} to {most:g}, got '{text}'.")
         return value
 
     return {"parser": _from_text(read), "metavar": f"<number from {least:g} to {most:g}>"}

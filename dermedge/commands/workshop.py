@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import typer.main
 
-from dermedge_runtime.commands.command_line import unknown
+from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import UsageError
 
 from .card import card
@@ -84,10 +84,21 @@ def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
 
 
 def _sentence(error: Any) -> str:
-    """Say what is wrong as the rest of dermedge does: one sentence, with the nearest name."""
-    if hasattr(error, "possibilities"):
-        known = [name for each in error.ctx.command.params for name in (*each.opts, *each.secondary_opts)]
-        return unknown("option", error.option_name, known)
-    if isinstance(error, typer.BadParameter) and error.message and error.param is not None:
-        return f"{error.param.opts[0]}: {error.message}"
-    return " ".join(str(error.format_message()).split())
+    """Say what is wrong as the commands of the edge do: one sentence, with the nearest name."""
+    context, param = error.ctx, getattr(error, "param", None)
+    see = f" See dermedge {context.info_name} --help." if context else ""
+    if hasattr(error, "possibilities"):  # an unknown option
+        known = [name for each in context.command.params for name in (*each.opts, *each.secondary_opts)]
+        ending = nearest(error.option_name, known)
+        return f"No such option {error.option_name}{ending if ending != '.' else f'.{see}'}"
+    if hasattr(error, "option_name"):  # a value too few or too many
+        return f"{error.option_name} {'needs a' if 'requires' in error.message else 'takes no'} value."
+    if param is not None and not error.message:  # one that is required
+        return f"{context.info_name} needs {_name(param)}.{see}"
+    if param is not None:
+        return f"{_name(param)} {error.message}"
+    return f"{str(error.format_message()).rstrip('.')}.{see}"
+
+
+def _name(param: Any) -> str:
+    return str(param.opts[0] if param.opts[0].startswith("-") else param.metavar)

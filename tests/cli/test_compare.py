@@ -14,9 +14,9 @@ import pytest
             "grouped,papers",
             "Unknown protocol 'papers'; known are all, grouped, paper. Did you mean paper?",
         ),
-        ("--trunk", "none", "--trunk: 'none' is not one of own, shared."),
+        ("--trunk", "none", "--trunk takes own or shared, got 'none'."),
         ("--image-branch", "shared", "--image-branch is now called --trunk: write --trunk shared."),
-        ("--seeds", "0", "--seeds: '0' is not a whole number from 1 to 100."),
+        ("--seeds", "0", "--seeds takes a whole number from 1 to 100, got '0'."),
     ],
 )
 def test_usage(cli_here, synthetic_data, tmp_path, option, value, said):

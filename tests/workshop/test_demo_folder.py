@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge.commands import demo
+from dermedge.commands import demo_steps
 from dermedge.commands.demo_folder import DemoFolder
 from dermedge_runtime.errors import UsageError
 
@@ -19,14 +19,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def begin(data: Path, count: int) -> None:
         raise Began
 
-    monkeypatch.setattr(demo, "write_dataset", begin)
-    monkeypatch.setattr(demo, "read_samples", begin)
+    monkeypatch.setattr(demo_steps, "write_dataset", begin)
+    monkeypatch.setattr(demo_steps, "read_samples", begin)
     monkeypatch.setenv("DERMEDGE_CACHE", os.fspath(tmp_path / "cache"))
     return tmp_path / "here"
 
 
 def run(folder: Path) -> None:
-    demo.run_demo(folder, 1, log=lambda line: None, show=lambda line: None)
+    demo_steps.run_demo(folder, 1, show=lambda line: None)
 
 
 def put(path: Path, text: str = "mine") -> Path:

@@ -80,11 +80,11 @@ def test_the_record_of_an_earlier_version_opens():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"epoch": 3}, "there is no setting epoch, did you mean epochs?"),
-        ({"augmentation": {"nose": 0.1}}, "there is no setting nose, did you mean noise?"),
+        ({"epoch": 3}, "there is no setting epoch; did you mean epochs?"),
+        ({"augmentation": {"nose": 0.1}}, "there is no setting nose; did you mean noise?"),
         ({"epochs": "3"}, "the setting epochs is '3'; it must be a whole number from 1 up"),
         ({"epochs": True}, "the setting epochs is True; it must be a whole number from 1 up"),
-        ({"device": "auto"}, "the setting device is 'auto'; it must be one of cpu, cuda"),
+        ({"device": "auto"}, "the setting device is 'auto'; it must be cpu or cuda"),
         ({"dropout": 1.0}, "the setting dropout is 1.0; it must be a number from 0 to below 1"),
         ({"learning_rate": float("inf")}, "the setting learning_rate is inf; it must be a number above 0"),
         ({"hair_removal": 1}, "the setting hair_removal is 1; it must be true or false"),
@@ -171,7 +171,7 @@ def test_no_data_folder_is_an_empty_name():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"epoch": 3}, "There is no setting epoch. Did you mean epochs?"),
+        ({"epoch": 3}, "There is no setting epoch; did you mean epochs?"),
         ({"epochs": 0}, "The setting epochs is 0; it must be a whole number from 1 up."),
         ({"noise": "much"}, "The setting noise is 'much'; it must be a number from 0 to 1."),
     ],

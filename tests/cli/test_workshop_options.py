@@ -1,0 +1,205 @@
+"""The options of the workshop's commands: made of the settings, none of before is gone, help and refusals that help."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from dermedge.commands import SUMMARIES
+from dermedge.commands.workshop import COMMANDS, application
+from dermedge.config import RequestedSettings
+from dermedge.setting_fields import settings_of
+
+APPLICATION = typer.main.get_command(application())
+OF_THE_JOB = {
+    "--data",
+    "--schema",
+    "--allow-missing-images",
+    "--start-from",
+    "--compile",
+    "--run",
+    "--runs",
+    "--resume",
+}
+OF_THE_JOB |= {"--overwrite"}
+"""Options of `train` that are no settings."""
+OF_EVERY_CELL = {"fusion", "protocol", "seed", "freeze_image_branch"}
+"""Settings that a comparison chooses itself."""
+
+# Every option there was before, with a value that it took.
+RUN = "--fusion gated --run r --runs rs --data d"
+SETTINGS = (
+    "--image-size 128 --hair-removal --colour-constancy --epochs 3 --batch-size 8 --learning-rate 1e-4 --weight-decay 1"
+    " --per-class 9 --dropout 0 --balance 0.5 --hide-clinical 0.1 --unknown impute --mixup 0.2 --cutmix 1"
+    " --class-weights 0.5 --focal 2 --label-smoothing 0.1 --logit-adjustment 1 --colour 0.1 --schedule cosine --ema 0.9"
+    " --precision fp16 --device cpu --flips --no-flips --rotation 45 --scaling 0 --noise 0"
+)
+LIMITS = "--min-agreement 90.5 --max-drop 3 --min-heatmap -0.5"
+BEFORE = {
+    "train": f"{RUN} {SETTINGS} --protocol refit --seed 4294967295 --schema x.toml --allow-missing-images"
+    " --start-from r --freeze-image-branch --feature-views 0 --compile --no-compile --resume --overwrite",
+    "evaluate": f"{RUN} --models m --split validation --device openvino --flips --json",
+    "export": f"{RUN} --models m --fp16 --int8 --target rtx --engine --gpu rtx4060 --compute-capability 8.9,12.0"
+    f" --max-batch 1024 --sensitivity --no-explanations {LIMITS} --json",
+    "explain": f"{RUN} --models m --per-class 12 --limit 1 --masks --json",
+    "compare": f"{SETTINGS} --data d --folder f --fusions all --protocols paper --seeds 100 --image-branch shared"
+    f" --head-epochs 1 --feature-views 64 --int8 --no-int8 --latency --no-latency {LIMITS} --report p.html --json",
+    "card": "m.onnx --run r --data d --note a --note b --out o.md",
+    "demo": "--folder f --epochs 1",
+}
+
+
+def parsed(word: str, line: str) -> dict:
+    """What a command is called with."""
+    return APPLICATION.commands[word].make_context(word, shlex.split(line)).params
+
+
+def options_of(word: str) -> dict:
+    """Parameters of a command by their names on the command line, without --help."""
+    return {name: each for each in APPLICATION.commands[word].params for name in (*each.opts, *each.secondary_opts)}
+
+
+def help_of(word: str, **environment: str) -> str:
+    code = f"import sys; sys.argv = ['dermedge', {word!r}, '--help']; from dermedge.cli import main; main()"
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
+    done = subprocess.run([sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, check=True)
+    assert done.stderr == b""
+    return done.stdout.decode()
+
+
+def examples_of(word: str) -> list[str]:
+    return re.findall(r"^ +(dermedge .*)$", COMMANDS[word].__doc__ or "", flags=re.MULTILINE)
+
+
+def test_every_setting_has_an_option_and_every_other_option_is_of_the_job():
+    settings = {f"--{each.option.replace('_', '-')}" for each in settings_of(RequestedSettings)}
+    options = {name for name in options_of("train") if name.startswith("--") and not name.startswith("--no-")}
+    assert len(settings) == 33
+    assert options == settings | OF_THE_JOB
+
+
+@pytest.mark.parametrize("word", ["train", "compare"])
+def test_an_option_is_what_its_setting_is(word):
+    options = options_of(word)
+    for setting in settings_of(RequestedSettings):
+        name = f"--{setting.option.replace('_', '-')}"
+        if word == "compare" and setting.name in OF_EVERY_CELL:
+            assert name not in options
+            continue
+        option = options[name]
+        assert (option.default, option.help, option.rich_help_panel) == (setting.default, setting.help, setting.group)
+        assert setting.range in option.metavar and all(choice in option.metavar for choice in setting.choices)
+
+
+@pytest.mark.parametrize("word", list(COMMANDS))
+def test_every_option_of_before_is_accepted(word):
+    given = [text for text in shlex.split(BEFORE[word]) if text.startswith("--")]
+    assert given and set(given) <= set(options_of(word))
+    parsed(word, BEFORE[word])
+
+
+def test_values_arrive_as_what_they_are():
+    found = parsed("train", BEFORE["train"])
+    assert (found["epochs"], found["learning_rate"], found["schedule"], found["flips"]) == (3, 1e-4, "cosine", False)
+    assert (found["run"], found["data"], found["seed"]) == (Path("r"), Path("d"), 2**32 - 1)
+    assert parsed("card", BEFORE["card"])["notes"] == ["a", "b"]
+    assert parsed("export", "")["models"] == Path("models")
+
+
+@pytest.mark.parametrize("word", list(COMMANDS))
+def test_the_summary_is_the_one_of_the_list_of_commands(word):
+    assert (COMMANDS[word].__doc__ or "").splitlines()[0] == SUMMARIES[word]
+
+
+@pytest.mark.parametrize("word", list(COMMANDS))
+def test_examples_are_commands_that_work(word):
+    examples = examples_of(word)
+    assert len(examples) >= 2
+    for example in examples:
+        program, command, *arguments = shlex.split(example)
+        assert (program, command) == ("dermedge", word)
+        parsed(word, shlex.join(arguments))
+
+
+@pytest.mark.parametrize("word", list(COMMANDS))
+def test_help_is_whole_in_a_pipe(word, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert APPLICATION.main([word, "--help"], prog_name="dermedge", standalone_mode=False) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text and "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    lines = [line.strip() for line in text.splitlines()]
+    assert SUMMARIES[word] in " ".join(lines)
+    for example in examples_of(word):
+        assert example in lines, "on a line of its own, to be copied"
+    for name, option in options_of(word).items():
+        assert option.hidden or name in text or not name.startswith("-"), name
+
+
+def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
+    text = help_of("train", NO_COLOR="1", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert text.isascii() and "\x1b" not in text
+    for panel in ("Data", "Network", "Training", "Classes and loss", "Augmentation", "Machine", "Run"):
+        assert f" {panel} -" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("train --epoch 3", "No such option --epoch; did you mean --epochs?"),
+        ("train --no-flip", "No such option --no-flip; did you mean --no-flips?"),
+        ("evaluate --zzz", "No such option --zzz. See dermedge evaluate --help."),
+        ("train --epochs 0", "--epochs takes a whole number from 1 up, got '0'."),
+        ("train --epochs 2.5", "--epochs takes a whole number from 1 up, got '2.5'."),
+        ("train --seed 4294967296", "--seed takes a whole number from 0 to 4294967295, got '4294967296'."),
+        ("train --dropout 1", "--dropout takes a number from 0 to below 1, got '1'."),
+        ("train --learning-rate inf", "--learning-rate takes a finite number above 0, got 'inf'."),
+        ("train --noise nan", "--noise takes a finite number from 0 to 1, got 'nan'."),
+        ("train --protocol papr", "--protocol takes grouped, refit or paper, got 'papr'; did you mean paper?"),
+        ("compare --device gpu", "--device takes auto, cpu or cuda, got 'gpu'."),
+        ("compare --image-branch own", "--image-branch is now called --trunk: write --trunk own."),
+        ("explain --per-class 13", "--per-class takes a whole number from 1 to 12, got '13'."),
+        ("explain --limit x", "--limit takes a whole number from 1 up, got 'x'."),
+        ("export --max-drop 101", "--max-drop takes a number from 0 to 100, got '101'."),
+        ("export --models ''", "--models takes a path, which must not be empty."),
+        ("card", "card needs MODEL. See dermedge card --help."),
+        ("card m.onnx", "card needs --run. See dermedge card --help."),
+        ("demo --epochs", "--epochs needs a value."),
+        ("export --int8=yes", "--int8 takes no value."),
+        ("demo here", "Got unexpected extra argument(s) (here). See dermedge demo --help."),
+    ],
+)
+def test_a_mistake_is_one_sentence(cli_here, tmp_path, line, sentence):
+    done = cli_here(*shlex.split(line), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dermedge: {sentence}\n")
+
+
+def completed(words: str, **environment: str) -> list[str]:
+    count = len(words.split()) - (not words.endswith(" "))
+    asked = {"_DERMEDGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    command = [sys.executable, "-m", "dermedge"]
+    return subprocess.check_output(command, env={**os.environ, **asked, **environment}, text=True).split()
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("dermedge in", ["infer", "inspect"]),
+        ("dermedge ex", ["export", "explain"]),
+        ("dermedge train --precision ", ["auto", "fp32", "bf16", "fp16"]),
+        ("dermedge compare --tr", ["--trunk"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_choices(words, found):
+    assert completed(words) == found
+
+
+def test_the_script_for_the_shell_is_shown():
+    command = [sys.executable, "-m", "dermedge", "--show-completion"]
+    shown = subprocess.check_output(["bash", "-c", f"{shlex.join(command)}; true"], text=True)
+    assert "complete -o default -F _dermedge_completion dermedge" in shown
