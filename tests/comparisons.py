@@ -17,7 +17,7 @@ LOOSE = Limits(agreement=0, balanced_accuracy_drop=1, heatmap_correlation=-1)
 def small_plan(
     root: Path,
     data: Path,
-    image_branch: str = "own",
+    trunk: str = "own",
     *,
     fusions: str = FUSIONS,
     protocols: str = "grouped",
@@ -28,21 +28,18 @@ def small_plan(
     """One epoch of two steps; `settings` are a `TrainConfig`'s."""
     usual = {"image_size": 32, "epochs": 1, "per_class": 4, "batch_size": 14}
     base = TrainConfig(data=str(data), **{**usual, **settings})
-    return Plan(root, plan_cells(fusions, protocols, seeds, image_branch), base, base.epochs, views)
+    return Plan(root, plan_cells(fusions, protocols, seeds, trunk), base, base.epochs, views)
 
 
-def run_plan(
-    plan: Plan, *, int8_limits: Limits | None = None, latency: bool = False, log: list[str] | None = None
-) -> tuple[dict, list[str]]:
+def run_plan(plan: Plan, *, int8_limits: Limits | None = None, latency: bool = False) -> tuple[dict, list[str]]:
     """Do what is missing of a plan; the page is report.html in its folder."""
-    lines: list[str] = [] if log is None else log
     samples = read_samples(Path(plan.base.data))
     page = plan.root / "report.html"
-    return compare_fusions(plan, samples, page=page, int8_limits=int8_limits, latency=latency, log=lines.append)
+    return compare_fusions(plan, samples, page=page, int8_limits=int8_limits, latency=latency)
 
 
-def row_of(record: dict, fusion: str, image_branch: str, protocol: str = "grouped") -> dict:
+def row_of(record: dict, fusion: str, trunk: str, protocol: str = "grouped") -> dict:
     """The one row."""
-    wanted: Sequence[str] = (protocol, fusion, image_branch)
-    (row,) = (r for r in record["rows"] if [r["protocol"], r["fusion"], r["image_branch"]] == list(wanted))
+    wanted: Sequence[str] = (protocol, fusion, trunk)
+    (row,) = (r for r in record["rows"] if [r["protocol"], r["fusion"], r["trunk"]] == list(wanted))
     return row

@@ -105,7 +105,7 @@ def compare(
         raise UsageError(f"--report {page} is a folder; name a file.")
     if report is not None:
         _check_rebuilding(asked, folder, page)
-        record = publish(folder, page, _log.info)
+        record = publish(folder, page)
     else:
         limits = limits_from_percent("int8", min_agreement, max_drop, min_heatmap) if int8 else None
         wanted = _Wanted(folder, page, asked, fusions, protocols, seeds, trunk, head_epochs, latency)
@@ -138,4 +138,4 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     base = chosen_settings(request)
     plan = Plan(wanted.folder, cells, base, wanted.head_epochs or base.epochs, request.feature_views)
     samples = read_samples(Path(request.data) if request.data else None, _log.info)
-    return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency, log=_log.info)
+    return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

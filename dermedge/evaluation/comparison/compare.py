@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,20 @@ from dermedge_runtime.errors import DermedgeError
 
 from .latency import is_timed, measure_latency
 from .measure_cell import is_measured, measure_cell
-from .plan import SHARED, Cell, Plan, check_plan
+from .plan import Cell, Plan, check_plan
 from .publish import publish
 from .results import read_results
-from .summary import Record, find_results, int8_path, row_name
+from .rows import SHARED, Record, row_name
+from .runs import read_runs
+from .summary import int8_path
 from .time_left import TimeLeft, epochs_left, trained_seconds
 from .train_cell import train_cell
 
-Log = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 def compare_fusions(
-    plan: Plan, samples: list[Sample], *, page: Path, int8_limits: Limits | None, latency: bool, log: Log
+    plan: Plan, samples: list[Sample], *, page: Path, int8_limits: Limits | None, latency: bool
 ) -> tuple[Record, list[str]]:
     """Do what is missing of a plan, and publish what is there.
 
@@ -42,18 +44,18 @@ def compare_fusions(
     check_plan(plan, samples)
     wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
     missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run(plan.root), limits)]
-    log(f"{len(plan.cells)} trainings, {len(plan.cells) - len(missing)} of them measured already")
+    _log.info(f"{len(plan.cells)} trainings, {len(plan.cells) - len(missing)} of them measured already")
     failed: list[str] = []
     try:
         if missing:
             _check_ready(plan, samples)
-            failed = _work(plan, missing, wanted, samples, log, latency=latency)
+            failed = _work(plan, missing, wanted, samples, latency=latency)
         if latency:
-            _time(plan.root, log)
+            _time(plan.root)
     except KeyboardInterrupt:
-        log("Go on with the same command: it goes on after the last whole epoch.")
+        _log.info("Go on with the same command: it goes on after the last whole epoch.")
         raise
-    return publish(plan.root, page, log, plan.cells), failed
+    return publish(plan.root, page, plan.cells), failed
 
 
 def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
@@ -71,7 +73,6 @@ def _work(
     missing: list[Cell],
     wanted: dict[Cell, Limits | None],
     samples: list[Sample],
-    log: Log,
     *,
     latency: bool,
 ) -> list[str]:
@@ -80,16 +81,16 @@ def _work(
         if cell not in missing:
             _note_training(plan, cell, left)
     for number, cell in enumerate(missing, start=1):
-        log(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
+        _log.info(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
         left.to_come.remove(cell)
         try:
-            _do(plan, cell, wanted[cell], samples, left, log)
+            _do(plan, cell, wanted[cell], samples, left)
         except DermedgeError as error:
             # A rejected picture, a missing device or other settings stop everything; a diverged training does not.
             if type(error) is not DermedgeError:
                 raise
             failed.append(f"{cell.title}: {error}")
-            log(f"  failed: {error}")
+            _log.info(f"  failed: {error}")
     return failed
 
 
@@ -99,8 +100,8 @@ def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
         left.trained(cell, seconds)
 
 
-def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft, log: Log) -> None:
-    if cell.image_branch == SHARED and read_results(cell.trunk.run(plan.root).path) is None:
+def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
+    if cell.trunk == SHARED and read_results(cell.trunk_source.run(plan.root).path) is None:
         raise DermedgeError("its image branch, image_only, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
@@ -108,17 +109,17 @@ def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], le
 
     run = cell.run(plan.root)
     if read_results(run.path) is None:
-        run = train_cell(plan, cell, samples, log, on_epoch)
+        run = train_cell(plan, cell, samples, on_epoch)
     _note_training(plan, cell, left)
     started = time.perf_counter()
-    measure_cell(cell, run, samples, limits, log)
+    measure_cell(cell, run, samples, limits)
     left.measured(cell, time.perf_counter() - started)
 
 
-def _time(root: Path, log: Log) -> None:
+def _time(root: Path) -> None:
     """Time one INT8 file of every row that is there, whichever plan it is of: their ratios are what counts."""
-    found = find_results(root).results
-    paths = {row_name(key): int8_path(key, by_seed) for key, by_seed in sorted(found.items())}
+    runs = read_runs(root)
+    paths = {row_name(key): int8_path(runs.of(key)) for key in sorted(runs.keys())}
     files = {row: path for row, path in paths.items() if path is not None and path.is_file()}
     if files and not is_timed(root, files):
-        measure_latency(root, files, log)
+        measure_latency(root, files)

@@ -7,7 +7,8 @@ with the machine; a row whose file has changed since has no latency.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from .results import file_sha256
 
 FILE = "latency.json"
 _ROUNDS = 30
+_log = logging.getLogger(__name__)
 
 
-def measure_latency(root: Path, files: Mapping[str, Path], log: Callable[[str], None]) -> None:
+def measure_latency(root: Path, files: Mapping[str, Path]) -> None:
     """Time every file and write the record.
 
     :param files: INT8 file by the name of its row.
     """
     names = model_names(list(files.values()))
-    log(f"latency of {len(files)} INT8 files, in turn")
+    _log.info(f"latency of {len(files)} INT8 files, in turn")
     # No torch among the contenders: `runs` is a folder that holds none.
     record = benchmark(list(files.values()), ("cpu",), (1,), runs=root / "none", rounds=_ROUNDS, cold=False)
     measured = {

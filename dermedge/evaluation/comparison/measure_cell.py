@@ -6,17 +6,19 @@ one that is over the limits is not kept, and the results say so.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dermedge.data.ham10000 import CLASSES, Sample
 from dermedge.data.splits import count_leaks
 from dermedge.statistics.metrics import score
+from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.check.parity import Limits, ParityError
@@ -25,8 +27,10 @@ from dermedge_runtime.errors import DermedgeError
 
 from .plan import Cell
 from .results import Predictions, read_results, write_predictions, write_results
+from .runs import VALIDATION
 
 MEASURED_WITH = "trained weights in torch, float32, CPU"
+_log = logging.getLogger(__name__)
 
 
 def int8_file(run: RunFolder) -> Path:
@@ -34,9 +38,7 @@ def int8_file(run: RunFolder) -> Path:
     return run.path / f"{run.config().fusion}-int8.onnx"
 
 
-def measure_cell(
-    cell: Cell, run: RunFolder, samples: Sequence[Sample], int8_limits: Limits | None, log: Callable[[str], None]
-) -> dict[str, Any]:
+def measure_cell(cell: Cell, run: RunFolder, samples: Sequence[Sample], int8_limits: Limits | None) -> dict[str, Any]:
     """Measure what is not measured yet, and give the whole record.
 
     :param int8_limits: limits of the INT8 file; None for none.
@@ -44,10 +46,10 @@ def measure_cell(
     """
     record = read_results(run.path)
     if record is None:
-        record = _test_figures(cell, run, samples, log)
+        record = _test_figures(cell, run, samples)
         write_results(run.path, record)
     if int8_limits is not None and not _int8_is_there(record, run, int8_limits):
-        record = {**record, "int8": _int8(run, samples, int8_limits, log)}
+        record = {**record, "int8": _int8(run, samples, int8_limits)}
         write_results(run.path, record)
     return record
 
@@ -65,10 +67,10 @@ def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bo
     return "refused" in found or int8_file(run).is_file()
 
 
-def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample], log: Callable[[str], None]) -> dict[str, Any]:
+def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample]) -> dict[str, Any]:
     config, split = run.config(), run.split()
     tested = split.select(samples, "test")
-    log(f"  measure {len(tested)} test images")
+    _log.info(f"  measure {len(tested)} test images")
     probabilities, labels = torch_probabilities(run, tested), labels_of(tested)
     lesions = np.array([sample.lesion_id for sample in tested], dtype=np.str_)
     predictions = Predictions([sample.image_id for sample in tested], lesions, labels, probabilities)
@@ -78,8 +80,8 @@ def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample], log: Ca
         "protocol": cell.protocol,
         "seed": cell.seed,
         "fusion": cell.fusion,
-        "image_branch": cell.image_branch,
-        "shared": run.record().get("image_branch"),
+        "trunk": cell.trunk,
+        "shared": recorded_trunk(run.record()),
         "settings": settings,
         "data": Path(config.data).name,
         "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
@@ -97,22 +99,21 @@ def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample], log: Ca
 def _best_epoch(run: RunFolder) -> dict[str, Any]:
     """Which epoch was kept, and its balanced accuracy on the validation split (None without one)."""
     try:
-        with run.history_file.open(encoding="utf-8", newline="") as stream:
-            best = [row for row in csv.DictReader(stream) if row["best"] == "True"][-1]
-        found = best["validation_balanced_accuracy"]
-        return {"best_epoch": int(best["epoch"]), "validation_balanced_accuracy": float(found) if found else None}
-    except (OSError, KeyError, ValueError, IndexError, csv.Error) as error:
+        history = pd.read_csv(run.history_file, dtype={"best": bool, VALIDATION: float}, float_precision="round_trip")
+        best = history[history["best"]].iloc[-1]
+        return {"best_epoch": int(best["epoch"]), VALIDATION: None if pd.isna(best[VALIDATION]) else best[VALIDATION]}
+    except (OSError, KeyError, ValueError, IndexError) as error:
         raise DermedgeError(f"{run.history_file} is damaged ({error}). Train the run again.") from error
 
 
-def _int8(run: RunFolder, samples: Sequence[Sample], limits: Limits, log: Callable[[str], None]) -> dict[str, Any]:
-    log("  export INT8")
+def _int8(run: RunFolder, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
+    _log.info("  export INT8")
     target = int8_file(run)
     try:
         report = export_model(run, samples, "int8", target, limits=limits)
     except ParityError as error:
         target.unlink(missing_ok=True)  # of an earlier comparison with wider limits
-        log(f"  {error}")
+        _log.info(f"  {error}")
         return {"limits": asdict(limits), "refused": str(error)}
-    log(f"  {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    _log.info(f"  {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
     return {"limits": asdict(limits), "bytes": report.bytes, "parity": report.parity.to_record()}

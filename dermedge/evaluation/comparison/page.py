@@ -1,50 +1,47 @@
-"""The comparison as one self-contained HTML page: tables beside the paper's, plots, reasons, settings.
+"""The comparison as one self-contained HTML page: what stands in its tables; its words are those of the template.
 
-No script, no link, nothing loaded from elsewhere. A table has the rows that are measured, and the columns that one of
-them has; what was asked for and is not there stands in a line of its own.
+A table has the rows that are measured, and the columns that one of them has; what was asked for and is not there stands
+in a line of its own.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 
-from dermedge import __version__
+from markupsafe import Markup
 
-from .summary import Record
-from .why_figures_differ import how_measured, missing_lines, why_they_differ
+from dermedge import __version__
+from dermedge.evaluation.fill_template import fill
+
+from .missing import missing_lines
+from .rows import Record
 
 _NOTHING = "-"
-_NAMES = {
+_BESIDE = {
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
     "specificity": "specificity",
-    "balanced_accuracy": "balanced accuracy",
-    "auc": "AUC",
 }
-_BESIDE = ("accuracy", "precision", "recall", "f1", "specificity")
 _TITLES = {
     "grouped": "Protocol grouped: by lesion, 70/15/15, without dx_type",
     "paper": "Protocol paper: random images, 70/30, with dx_type (leaks)",
 }
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1e; background: #fff; margin: 0 auto; max-width: 84rem;
-  padding: 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; } p, li { max-width: 60rem; }
-.notice { background: #fff4d6; border-left: 4px solid #d49b00; padding: .6rem 1rem; margin: 1rem 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; border-top: 1px solid #e4e4e7; text-align: right; white-space: nowrap; }
-th { font-weight: 600; vertical-align: bottom; white-space: normal; max-width: 9rem; }
-td:first-child, th:first-child, td.text { text-align: left; }
-td.paper, th.paper { color: #8a3a12; background: #fdf4ee; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 30rem; max-width: 52rem; }
-img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
-"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    cells: list[str]
+    """One per row."""
+    kind: str = ""
+    """text or paper, for its looks."""
 
 
 def html_page(record: Record, plots: Mapping[str, Mapping[str, Path]]) -> str:
@@ -52,165 +49,111 @@ def html_page(record: Record, plots: Mapping[str, Mapping[str, Path]]) -> str:
 
     :param plots: PNG by caption, by protocol.
     """
-    measured = sum(len(row["seeds"]) for row in record["rows"])
-    parts = [
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Fusions compared - dermedge</title><style>{_STYLE}</style></head><body>",
-        "<h1>Fusions compared with the paper's tables 6 and 7</h1>",
-        f"<p>{measured} trainings measured. Columns of the paper are tinted and hold what it prints;"
-        " its conditions are those of the protocol <i>paper</i> at best.</p>",
-        '<p class="notice"><strong>Research use only.</strong> Not a medical device, not for diagnosis.</p>',
-    ]
-    for protocol, title in _TITLES.items():
-        rows = [row for row in record["rows"] if row["protocol"] == protocol]
-        if rows:
-            parts += [f"<h2>{escape(title)}</h2>", *_protocol(record, protocol, rows, plots.get(protocol, {}))]
-    if not record["rows"]:
-        parts.append("<p>Nothing is measured yet.</p>")
-    parts += ["<h2>Why the figures differ from the paper's</h2>", _list(why_they_differ(record))]
-    parts += ["<h2>How they were measured</h2>", _list(how_measured(record))]
-    parts += [
-        "<h2>Settings</h2>",
-        _settings(record["settings"]),
-        f"<p>dermedge {escape(__version__)}</p></body></html>",
-    ]
-    return "\n".join(parts) + "\n"
+    present = [protocol for protocol in _TITLES if any(row["protocol"] == protocol for row in record["rows"])]
+    return fill(
+        "comparison.html.jinja",
+        trainings=sum(len(row["seeds"]) for row in record["rows"]),
+        protocols=[_protocol(record, protocol, plots.get(protocol, {})) for protocol in present],
+        leaks=[_leaks(protocol, by_seed) for protocol, by_seed in record["leaks"].items() if by_seed],
+        views=sorted({row["views"] for row in record["rows"] if row["views"] is not None}),
+        bootstrap=record["bootstrap"],
+        latency=record["latency"],
+        settings=record["settings"],
+        version=__version__,
+    )
 
 
-def _protocol(record: Record, protocol: str, rows: Sequence[Record], plots: Mapping[str, Path]) -> list[str]:
-    parts = []
-    if absent := missing_lines(record, protocol):
-        parts += ["<p>Not measured yet:</p>", _list([escape(line) for line in absent])]
-    if measured := [row for row in rows if row["seeds"]]:
-        parts += ["<h3>Beside the paper</h3>", _beside_paper(measured)]
-        parts += ["<h3>What the paper does not tell</h3>", _ours(measured)]
-        parts += [_best(record["best"][protocol]), _figures(plots)]
-    return parts
+def _leaks(protocol: str, by_seed: Mapping[str, Record]) -> dict[str, str]:
+    leaks, images = (sum(each[name] for each in by_seed.values()) for name in ("leaks", "test_images"))
+    return {"protocol": protocol, "said": f"{100 * leaks / images:.1f} % ({leaks:,} of {images:,})"}
 
 
-def _beside_paper(rows: Sequence[Record]) -> str:
-    head = ["model", "image branch", "seeds"]
-    for name in _BESIDE:
-        head += [_NAMES[name], "paper"]
-    lines = [_line([_cell(text, "paper" if text == "paper" else "", tag="th") for text in head])]
-    for row in rows:
-        cells = _names(row)
-        for name in _BESIDE:
-            cells += [_spread(row["figures"][name]), _paper(row["paper"], name)]
-        lines.append(_line(cells))
-    return _table(lines)
+def _protocol(record: Record, protocol: str, plots: Mapping[str, Path]) -> Record:
+    measured = [row for row in record["rows"] if row["protocol"] == protocol and row["seeds"]]
+    return {
+        "title": _TITLES[protocol],
+        "missing": missing_lines(record, protocol),
+        "beside_paper": _beside_paper(measured) if measured else [],
+        "ours": _ours(measured),
+        "best": record["best"][protocol],
+        "plots": {caption: base64.b64encode(path.read_bytes()).decode() for caption, path in plots.items()},
+    }
 
 
-def _ours(rows: Sequence[Record]) -> str:
+def _beside_paper(rows: Sequence[Record]) -> list[Column]:
+    columns = _names(rows, [_with_paper_name(row) for row in rows])
+    for name, heading in _BESIDE.items():
+        columns.append(Column(heading, [_spread(row["figures"][name]) for row in rows]))
+        columns.append(Column("paper", [_paper(row["paper"], name) for row in rows], "paper"))
+    return columns
+
+
+def _ours(rows: Sequence[Record]) -> list[Column]:
     columns = [
-        ("balanced accuracy", [_spread(row["figures"]["balanced_accuracy"]) for row in rows]),
-        ("validation balanced accuracy", [_spread(row["validation_balanced_accuracy"]) for row in rows]),
-        ("AUC", [_spread(row["figures"]["auc"]) for row in rows]),
+        Column("balanced accuracy", [_spread(row["figures"]["balanced_accuracy"]) for row in rows]),
+        Column("validation balanced accuracy", [_spread(row["validation_balanced_accuracy"]) for row in rows]),
+        Column("AUC", [_spread(row["figures"]["auc"]) for row in rows]),
         *(
-            (
-                f"{_NAMES[name]} minus images alone, points [95 %]",
+            Column(
+                f"{name.replace('_', ' ')} minus images alone, points [95 %]",
                 [_difference(row["difference"], name) for row in rows],
             )
             for name in ("accuracy", "balanced_accuracy")
         ),
-        ("parameters", [_cell(f"{row['parameters']:,}") for row in rows]),
-        ("INT8 MB", [_int8_size(row) for row in rows]),
-        ("INT8 latency ms", [_latency(row) for row in rows]),
-        ("INT8 gate: agreement, change of balanced accuracy", [_gate(row) for row in rows]),
+        Column("parameters", [f"{row['parameters']:,}" for row in rows]),
+        Column("INT8 MB", [_int8_size(row["int8"]) for row in rows]),
+        Column("INT8 latency ms", [_latency(row["latency"]) for row in rows]),
+        Column("INT8 gate: agreement, change of balanced accuracy", [_gate(row["int8"]) for row in rows], "text"),
     ]
-    columns = [(name, cells) for name, cells in columns if set(cells) != {_cell(_NOTHING)}]
-    head = ["model", "image branch", "seeds", *(name for name, _ in columns)]
-    lines = [_line([_cell(text, tag="th") for text in head])]
-    for place, row in enumerate(rows):
-        lines.append(_line([*_names(row, papers=False), *(cells[place] for _, cells in columns)]))
-    return _table(lines)
+    found = [column for column in columns if set(column.cells) != {_NOTHING}]
+    return [*_names(rows, [row["fusion"] for row in rows]), *found]
 
 
-def _names(row: Record, *, papers: bool = True) -> list[str]:
-    name = escape(row["fusion"]) + (f" <small>({escape(row['name'])})</small>" if papers and row["paper"] else "")
-    return [f"<td>{name}</td>", _cell(row["image_branch"], "text"), _cell(", ".join(map(str, row["seeds"])), "text")]
+def _names(rows: Sequence[Record], models: list[str]) -> list[Column]:
+    seeds = [", ".join(map(str, row["seeds"])) for row in rows]
+    return [
+        Column("model", models),
+        Column("image branch", [row["trunk"] for row in rows], "text"),
+        Column("seeds", seeds, "text"),
+    ]
+
+
+def _with_paper_name(row: Record) -> str:
+    return Markup("{} <small>({})</small>").format(row["fusion"], row["name"]) if row["paper"] else str(row["fusion"])
 
 
 def _spread(found: Record | None) -> str:
     if found is None:
-        return _cell(_NOTHING)
-    deviation = "" if found["std"] is None else f" ± {found['std']:.3f}"
-    return _cell(f"{found['mean']:.3f}{deviation}")
+        return _NOTHING
+    return f"{found['mean']:.3f}" if found["std"] is None else f"{found['mean']:.3f} ± {found['std']:.3f}"
 
 
 def _paper(paper: Record | None, name: str) -> str:
     if paper is None or paper[name] is None:
-        return _cell(_NOTHING, "paper")
-    return _cell(f"{paper['accuracy_percent']} %" if name == "accuracy" else f"{paper[name]:.2f}", "paper")
+        return _NOTHING
+    return f"{paper['accuracy_percent']} %" if name == "accuracy" else f"{paper[name]:.2f}"
 
 
 def _difference(found: Record | None, name: str) -> str:
     if found is None:
-        return _cell(_NOTHING)
-    points = {key: 100 * found[name][key] for key in ("value", "low", "high")}
-    return _cell(f"{points['value']:+.1f} [{points['low']:+.1f}, {points['high']:+.1f}]")
+        return _NOTHING
+    value, low, high = (100 * found[name][key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _int8_size(row: Record) -> str:
-    size = (row["int8"] or {}).get("bytes")
-    return _cell(_NOTHING if size is None else f"{size / 1e6:.1f}")
+def _int8_size(int8: Record | None) -> str:
+    return f"{int8['bytes'] / 1e6:.1f}" if int8 and "bytes" in int8 else _NOTHING
 
 
-def _latency(row: Record) -> str:
-    return _cell(_NOTHING if row["latency"] is None else f"{row['latency']['median_ms']:.1f}")
+def _latency(latency: Record | None) -> str:
+    return f"{latency['median_ms']:.1f}" if latency else _NOTHING
 
 
-def _gate(row: Record) -> str:
-    found = row["int8"]
-    if found is None:
-        return _cell(_NOTHING)
-    if "refused" in found:
-        return f'<td class="text" title="{escape(found["refused"])}">refused</td>'
-    parity = found["parity"]
+def _gate(int8: Record | None) -> str:
+    if int8 is None:
+        return _NOTHING
+    if "refused" in int8:
+        return Markup('<span title="{}">refused</span>').format(int8["refused"])
+    parity = int8["parity"]
     drop = 100 * (parity["balanced_accuracy"] - parity["balanced_accuracy_reference"])
-    return _cell(f"{parity['agreement']:.1%}, {drop:+.1f} points", "text")
-
-
-def _best(best: Record | None) -> str:
-    if best is None:
-        return "<p>No confusion matrix: nothing to choose from.</p>"
-    return (
-        f"<p>Shown below: <b>{escape(best['fusion'])}</b> (image branch {escape(best['image_branch'])}), seed"
-        f" {best['seed']}, for {escape(best['why'])}.</p>"
-    )
-
-
-def _figures(plots: Mapping[str, Path]) -> str:
-    figures = []
-    for caption, path in plots.items():
-        data, text = base64.b64encode(path.read_bytes()).decode(), escape(caption)
-        figures.append(
-            f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-        )
-    return f'<div class="plots">{"".join(figures)}</div>'
-
-
-def _settings(settings: Record) -> str:
-    lines = [_line([_cell(name), _cell(value, "text")]) for name, value in settings["common"].items()]
-    for name, by_value in settings["differing"].items():
-        said = "; ".join(f"{value} in {', '.join(rows)}" for value, rows in by_value.items())
-        lines.append(_line([_cell(name), _cell(f"differs: {said}", "text")]))
-    return _table(lines) if lines else "<p>None: nothing is measured yet.</p>"
-
-
-def _list(items: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
-
-
-def _table(lines: Sequence[str]) -> str:
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _cell(text: str, kind: str = "", *, tag: str = "td") -> str:
-    attribute = f' class="{kind}"' if kind else ""
-    return f"<{tag}{attribute}>{escape(text)}</{tag}>"
+    return f"{parity['agreement']:.1%}, {drop:+.1f} points"

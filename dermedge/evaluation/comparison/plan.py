@@ -1,4 +1,4 @@
-"""What a comparison consists of: one training per fusion, protocol, seed and way of training the image branch.
+"""What a comparison consists of: one training per fusion, protocol, seed and way of training the trunk.
 
 A cell is an ordinary run folder. What is there and what is missing is read from these folders alone.
 """
@@ -15,15 +15,11 @@ from dermedge.config import Protocol, TrainConfig
 from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
+from dermedge.training.head_training import recorded_trunk
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import UsageError
 
-from .summary import PROTOCOLS
-
-OWN, SHARED, NONE = "own", "shared", "none"
-"""How the image branch of a cell was trained: with its fusion, as another run's, or not at all (it has none)."""
-BASELINE = "image_only"
-_SUFFIX = "-shared"
+from .rows import BASELINE, NONE, OWN, PROTOCOLS, SHARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +30,29 @@ class Cell:
     seed: int
     """Of the training and of the split."""
     fusion: str
-    image_branch: str
-    """`OWN`, `SHARED` or `NONE`."""
+    trunk: str
+    """`OWN`, `SHARED` or `NONE`: how it was trained."""
 
     def run(self, root: Path) -> RunFolder:
         """Its run folder below the comparison's."""
-        name = self.fusion + (_SUFFIX if self.image_branch == SHARED else "")
+        name = self.fusion + (f"-{SHARED}" if self.trunk == SHARED else "")
         return RunFolder(root / self.protocol / f"seed{self.seed}" / name)
 
     @property
-    def trunk(self) -> Cell:
-        """The cell whose image branch a `SHARED` one takes."""
-        return replace(self, fusion=BASELINE, image_branch=OWN)
+    def trunk_source(self) -> Cell:
+        """The cell whose trunk a `SHARED` one takes."""
+        return replace(self, fusion=BASELINE, trunk=OWN)
 
     @property
     def kind(self) -> str:
         """Cells of one kind take about the same time."""
-        return self.image_branch
+        return self.trunk
 
     @property
     def title(self) -> str:
         """For the log."""
-        branch = {OWN: "", SHARED: ", shared image branch", NONE: ""}[self.image_branch]
-        return f"{self.protocol}, seed {self.seed}, {self.fusion}{branch}"
+        shared = ", shared image branch" if self.trunk == SHARED else ""
+        return f"{self.protocol}, seed {self.seed}, {self.fusion}{shared}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +65,13 @@ class Plan:
     """Settings of all; fusion, protocol and seed are each cell's."""
     head_epochs: int
     views: int
-    """Augmented copies of every training photograph that the heads of a shared branch see."""
+    """Augmented copies of every training photograph that the heads on a shared trunk see."""
 
     def settings(self, cell: Cell) -> TrainConfig:
         """Settings of one training."""
         protocol = cast("Protocol", cell.protocol)  # `plan_cells` knows no other
         config = replace(self.base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
-        if cell.image_branch == SHARED:
+        if cell.trunk == SHARED:
             # A head reads features and no picture: there is nothing to paste.
             config = replace(config, epochs=self.head_epochs, cutmix=0.0)
         return config
@@ -99,32 +95,33 @@ def choose_names(text: str, known: Collection[str], what: str) -> list[str]:
     return names
 
 
-def plan_cells(fusions: str, protocols: str, seeds: int, image_branch: str) -> tuple[Cell, ...]:
+def plan_cells(fusions: str, protocols: str, seeds: int, trunk: str) -> tuple[Cell, ...]:
     """Give the cells in the order of their work: a whole table with the first seed comes before the second seed.
 
-    With a shared branch, `image_only` is trained whole first, and once more as a head on its own features: that one is
+    With a shared trunk, `image_only` is trained whole first, and once more as a head on its own features: that one is
     what the other heads are compared with.
 
+    :param trunk: `OWN` or `SHARED`, for fusions that read pictures.
     :raises UsageError: an unknown fusion or protocol.
     """
     chosen = choose_names(fusions, FUSIONS, "fusion")
     parts = choose_names(protocols, PROTOCOLS, "protocol")
     return tuple(
-        Cell(protocol, seed, fusion, branch)
+        Cell(protocol, seed, fusion, its_trunk)
         for seed in range(seeds)
         for protocol in parts
-        for fusion, branch in _rows(chosen, image_branch)
+        for fusion, its_trunk in _rows(chosen, trunk)
     )
 
 
-def _rows(fusions: Sequence[str], image_branch: str) -> Iterable[tuple[str, str]]:
+def _rows(fusions: Sequence[str], trunk: str) -> Iterable[tuple[str, str]]:
     ordered = sorted(fusions, key=lambda fusion: fusion != BASELINE)
     reads_images = any(fusion_class(fusion).uses_image for fusion in fusions)
-    if image_branch == SHARED and reads_images:
+    if trunk == SHARED and reads_images:
         yield BASELINE, OWN
         ordered = [BASELINE, *(fusion for fusion in ordered if fusion != BASELINE)]
     for fusion in ordered:
-        yield fusion, image_branch if fusion_class(fusion).uses_image else NONE
+        yield fusion, trunk if fusion_class(fusion).uses_image else NONE
 
 
 def check_plan(plan: Plan, samples: Sequence[Sample]) -> None:
@@ -142,9 +139,9 @@ def _check_run(plan: Plan, cell: Cell, run: RunFolder, samples: Sequence[Sample]
     wanted, found = plan.settings(cell), run.config()
     # The data may lie elsewhere by now; the split says whether it is the same.
     differing = replace(wanted, data=found.data).differences(found)
-    branch = run.record().get("image_branch", {})
-    if branch and branch.get("views") != plan.views:
-        differing.append(f"feature_views {branch.get('views')} -> {plan.views}")
+    shared = recorded_trunk(run.record())
+    if shared and shared.get("views") != plan.views:
+        differing.append(f"feature_views {shared.get('views')} -> {plan.views}")
     if differing:
         raise UsageError(
             f"The run in {run.path} has other settings: {', '.join(differing)}."

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from dermedge.statistics.plots import confusion_plot, roc_plot, save_figure
 
-from .summary import Record, best_predictions
+from .results import read_predictions
+from .rows import Record
 
 _OURS, _PAPER = "#3b6ea8", "#c05020"
 
@@ -32,17 +33,17 @@ def draw_plots(record: Record, root: Path, folder: Path) -> dict[str, dict[str, 
             path = plots["Difference to the images alone"] = folder / f"{protocol}-differences.png"
             _differences_plot([row for row in rows if row["difference"]], path)
         if best is not None:
-            labels, probabilities = best_predictions(root, best)
-            title = f"{best['fusion']} ({best['image_branch']}), {protocol}, seed {best['seed']}, test split"
+            shown = read_predictions(root / best["folder"])
+            title = f"{best['fusion']} ({best['trunk']}), {protocol}, seed {best['seed']}, test split"
             path = plots["Confusion matrix"] = folder / f"{protocol}-confusion.png"
             confusion_plot(best["scores"], title, path)
             path = plots["ROC curves"] = folder / f"{protocol}-roc.png"
-            roc_plot(labels, probabilities, best["scores"], title, path)
+            roc_plot(shown.labels, shown.probabilities, best["scores"], title, path)
     return drawn
 
 
 def _label(row: Record) -> str:
-    return f"{row['fusion']} ({row['image_branch']})"
+    return f"{row['fusion']} ({row['trunk']})"
 
 
 def _figures_plot(rows: list[Record], path: Path) -> None:

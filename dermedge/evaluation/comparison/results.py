@@ -1,4 +1,4 @@
-"""What is measured of one cell, and its two files in the run folder.
+"""What is measured of one run, and its two files in the run folder.
 
 `results.json`: settings, figures of the test split, size and parity of the INT8 file; nothing in it depends on the time
 or the place of the measurement. `predictions.csv`: the probabilities of every test photograph, from which the bootstrap
@@ -7,24 +7,23 @@ and the ROC curves are made without the data. Reading needs neither torch nor th
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json, write_text
 
 _RESULTS, _PREDICTIONS = "results.json", "predictions.csv"
-_FORMAT = 1
-_KEYS = ("protocol", "seed", "fusion", "image_branch", "settings", "weights_sha256", "scores", "int8", "parameters")
-_COLUMNS = ("image_id", "lesion_id", "diagnosis")
+_FORMAT = 2
+_KEYS = ("protocol", "seed", "fusion", "trunk", "settings", "weights_sha256", "scores", "int8", "parameters")
+_COLUMNS = ["image_id", "lesion_id", "diagnosis"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,11 @@ class Predictions:
 
 def write_predictions(folder: Path, predictions: Predictions, classes: tuple[str, ...]) -> None:
     """Write one line per photograph."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((*_COLUMNS, *classes))
-    rows = zip(predictions.images, predictions.lesions, predictions.labels, predictions.probabilities, strict=True)
-    writer.writerows((image, lesion, classes[label], *map(str, values)) for image, lesion, label, values in rows)
-    write_text(folder / _PREDICTIONS, out.getvalue())
+    diagnoses = np.array(classes)[predictions.labels]
+    named = pd.DataFrame(dict(zip(_COLUMNS, (predictions.images, predictions.lesions, diagnoses), strict=True)))
+    # As text, because the shortest digits of a float32 are fewer than those of the same number as a float64.
+    shares = pd.DataFrame(predictions.probabilities.astype(str), columns=list(classes))
+    write_text(folder / _PREDICTIONS, named.join(shares).to_csv(index=False, lineterminator="\n"))
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -55,23 +53,23 @@ def read_predictions(folder: Path) -> Predictions:
     """
     path = folder / _PREDICTIONS
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            classes = next(reader)[len(_COLUMNS) :]
-            rows = list(reader)
-        return Predictions(
-            [row[0] for row in rows],
-            np.array([row[1] for row in rows], dtype=np.str_),
-            np.array([classes.index(row[2]) for row in rows], dtype=np.int64),
-            np.array([row[3:] for row in rows], dtype=np.float32).reshape(len(rows), len(classes)),
+        # A lesion may be called NA: only a field that is not there is missing.
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(_COLUMNS, str), keep_default_na=False, float_precision="round_trip"
         )
-    except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
+        shares = table.drop(columns=_COLUMNS).astype(np.float32)
+        labels = shares.columns.get_indexer(pd.Index(table["diagnosis"]))
+        if table.isna().any(axis=None) or (labels < 0).any():
+            raise ValueError("a line is cut off, or its diagnosis is no class")
+    except (OSError, ValueError, KeyError) as error:
         raise DermedgeError(f"{path} cannot be read ({error}). {_mend(folder)}") from error
+    lesions = table["lesion_id"].to_numpy(dtype=np.str_)
+    return Predictions(table["image_id"].tolist(), lesions, labels.astype(np.int64), shares.to_numpy())
 
 
 def write_results(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record; it makes the cell measured."""
-    write_json(folder / _RESULTS, {"format": _FORMAT, **record})
+    """Write the record; it makes the run measured."""
+    write_json(folder / _RESULTS, {**record, "format": _FORMAT})
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
@@ -84,6 +82,8 @@ def read_results(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if "image_branch" in record:  # format 1 called the trunk so
+            record["trunk"] = record.pop("image_branch")
         if absent := [key for key in _KEYS if key not in record]:
             raise KeyError(", ".join(absent))
     except (ValueError, KeyError, TypeError) as error:

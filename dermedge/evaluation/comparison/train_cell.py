@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,22 +15,23 @@ from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, epoch_line, remaining_epochs, resume, start_run
 from dermedge_runtime.errors import UsageError
 
-from .plan import SHARED, Cell, Plan
+from .plan import Cell, Plan
+from .rows import SHARED
 
-Log = Callable[[str], None]
 OnEpoch = Callable[[list[dict[str, Any]], int], str]
 """Takes the history and the number of epochs after every epoch, and gives what the log's line shall end in."""
+_log = logging.getLogger(__name__)
 
 
-def train_cell(plan: Plan, cell: Cell, samples: list[Sample], log: Log, on_epoch: OnEpoch) -> RunFolder:
+def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch) -> RunFolder:
     """Train until the last epoch.
 
-    :raises UsageError: a head that was trained on the features of another image branch.
+    :raises UsageError: a head that was trained on the features of another trunk.
     :raises InputRejected: a picture that cannot be read.
     :raises DermedgeError: the loss is no longer a number.
     """
     run, trunk = cell.run(plan.root), None
-    if cell.image_branch == SHARED:
+    if cell.trunk == SHARED:
         trunk = shared_trunk(plan, cell)
     if not run.config_file.is_file():
         split = make_split(samples, cell.protocol, cell.seed)
@@ -43,15 +45,15 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], log: Log, on_epoch
         part = HeadOnFeatures(config, run.schema(), trunk)
     trainer = Trainer(config, samples, run, part=part)
     if resume(trainer):
-        log(f"  resumed after epoch {len(trainer.history)}{on_epoch(trainer.history, config.epochs)}")
+        _log.info(f"  resumed after epoch {len(trainer.history)}{on_epoch(trainer.history, config.epochs)}")
     for row in remaining_epochs(trainer):
-        log(f"  {epoch_line(row, config.epochs)}{on_epoch(trainer.history, config.epochs)}")
+        _log.info(f"  {epoch_line(row, config.epochs)}{on_epoch(trainer.history, config.epochs)}")
     return run
 
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     """Give the trained trunk that a cell takes."""
-    run = cell.trunk.run(plan.root)
+    run = cell.trunk_source.run(plan.root)
     network = trained_model(run).trunk
     assert network is not None
     return FrozenTrunk(network, run.weights_sha256(), plan.views, run.features)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import re
 import signal
@@ -77,7 +78,7 @@ def test_every_cell_is_an_ordinary_run_with_the_figures_of_its_weights(compared,
         assert figures["f1"]["mean"] == scores["macro"]["f1"]
 
 
-def test_a_shared_run_has_the_image_branch_of_image_only(compared):
+def test_a_shared_run_has_the_trunk_of_image_only(compared):
     root, record = compared
     trunk = load_file(run_in(root, "image_only").weights_file)
     for name in ("image_only-shared", "cross_attention-shared"):
@@ -122,24 +123,24 @@ def test_the_best_is_chosen_by_validation(compared):
     _, record = compared
     present = [row for row in record["rows"] if row["seeds"]]
     best = record["best"]["grouped"]
-    chosen = row_of(record, best["fusion"], best["image_branch"])
+    chosen = row_of(record, best["fusion"], best["trunk"])
     assert chosen["validation_balanced_accuracy"]["mean"] == max(
         row["validation_balanced_accuracy"]["mean"] for row in present
     )
     assert record["best"]["paper"] is None
 
 
-def test_a_second_start_does_nothing_again(compared, synthetic_data):
+def test_a_second_start_does_nothing_again(compared, synthetic_data, caplog):
+    caplog.set_level(logging.INFO, "dermedge")
     root, record = compared
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.parent.parent.name == "seed0"}
-    log: list[str] = []
     plan = small_plan(root, synthetic_data, fusions="clinical_only")
-    again, _ = run_plan(plan, int8_limits=LOOSE, latency=True, log=log)
-    assert log[0] == "1 trainings, 1 of them measured already"
-    run_plan(small_plan(root, synthetic_data, "shared"), log=log)
-    assert "3 trainings, 3 of them measured already" in log
+    again, _ = run_plan(plan, int8_limits=LOOSE, latency=True)
+    assert caplog.messages[0] == "1 trainings, 1 of them measured already"
+    run_plan(small_plan(root, synthetic_data, "shared"))
+    assert "3 trainings, 3 of them measured already" in caplog.messages
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert not [line for line in log if "latency" in line], "the same files were timed already"
+    assert not [line for line in caplog.messages if "latency" in line], "the same files were timed already"
     assert again["rows"] == record["rows"]
 
 
@@ -157,7 +158,7 @@ def test_the_page_holds_every_row_and_loads_nothing(compared):
     lines = page_text(page)
     for row in record["rows"]:
         wanted = f"{row['fusion']} ({row['name']})"
-        assert [line for line in lines if line[:2] == [wanted, row["image_branch"]]], wanted
+        assert [line for line in lines if line[:2] == [wanted, row["trunk"]]], wanted
     for paper in PAPER_ROWS:
         beside = [line for line in lines if line[0].startswith(f"{paper.fusion} (")]
         assert all(f"{paper.accuracy_percent} %" in line for line in beside)
@@ -172,7 +173,7 @@ def test_nobody_is_told_of_what_nobody_asked_for(compared):
     root, record = compared
     page = (root / "report.html").read_text(encoding="utf-8")
     assert "missing" not in page and "Protocol paper" not in page and "gated" not in page
-    found = {(row["fusion"], row["image_branch"]) for row in record["rows"]}
+    found = {(row["fusion"], row["trunk"]) for row in record["rows"]}
     assert found == {
         ("image_only", "own"), ("cross_attention", "own"), ("image_only", "shared"), ("cross_attention", "shared"),
         ("clinical_only", "none"),
@@ -223,9 +224,7 @@ def test_other_data_is_refused(compared, synthetic_data):
     samples = read_samples(synthetic_data)[:-6]
     plan = small_plan(root, synthetic_data)
     with pytest.raises(UsageError, match="another split of the data"):
-        orchestration.compare_fusions(
-            plan, samples, page=root / "page.html", int8_limits=None, latency=False, log=lambda line: None
-        )
+        orchestration.compare_fusions(plan, samples, page=root / "page.html", int8_limits=None, latency=False)
     assert not (root / "page.html").exists()
 
 
@@ -295,15 +294,16 @@ def test_a_training_that_diverges_does_not_stop_the_others(synthetic_data, tmp_p
     assert row_of(record, "image_only", "own")["begun_seeds"] == [0]
 
 
-def test_stopped_by_hand_it_says_how_to_go_on(synthetic_data, tmp_path, monkeypatch):
+def test_stopped_by_hand_it_says_how_to_go_on(synthetic_data, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "dermedge")
+
     def stop(trainer):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train_cell, "remaining_epochs", stop)
-    log: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        run_plan(small_plan(tmp_path, synthetic_data), log=log)
-    assert log[-1] == "Go on with the same command: it goes on after the last whole epoch."
+        run_plan(small_plan(tmp_path, synthetic_data))
+    assert caplog.messages[-1] == "Go on with the same command: it goes on after the last whole epoch."
 
 
 # A comparison that ends itself with SIGKILL, which no handler sees, after so many whole epochs.
@@ -329,7 +329,7 @@ run_plan(small_plan(Path(sys.argv[1]), Path(sys.argv[2]), "shared", fusions="cro
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a POSIX signal")
-def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_path):
+def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_path, caplog):
     plans = [
         small_plan(tmp_path / name, synthetic_data, "shared", fusions="cross_attention", epochs=2)
         for name in ("whole", "killed")
@@ -344,10 +344,10 @@ def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_pa
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     halfway = run_in(plans[1].root, "image_only-shared")
     assert halfway.checkpoint_file.is_file() and not (halfway.path / "results.json").exists()
-    log: list[str] = []
-    run_plan(plans[1], log=log)
-    assert log[0] == "3 trainings, 1 of them measured already"
-    assert "  resumed after epoch 1; " in "\n".join(log)
+    caplog.set_level(logging.INFO, "dermedge")
+    run_plan(plans[1])
+    assert caplog.messages[0] == "3 trainings, 1 of them measured already"
+    assert "  resumed after epoch 1; " in "\n".join(caplog.messages)
     whole, killed = own_files(plans[0].root), own_files(plans[1].root)
     assert len(whole) == 15
     assert [name for name in whole if whole[name] != killed.get(name)] == []

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dermedge.config import TrainConfig
+from dermedge.evaluation.comparison.missing import missing_lines
 from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_cells
 from dermedge.evaluation.comparison.publish import comparison_text, publish
 from dermedge.evaluation.comparison.summary import spread
 from dermedge.evaluation.comparison.time_left import TimeLeft, duration, epochs_left
-from dermedge.evaluation.comparison.why_figures_differ import missing_lines
 from dermedge_runtime.errors import UsageError
 
 KNOWN = ("image_only", "cross_attention", "gated")
@@ -34,7 +35,7 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
         choose_names("image_only,gate", KNOWN, "fusion")
 
 
-def test_own_branches_are_trained_with_their_fusion():
+def test_own_trunks_are_trained_with_their_fusion():
     cells = plan_cells("cross_attention,clinical_only", "grouped", 1, "own")
     assert cells == (
         Cell("grouped", 0, "cross_attention", "own"),
@@ -42,9 +43,9 @@ def test_own_branches_are_trained_with_their_fusion():
     )
 
 
-def test_a_shared_branch_is_trained_first_and_its_own_head_is_the_baseline():
+def test_a_shared_trunk_is_trained_first_and_its_own_head_is_the_baseline():
     cells = plan_cells("cross_attention,clinical_only", "grouped,paper", 2, "shared")
-    assert [(cell.fusion, cell.image_branch) for cell in cells[:4]] == [
+    assert [(cell.fusion, cell.trunk) for cell in cells[:4]] == [
         ("image_only", "own"),
         ("image_only", "shared"),
         ("cross_attention", "shared"),
@@ -56,10 +57,10 @@ def test_a_shared_branch_is_trained_first_and_its_own_head_is_the_baseline():
         (1, "grouped"),
         (1, "paper"),
     ]
-    assert cells[2].trunk == cells[0]
+    assert cells[2].trunk_source == cells[0]
 
 
-def test_clinical_values_alone_need_no_image_branch():
+def test_clinical_values_alone_need_no_trunk():
     assert plan_cells("clinical_only", "paper", 1, "shared") == (Cell("paper", 0, "clinical_only", "none"),)
 
 
@@ -108,11 +109,11 @@ def rows(*missing: tuple[str, str, list[int], list[int]]) -> dict:
             {
                 "protocol": "paper",
                 "fusion": fusion,
-                "image_branch": branch,
+                "trunk": trunk,
                 "begun_seeds": begun,
                 "missing_seeds": absent,
             }
-            for fusion, branch, begun, absent in missing
+            for fusion, trunk, begun, absent in missing
         ]
     }
 
@@ -135,7 +136,7 @@ def test_a_folder_without_results_gives_a_page_a_table_and_no_word_too_many(tmp_
     assert record["rows"] == [] and comparison_text(record) == "Nothing is measured yet."
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Nothing is measured yet." in page and "missing" not in page
-    assert (tmp_path / "comparison.csv").read_text(encoding="utf-8").startswith("protocol,fusion,image_branch,seeds,")
+    assert (tmp_path / "comparison.csv").read_text(encoding="utf-8").startswith("protocol,fusion,trunk,seeds,")
 
 
 def test_what_was_asked_for_is_remembered_when_the_page_is_made_anew(tmp_path):
@@ -159,7 +160,7 @@ def test_durations(seconds, text):
 
 
 def test_spread_over_seeds():
-    assert spread([]) is None and spread([None]) is None
-    assert spread([0.5]) == {"mean": 0.5, "std": None, "values": [0.5]}
-    found = spread([0.5, None, 0.7])
+    assert spread(pd.Series([], dtype=float)) is None and spread(pd.Series([None], dtype=float)) is None
+    assert spread(pd.Series([0.5])) == {"mean": 0.5, "std": None, "values": [0.5]}
+    found = spread(pd.Series([0.5, None, 0.7]))
     assert found["mean"] == pytest.approx(0.6) and found["std"] == pytest.approx(0.1414, abs=1e-4)
