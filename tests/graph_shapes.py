@@ -5,21 +5,24 @@ import onnx
 import onnxruntime
 
 from dermedge_runtime.model.scanner.graph import read_graph
-from dermedge_runtime.model.scanner.sizes import _Walk
+from dermedge_runtime.model.scanner.sizes import Rows, _Walk
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def shapes_by_rule(model: onnx.ModelProto, rows: int, names: list[str]) -> Shapes:
-    """Follow the rules that tell how much memory a file can take."""
+def shapes_by_rule(model: onnx.ModelProto, rows: int, names: list[str], fed: Rows | None = None) -> Shapes:
+    """Follow the rules that tell how much memory a file can take.
+
+    :param fed: by input without a size, the shape of the rows that it is fed with.
+    """
     graph = read_graph(model.SerializeToString())
-    walk = _Walk(graph, rows)
+    walk = _Walk(graph, rows, fed or {})
     for node in graph.nodes:
         walk.step(node)
     return {name: walk.shapes[name] for name in names}
 
 
-def shapes_by_running(model: onnx.ModelProto, rows: int) -> Shapes:
+def shapes_by_running(model: onnx.ModelProto, rows: int, fed: Rows | None = None) -> Shapes:
     """Run a graph with every tensor as an output."""
     shown, names = onnx.ModelProto(), [name for node in model.graph.node for name in node.output if name]
     shown.CopyFrom(model)
@@ -29,5 +32,6 @@ def shapes_by_running(model: onnx.ModelProto, rows: int) -> Shapes:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
     kinds = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
-    feed = {value.name: np.zeros((rows, *value.shape[1:]), kinds[value.type]) for value in session.get_inputs()}
+    shapes = {value.name: (fed or {}).get(value.name, value.shape[1:]) for value in session.get_inputs()}
+    feed = {v.name: np.zeros((rows, *shapes[v.name]), kinds[v.type]) for v in session.get_inputs()}
     return {name: value.shape for name, value in zip(names, session.run(names, feed), strict=True)}

@@ -30,7 +30,9 @@ session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionPro
 feed = {}
 for value in session.get_inputs():
     if value.name == "image":
-        pixels = Image.open(sys.argv[2]).convert("RGB").resize(value.shape[1:3], Image.Resampling.BILINEAR)
+        pixels = Image.open(sys.argv[2]).convert("RGB")
+        if isinstance(value.shape[1], int):  # else the graph resizes
+            pixels = pixels.resize(value.shape[1:3], Image.Resampling.BILINEAR)
         feed["image"] = np.asarray(pixels)[None]
     else:
         dtype = np.float32 if value.name == "numeric" else np.int32

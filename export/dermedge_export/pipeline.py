@@ -33,9 +33,11 @@ from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpe
 from dermedge_runtime.model.digest import BLANK, sealed
 
 from .check.heatmaps import runtime_heatmaps
+from .check.own_resizing import compare_own_resizing
 from .check.parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
 from .check.trained_answers import Reference
 from .conversion import Conversion, conversions, needs_calibration
+from .graph.any_size import described_as_any_size, taking_any_size
 from .graph.to_onnx import output_names, to_onnx
 from .int8.calibration import CALIBRATION_IMAGES, check_calibration, choose
 
@@ -81,6 +83,7 @@ def export_model(
     flavour: str = "cpu",
     limits: Limits | None = None,
     sensitivity: bool = False,
+    any_size: bool = False,
     log: _Log = _silent,
 ) -> ExportReport:
     """Export a run's best weights, measure the file, and publish it if it keeps within the limits.
@@ -91,6 +94,8 @@ def export_model(
     :param flavour: one of `quantize.FLAVOURS`; used for INT8 alone.
     :param limits: by default `DEFAULT_LIMITS` of the precision.
     :param sensitivity: measure what INT8 changes layer by layer, even where the file keeps within the limits.
+    :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
+    :raises UsageError: `any_size` for a run that reads no picture or resizes otherwise, or for TensorRT.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
     :raises InputRejected: too few training photographs to calibrate with.
     :raises DermedgeError: no run, no weights, or the exporter fails.
@@ -98,12 +103,14 @@ def export_model(
     limits = limits or DEFAULT_LIMITS[precision]
     split = run.split()
     spec = describe(run, split, precision, explain=explain, flavour=flavour)
+    spec = described_as_any_size(spec) if any_size else spec
     calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
     reference, refused = Reference(run, held_back), ""
     with atomic_path(target, durable=True) as temporary:
         for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity, log=log):
             described = replace(spec, conversion=attempt.record)
-            write_described(attempt.proto, described, temporary)
+            graph = taking_any_size(attempt.proto, spec) if any_size else attempt.proto
+            write_described(graph, described, temporary)
             log(f"compare with the trained weights on {len(held_back)} {part} images")
             parity = measure(run, temporary, held_back, part, reference)
             broken = parity.violations(limits)
@@ -117,7 +124,7 @@ def export_model(
                 " Export in a higher precision, or allow more with --min-agreement, --max-drop or --min-heatmap."
             )
         measured = {**parity.to_record(), "limits": asdict(limits)}
-        write_described(attempt.proto, replace(described, parity=measured), temporary)
+        write_described(graph, replace(described, parity=measured), temporary)
     return ExportReport(target, precision, target.stat().st_size, parity, attempt.record)
 
 
@@ -169,6 +176,8 @@ def measure(
         provider=classifier.provider,
         arithmetic=_arithmetic(classifier),
     )
+    if classifier.spec.image is not None and classifier.spec.image.any_size:
+        parity = replace(parity, own_resizing=compare_own_resizing(classifier, path, samples, run.config().seed))
     if "heatmap" not in classifier.spec.outputs:
         return parity
     correlation = median_correlation(

@@ -96,7 +96,9 @@ class Classifier:
         self.spec: ModelSpec = file.spec
         self.name, self.sha256 = file.path.name, file.sha256
         self._path = absolute(os.fspath(file.path))
-        self._opened = open_session(file.content, self.name, **self._wanted, widen_int8=self.spec.saturates)
+        any_size = self.spec.image is not None and self.spec.image.any_size
+        settings = {**self._wanted, "widen_int8": self.spec.saturates, "antialias": any_size}
+        self._opened = open_session(file.content, self.name, **settings)
         self.device, self.provider = self._opened.provider.device, self._opened.provider.name
         self.provider_version, self.hardware = self._opened.version, self._opened.hardware
         self._class_names = {code: self.spec.class_names.get(code, code) for code in self.spec.classes}

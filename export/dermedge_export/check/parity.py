@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime.errors import DermedgeError
 
+from .own_resizing import OwnResizing
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -67,6 +69,8 @@ class Parity:
     mean_probability_change: float
     heatmap_correlation: float | None = None
     """Median over the photographs of Pearson's r between the heat maps; None where there is none to compare."""
+    own_resizing: OwnResizing | None = None
+    """Of a file for pictures of any size alone."""
 
     def violations(self, limits: Limits) -> list[str]:
         """Say which limits are broken and by how much."""
@@ -86,6 +90,8 @@ class Parity:
                 f"the heat maps' median correlation is {self.heatmap_correlation:.3f},"
                 f" the limit is {limits.heatmap_correlation:.3f}"
             )
+        if self.own_resizing is not None and not self.own_resizing.agreement >= limits.agreement:
+            found.append(f"{self.own_resizing.summary()}, the limit is {limits.agreement:.2%}")
         return found
 
     def to_record(self) -> dict[str, Any]:
@@ -104,6 +110,7 @@ class Parity:
             f"agreement {self.agreement:.2%} on {self.images} {self.split} images, balanced accuracy"
             f" {self.balanced_accuracy_reference:.4f} -> {self.balanced_accuracy:.4f}{melanoma},"
             f" largest probability change {self.largest_probability_change:.2g}{heatmaps}"
+            f"{f', {self.own_resizing.summary()}' if self.own_resizing else ''}"
             f"{f' ({self.arithmetic})' if self.arithmetic else ''}"
         )
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.devices.providers import FIXED_SIZE_MEND, NO_ANTIALIAS
+from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.engine_description import SUFFIX, EngineRecord, Tensor, sha256
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
@@ -69,8 +70,11 @@ def build_engine(file: ModelFile, target: EngineTarget, trt: ModuleType) -> tupl
 
     :return: the serialized engine and its description.
     :param trt: from `tensorrt_library.load_tensorrt`.
+    :raises UsageError: the graph takes pictures of any size.
     :raises DermedgeError: the parser or the builder refuses the graph; the message is TensorRT's first.
     """
+    if file.spec.image is not None and file.spec.image.any_size:
+        raise UsageError(f"{file.path.name} takes pictures of any size, and {NO_ANTIALIAS}. {FIXED_SIZE_MEND}.")
     log = log_of(trt)
     log.errors.clear()
     # TensorRT 11 and TensorRT-RTX are strongly typed always; TensorRT 10 has to be told.

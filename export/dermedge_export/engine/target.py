@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dermedge_runtime.devices.providers import NO_ANTIALIAS
 from dermedge_runtime.errors import UsageError
 
 from .gpus import compute_capabilities
@@ -29,6 +30,7 @@ def engine_target(
     gpus: str | None = None,
     capabilities: str | None = None,
     max_batch: int | None = None,
+    any_size: bool = False,
 ) -> EngineTarget | None:
     """Check the options of an engine; None where none is asked.
 
@@ -36,7 +38,9 @@ def engine_target(
     :param flavour: of an INT8 file, cpu or rtx.
     :param gpus: names of cards, comma-separated.
     :param capabilities: compute capabilities, comma-separated.
-    :raises UsageError: options of an engine without one, an INT8 file for the CPU, or a card that none is built for.
+    :param any_size: whether the graph takes pictures of any size.
+    :raises UsageError: options of an engine without one, a graph that TensorRT refuses, or a card that none is built
+        for.
     """
     given = {"--gpu": gpus, "--compute-capability": capabilities, "--max-batch": max_batch}
     if not engine:
@@ -48,6 +52,8 @@ def engine_target(
         raise UsageError(
             "An INT8 file for the CPU has uint8 activations, which TensorRT refuses. Add --target rtx, or use --fp16."
         )
+    if any_size:
+        raise UsageError(f"--any-size and --engine exclude each other: {NO_ANTIALIAS}. Leave one of them out.")
     chosen = compute_capabilities(_words(gpus), _words(capabilities))
     return EngineTarget(chosen, DEFAULT_MAX_BATCH if max_batch is None else max_batch)
 

@@ -17,7 +17,7 @@ from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, ModelFileE
 from dermedge_runtime.model.strict_json import printable
 
 from .cpu_instructions import cpu_name
-from .providers import AUTO, DEVICES, DRIVER_MEND, PROVIDERS, Provider, refusal
+from .providers import AUTO, DEVICES, DRIVER_MEND, FIXED_SIZE_MEND, NO_ANTIALIAS, PROVIDERS, Provider, refusal
 from .session import DeviceSession
 from .telemetry import warn_if_too_late
 from .usable_cpus import usable_cpus
@@ -39,6 +39,7 @@ class _Job:
     cuda_graphs: bool
     keep_kernels: bool
     widen_int8: bool
+    antialias: bool
     compare: bool
 
 
@@ -101,6 +102,7 @@ def open_session(
     cuda_graphs: bool = False,
     keep_kernels: bool = True,
     widen_int8: bool = False,
+    antialias: bool = False,
     compare: bool = True,
 ) -> DeviceSession:
     """Open a session on a device.
@@ -117,6 +119,7 @@ def open_session(
     :param keep_kernels: keep compiled kernels in the user's cache folder, where the provider compiles any.
     :param widen_int8: on CPUs without VNNI compute INT8 slower, in sums that are never cut off; for files whose weights
         need it (`ModelSpec.saturates`).
+    :param antialias: the graph resizes pictures of any size (`ImageSpec.any_size`), which TensorRT cannot.
     :param compare: False for the comparison itself.
     :return: the session, with the provider that really runs it.
     :raises DeviceUnavailable: the device cannot be had, or is unknown, or cannot run the model as a CUDA graph.
@@ -128,7 +131,7 @@ def open_session(
     if cuda_graphs and (device == "auto" or PROVIDERS[device].graph_option is None):
         having = ", ".join(provider.device for provider in PROVIDERS.values() if provider.graph_option)
         raise UsageError(f"CUDA graphs are for a device that you name and that has them: {having}; got {device}.")
-    job = _Job(content, source, threads, cuda_graphs, keep_kernels, widen_int8, compare)
+    job = _Job(content, source, threads, cuda_graphs, keep_kernels, widen_int8, antialias, compare)
     if device != "auto":
         return _open(job, PROVIDERS[device])
     for name in AUTO[:-1]:
@@ -155,6 +158,8 @@ def _is_candidate(provider: Provider) -> bool:
 
 
 def _open(job: _Job, provider: Provider, *, named: bool = True) -> DeviceSession:
+    if job.antialias and not provider.antialias:
+        raise refusal(provider, f"{job.source} takes pictures of any size, and {NO_ANTIALIAS}", FIXED_SIZE_MEND)
     ort = import_onnxruntime()
     target = _target(ort, provider)
     made_for = {"version": target.version, "driver": target.driver, "hardware": target.hardware}

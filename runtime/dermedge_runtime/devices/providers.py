@@ -30,6 +30,12 @@ class Provider:
     """Needs NVIDIA's driver."""
     capabilities: tuple[Capability, ...] = ()
     """Compute capabilities that it drives; the last one stands for all newer ones too. Empty: not checked."""
+    antialias: bool = True
+    """Whether it takes a Resize that averages where it shrinks, as in a file for pictures of any size.
+
+    TensorRT's parser refuses it. OpenVINO takes it and does not average, which changes nothing here: the runtime feeds
+    pictures of the graph's own size.
+    """
     library: str | None = None
     """Name of its library in the wheel, without prefix and suffix."""
     helpers: tuple[str, ...] = ()
@@ -79,6 +85,7 @@ PROVIDERS = {
             drives="NVIDIA RTX cards",
             nvidia=True,
             capabilities=((8, 6), (8, 9), (12, 0)),
+            antialias=False,
             cache=_rtx_cache,
             memory="cuda",
             graph_option="enable_cuda_graph",
@@ -99,6 +106,7 @@ PROVIDERS = {
             name="TensorrtExecutionProvider",
             extra="tensorrt",
             nvidia=True,
+            antialias=False,
             library="onnxruntime_providers_tensorrt",
             helpers=("tensorrt_libs",),
             behind=(_CUDA,),
@@ -121,6 +129,8 @@ PROVIDERS = {
 DEVICES = ("auto", *PROVIDERS)
 # TensorRT is used when it is asked for only: the engine of a new model takes minutes to build.
 AUTO = ("rtx", "cuda", "openvino", "cpu")
+NO_ANTIALIAS = "TensorRT has no resizing with antialias"
+FIXED_SIZE_MEND = "Export it again without --any-size"
 DRIVER_MEND = "Check the driver and its libraries"
 
 

@@ -15,7 +15,7 @@ from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.inputs.image import RESAMPLING
 
-from .description_check import check_spec, entries, integer, mapping, number, text, texts
+from .description_check import check_spec, entries, flag, integer, mapping, number, text, texts
 from .strict_json import printable, read_json
 
 SCHEMA_VERSION = 1
@@ -35,10 +35,18 @@ class ImageSpec:
     resample: str
     """Resampling filter of Pillow, a key of `image.RESAMPLING`."""
     color: str = "RGB"
+    any_size: bool = False
+    """The graph takes pictures of any height and width, and squashes them to `size` itself, as Pillow does.
+
+    That is for clients in other languages. This runtime resizes before the graph, for such a file as for any other: a
+    picture of the graph's own size passes its resizing unchanged, so both files give the same answers.
+    """
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 4096 or self.resample not in RESAMPLING or self.color != "RGB":
             raise ValueError(f"image spec {self.size} {self.resample} {self.color} is not supported")
+        if self.any_size and self.resample != "bilinear":
+            raise ValueError(f"a graph that resizes is bilinear, not {self.resample}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class ModelSpec:
         record = asdict(self) | {"schema_version": SCHEMA_VERSION, "features": list(self.clinical.features)}
         if digest is not None:
             record[DIGEST_KEY] = digest
+        if self.image is not None and not self.image.any_size:
+            del record["image"]["any_size"]
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
             if each["imputed"] is None:
                 del each["imputed"]
@@ -149,9 +159,7 @@ class ModelSpec:
             class_names=_text_by_text(record, "class_names"),
             fusion=text(record, "fusion"),
             precision=text(record, "precision"),
-            image=None
-            if image is None
-            else ImageSpec(integer(image, "size"), text(image, "resample"), text(image, "color")),
+            image=None if image is None else _image(image),
             clinical=_clinical(mapping(record, "clinical")),
             outputs=texts(record, "outputs"),
             flavour=text(record, "flavour"),
@@ -168,6 +176,12 @@ class ModelSpec:
         if "features" in record and texts(record, "features") != spec.clinical.features:
             raise ValueError("features are not those of the clinical fields")
         return spec
+
+
+def _image(record: dict[str, Any]) -> ImageSpec:
+    # Files of one size, earlier ones among them, do not name `any_size`.
+    any_size = flag(record, "any_size") if "any_size" in record else False
+    return ImageSpec(integer(record, "size"), text(record, "resample"), text(record, "color"), any_size)
 
 
 def _clinical(record: dict[str, Any]) -> ClinicalSchema:

@@ -38,6 +38,14 @@ def number(record: Mapping[str, Any], key: str) -> float:
     return float(_of_type(record, key, (int, float), "a number"))
 
 
+def flag(record: Mapping[str, Any], key: str) -> bool:
+    """Give true or false."""
+    value = record[key]
+    if not isinstance(value, bool):
+        raise TypeError(f"{key[:100]} is not true or false")
+    return value
+
+
 def mapping(record: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Give an object."""
     return dict(_of_type(record, key, dict, "an object"))

@@ -13,7 +13,7 @@ from dermedge_runtime.files.regular_file import read_model_bytes
 
 from .description import METADATA_KEY, ModelSpec
 from .digest import check_digest, description_span
-from .scanner.scan import scan
+from .scanner.scan import check_memory, scan
 
 _told: set[str] = set()
 """Files of which the log says already that they have no digest."""
@@ -54,13 +54,21 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
 
 
 def _spec(content: bytes, source: str) -> ModelSpec:
-    text = scan(content, source).metadata.get(METADATA_KEY)
+    found = scan(content, source)
+    text = found.metadata.get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
             f"{source} is an ONNX file without dermedge's description, so its classes and inputs are unknown."
             " Use a file made by `dermedge export`."
         )
-    return ModelSpec.from_json(text, source)
+    spec = ModelSpec.from_json(text, source)
+    check_memory(found, source, _fed_rows(spec))
+    return spec
+
+
+def _fed_rows(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """By input of no size in the graph: the shape of the rows that this runtime feeds it with."""
+    return {"image": (spec.image.size, spec.image.size, 3)} if spec.image is not None and spec.image.any_size else {}
 
 
 class _DigestCheck(Thread):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from dermedge_runtime.errors import ModelFileError
 
 from .description import ModelSpec
 
+_FREE: Literal["any"] = "any"
+"""Stands for an axis to which the graph gives no size."""
+_Axis = int | Literal["any"] | None
+"""The size of an axis that a description promises; None: whatever the graph says."""
 _DTYPES = {
     "image": "tensor(uint8)",
     "numeric": "tensor(float)",
@@ -34,11 +38,12 @@ def check_signature(session: Any, spec: ModelSpec, source: str) -> None:
         )
 
 
-def _input_shapes(spec: ModelSpec) -> dict[str, list[int | None]]:
-    """Shapes without the batch; None stands for any size."""
-    shapes: dict[str, list[int | None]] = {}
+def _input_shapes(spec: ModelSpec) -> dict[str, list[_Axis]]:
+    """Shapes without the batch."""
+    shapes: dict[str, list[_Axis]] = {}
     if spec.image is not None:
-        shapes["image"] = [spec.image.size, spec.image.size, 3]
+        side: _Axis = _FREE if spec.image.any_size else spec.image.size
+        shapes["image"] = [side, side, 3]
     if spec.clinical.numeric:
         shapes["numeric"] = [len(spec.clinical.numeric)]
     if spec.clinical.categorical:
@@ -48,9 +53,9 @@ def _input_shapes(spec: ModelSpec) -> dict[str, list[int | None]]:
     return shapes
 
 
-def _output_shapes(spec: ModelSpec) -> dict[str, list[int | None]]:
+def _output_shapes(spec: ModelSpec) -> dict[str, list[_Axis]]:
     features = len(spec.clinical.features)
-    known: dict[str, list[int | None]] = {
+    known: dict[str, list[_Axis]] = {
         "probabilities": [len(spec.classes)],
         "heatmap": [None, None],
         "relevance": [features],
@@ -60,13 +65,18 @@ def _output_shapes(spec: ModelSpec) -> dict[str, list[int | None]]:
     return {name: known.get(name, [-1]) for name in spec.outputs}
 
 
-def _differences(found: dict[str, tuple[str, list[Any]]], wanted: dict[str, tuple[str, list[int | None]]]) -> list[str]:
+def _differences(found: dict[str, tuple[str, list[Any]]], wanted: dict[str, tuple[str, list[_Axis]]]) -> list[str]:
     names = {*found, *wanted}
     return [name for name in names if name not in found or name not in wanted or not _fits(found[name], wanted[name])]
 
 
-def _fits(found: tuple[str, list[Any]], wanted: tuple[str, list[int | None]]) -> bool:
+def _fits(found: tuple[str, list[Any]], wanted: tuple[str, list[_Axis]]) -> bool:
     (dtype, shape), (wanted_dtype, sizes) = found, wanted
     if dtype != wanted_dtype or len(shape) != len(sizes) + 1 or isinstance(shape[0], int):
         return False
-    return all(size is None or size == axis for axis, size in zip(shape[1:], sizes, strict=True))
+    return all(_is(axis, size) for axis, size in zip(shape[1:], sizes, strict=True))
+
+
+def _is(axis: int | str | None, size: _Axis) -> bool:
+    """Compare an axis of the graph, a name or None where it has no size, with what is promised."""
+    return not isinstance(axis, int) if size == _FREE else size is None or size == axis

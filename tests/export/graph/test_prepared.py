@@ -31,7 +31,7 @@ from dermedge_runtime.commands.inspection import inspection_text
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
-from dermedge_runtime.model.scanner.scan import scan
+from dermedge_runtime.model.scanner.scan import check_memory, scan
 
 FUSION = "image_only"
 STEPS = ("hair_removal", "colour_constancy")
@@ -132,7 +132,9 @@ def test_the_graph_prepares_as_torch_does() -> None:
 def test_the_graph_keeps_the_contract_and_the_layers_their_names() -> None:
     proto = fp32()
     onnx.checker.check_model(proto, full_check=True)
-    assert scan(proto.SerializeToString(), "exported").domains == {""}
+    findings = scan(proto.SerializeToString(), "exported")
+    check_memory(findings, "exported", {})
+    assert findings.domains == {""}
     layers = trunk_layers(proto)
     assert next(iter(layers)) == "conv1" and len(layers) == 17
     names = [node.name for node in proto.graph.node]

@@ -11,7 +11,7 @@ from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.graph.layers import trunk_layers
 from dermedge_export.graph.to_onnx import to_onnx
-from dermedge_runtime.model.scanner.scan import scan
+from dermedge_runtime.model.scanner.scan import check_memory, scan
 
 CONTRACT = {
     "image": ("tensor(uint8)", ["batch", SIZE, SIZE, 3]),
@@ -66,6 +66,7 @@ def test_graph_is_safe_for_every_runtime(graph) -> None:
     _, _, _, proto = graph
     onnx.checker.check_model(proto, full_check=True)
     findings = scan(proto.SerializeToString(), "exported")
+    check_memory(findings, "exported", {})
     assert findings.domains == {""}
     assert not proto.functions
 

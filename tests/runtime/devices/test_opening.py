@@ -87,6 +87,16 @@ def test_auto_takes_cuda_when_it_really_runs(fake: type[FakeSession], monkeypatc
     assert open_session(CONTENT, "tiny.onnx").provider == PROVIDERS["cuda"]
 
 
+def test_auto_passes_over_a_device_without_antialias(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed = {"rtx", "cpu"}
+    monkeypatch.setattr("dermedge_runtime.devices.opening.is_installed", lambda provider: provider.device in installed)
+    caplog.set_level("INFO", "dermedge_runtime")
+    assert open_session(CONTENT, "any.onnx", "auto", antialias=True).provider == PROVIDERS["cpu"]
+    assert "auto passes over rtx: any.onnx takes pictures of any size, and TensorRT has no" in caplog.text
+
+
 @pytest.mark.usefixtures("cuda_in_the_wheel")
 def test_auto_names_cpu_when_cuda_falls_back(
     fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -12,7 +12,7 @@ from make_tiny_model import TINY, build
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from dermedge_runtime import Classifier, ModelFileError, model_in_the_box
-from dermedge_runtime.model.scanner.scan import scan
+from dermedge_runtime.model.scanner.scan import check_memory, scan
 
 MEMORY = "would take more memory than its size explains"
 N = 40_000
@@ -20,7 +20,7 @@ N = 40_000
 
 def refusal(model: onnx.ModelProto) -> str:
     with pytest.raises(ModelFileError) as caught:
-        scan(model.SerializeToString(), "x.onnx")
+        check_memory(scan(model.SerializeToString(), "x.onnx"), "x.onnx", {})
     assert caught.value.exit_code == 4
     return str(caught.value)
 

@@ -32,7 +32,7 @@ def model_of(operator: str, arrays: list[Any], outputs: int = 1, **attributes: A
 
 def by_rule(content: bytes) -> list[tuple[int, ...]] | None:
     graph = read_graph(content)
-    walk = _Walk(graph, 1)
+    walk = _Walk(graph, 1, {})
     try:
         walk.step(graph.nodes[0])
     except Unsafe:

@@ -3,12 +3,13 @@
 The shape of every tensor is computed for a batch of one picture and for the largest batch. Refused are operators
 without a rule (`shape_compute`, `shape_layout`), sizes that depend on the data, one tensor or all together over the
 limits below, and tensors that grow faster than the batch. ONNX Runtime computes constants when it opens a file, so
-they count as everything else. Not covered: the time that a graph takes, and what a provider needs beside the tensors
-and the windows of its convolutions.
+they count as everything else. Not covered: the time that a graph takes, what a provider needs beside the tensors and
+the windows of its convolutions, and pictures of another size than the runtime feeds, where a graph takes any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -37,15 +38,18 @@ _EIGHT_BYTES = frozenset({"ArgMax", "ArgMin", "Shape", "TopK"})
 _FIRST_ALONE = {name for name in _RULES if name.startswith("Reduce")} | set(LAYING_OUT) - {"Concat", "OneHot", "Range"}
 """Their result is of the type of their first input; the others say axes, places or sizes."""
 _Values = dict[str, NDArray[Any]]
+Rows = Mapping[str, Shape]
+"""By input: the shape of the rows that it is fed with, where the graph leaves that open."""
 
 
-def check_sizes(graph: Graph, file_bytes: int) -> None:
+def check_sizes(graph: Graph, file_bytes: int, rows: Rows) -> None:
     """Refuse a graph that could take more memory than its file and its inputs explain.
 
     :param file_bytes: length of the file.
+    :param rows: what an input without a size is fed with; no other input may be without.
     :raises Unsafe: see the header; the text follows the name of the file.
     """
-    one, many = _Walk(graph, 1), _Walk(graph, LARGEST_BATCH)
+    one, many = _Walk(graph, 1, rows), _Walk(graph, LARGEST_BATCH, rows)
     inputs = sum(4 * prod(one.shapes[name]) for name in graph.inputs)
     largest = ONE_TENSOR + ONE_PER_INPUT * inputs + ONE_PER_WEIGHT * file_bytes
     total = ALL_TENSORS + ALL_PER_INPUT * inputs + ALL_PER_WEIGHT * file_bytes
@@ -70,7 +74,7 @@ def check_sizes(graph: Graph, file_bytes: int) -> None:
 class _Walk:
     """The shapes of a graph for one size of the batch, node by node."""
 
-    def __init__(self, graph: Graph, batch: int) -> None:
+    def __init__(self, graph: Graph, batch: int, rows: Rows) -> None:
         self._batch = batch
         self.shapes: dict[str, Shape] = {}
         self._wide: set[str] = set()
@@ -78,9 +82,10 @@ class _Walk:
         for tensor in graph.initializers.values():
             self._store(tensor.name, tensor)
         for name, (kind, axes) in graph.inputs.items():
-            if not axes or axes[0] is not None or any(size is None or size < 0 for size in axes[1:]):
+            row = _row(axes[1:], rows.get(name, ()))
+            if axes[:1] != [None] or row is None:
                 raise Unsafe(f"has an input '{name}' that is not a batch of any size of rows of one size.")
-            self.shapes[name] = (batch, *(size for size in axes[1:] if size is not None))
+            self.shapes[name] = (batch, *row)
             if kind in WIDE:
                 self._wide.add(name)
 
@@ -145,6 +150,13 @@ class _Walk:
             self._values[name] = numbers
         if value.type in WIDE if isinstance(value, Tensor) else value.itemsize == 8:
             self._wide.add(name)
+
+
+def _row(axes: Sequence[int | None], fed: Shape) -> Shape | None:
+    """Give the shape of an input's rows; None where an axis has no size and nobody says what it is fed with."""
+    sizes = fed if len(fed) == len(axes) else (-1,) * len(axes)
+    row = tuple(size if size is not None else given for size, given in zip(axes, sizes, strict=True))
+    return None if min([0, *row]) < 0 else row
 
 
 def _value(given: Given, values: list[NDArray[Any] | None]) -> NDArray[Any] | None:
