@@ -21,8 +21,8 @@ _SEED = 2
 _GAP = 16
 
 FLOORS = {
-    "dermedge.cli": "the command line: dispatches the first word",
-    "dermedge.commands": "one module for each command",
+    "dermedge.cli": "looks at the first word, and imports what stands behind it",
+    "dermedge.commands": "the commands of the workshop: training and export",
     "dermedge.evaluation": "evaluate, explain, compare, card",
     "dermedge_export": "trained weights to one ONNX file: explanations, FP16, INT8, parity, engines",
     "dermedge.bench": "latency, throughput, cold start",
@@ -33,8 +33,9 @@ FLOORS = {
     "dermedge.statistics": "metrics, intervals, plots",
     "dermedge.progress": "progress bars",
     "dermedge.require": "names missing packages",
+    "dermedge.setting_fields": "what a setting is",
     "dermedge.tables": "results as text",
-    "dermedge_runtime": "the edge: numpy, Pillow, ONNX Runtime, nothing else",
+    "dermedge_runtime": "the edge and its commands: numpy, Pillow, ONNX Runtime, nothing else",
 }
 """What the modules of the import contract are for."""
 

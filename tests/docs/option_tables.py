@@ -27,7 +27,8 @@ def tables_of(text: str) -> list[str]:
 
 
 def _table(command: str) -> str:
-    rows = [f"| `{_cell(names)}` | {_cell(words)} |" for names, words in options(command)]
+    shown = [(names, words) for names, words in options(command) if "--help" not in names]
+    rows = [f"| `{_cell(names)}` | {_cell(words)} |" for names, words in shown]
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
 
 

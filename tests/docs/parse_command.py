@@ -1,20 +1,32 @@
-"""The real parser of the command line, asked whether it takes a command; nothing is run.
+"""The real parsers of the command line, asked whether they take a command; nothing is run.
 
-The only file of these tests that knows how the command line is made.
+The only file of these tests that knows how the command line is made: the commands of the edge have a `CommandParser`
+each, those of the workshop are one group.
 """
 
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import click
+from dermedge.bench import bench_command
+from dermedge.commands import workshop
+from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
+from dermedge_runtime.commands.command_parser import CommandParser
+from dermedge_runtime.errors import UsageError
 
-from dermedge.commands import edge, workshop
-
-_COMMANDS: dict[str, click.Command] = edge.cli.commands | workshop.cli.commands
+_EDGE: dict[str, Callable[[], CommandParser]] = {
+    "infer": infer_command.parser,
+    "inspect": inspect_command.parser,
+    "doctor": doctor_command.parser,
+    "bench": bench_command.parser,
+}
+_WORKSHOP: dict[str, Any] = workshop.cli.commands
 
 
 def commands() -> tuple[str, ...]:
     """Names of all commands."""
-    return tuple(sorted(_COMMANDS))
+    return (*_EDGE, *_WORKSHOP)
 
 
 def check(arguments: Sequence[str]) -> None:
@@ -22,28 +34,56 @@ def check(arguments: Sequence[str]) -> None:
 
     :raises ValueError: the parser refuses it; the message is the parser's own.
     """
+    word, *rest = arguments or [""]
+    if word in _EDGE:
+        _check_edge(word, rest)
+    elif word in _WORKSHOP:
+        _check_workshop(word, rest)
+    elif arguments not in (["--help"], ["-h"], ["--version"]):
+        raise ValueError(f"there is no command {word}")
+
+
+def _check_edge(word: str, arguments: list[str]) -> None:
     try:
-        if list(arguments) in (["--help"], ["-h"], ["--version"]):
-            return
-        if not arguments or arguments[0] not in _COMMANDS:
-            raise ValueError(f"there is no command {' '.join(arguments[:1])}")
-        _COMMANDS[arguments[0]].make_context(arguments[0], list(arguments[1:]))
-    except click.exceptions.Exit:  # --help and --version
-        return
-    except click.ClickException as error:
+        with contextlib.redirect_stdout(io.StringIO()):  # --help prints
+            _EDGE[word]().parse(arguments)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_workshop(word: str, arguments: list[str]) -> None:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            _WORKSHOP[word].make_context(word, arguments)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            if getattr(error, "exit_code", None) == 0:  # --help
+                return
+            raise
         raise ValueError(error.format_message()) from error
 
 
 def options(command: str) -> list[tuple[str, str]]:
     """Options of a command as its help shows them: names with the kind of value, and what they do."""
-    context = click.Context(_COMMANDS[command], info_name=command)
-    records = (parameter.get_help_record(context) for parameter in _COMMANDS[command].get_params(context))
-    named = [(names, " ".join(text.split())) for names, text in filter(None, records)]
-    return [(names, text) for names, text in named if names.startswith("-")]
+    if command in _EDGE:
+        shown = [
+            (" ".join(filter(None, (", ".join(action.option_strings), action.metavar))), action.help % vars(action))
+            for action in _edge_actions(command)
+        ]
+    else:
+        context = _WORKSHOP[command].make_context(command, [], resilient_parsing=True)
+        records = (parameter.get_help_record(context) for parameter in _WORKSHOP[command].get_params(context))
+        shown = [record for record in records if record and record[0].startswith("-")]
+    return [(names, " ".join(text.split())) for names, text in shown]
 
 
 def option_names() -> set[str]:
     """Every option of any command, such as `--age`."""
-    parameters = (parameter for command in _COMMANDS.values() for parameter in command.params)
+    parameters = (parameter for command in _WORKSHOP.values() for parameter in command.params)
     named = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    named |= {name for command in _EDGE for action in _edge_actions(command) for name in action.option_strings}
     return {name for name in named if name.startswith("--")} | {"--help", "--version"}
+
+
+def _edge_actions(command: str) -> list[Any]:
+    return list(_EDGE[command]()._options._group_actions)
