@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     :raises UsageError: words that the command does not know or cannot read.
     :raises DermedgeError: whatever the command refuses.
     """
-    return _run(application(), arguments)
+    return _run(group(), arguments)
 
 
 def complete(arguments: Sequence[str], others: Mapping[str, str]) -> int:
@@ -52,14 +52,15 @@ def complete(arguments: Sequence[str], others: Mapping[str, str]) -> int:
     :param arguments: --install-completion or --show-completion; nothing where the shell asks.
     :param others: words of commands that are not of the workshop, with a line about each.
     """
-    app = application(completion=True)
-    for word, summary in others.items():
-        app.command(word, help=summary)(lambda: None)
-    return _run(app, arguments)
+    return _run(group(others, completion=True), arguments)
 
 
-def application(*, completion: bool = False) -> typer.Typer:
-    """Put the commands together."""
+def group(others: Mapping[str, str] | None = None, *, completion: bool = False) -> Any:
+    """Put the commands together, as Typer's group; its `commands` are theirs by name.
+
+    :param others: words to complete that are no commands of this group, with a line about each.
+    :param completion: with the options that install and show the completion of the shell.
+    """
     app = typer.Typer(
         add_completion=completion,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,12 +69,14 @@ def application(*, completion: bool = False) -> typer.Typer:
     )
     for word, command in COMMANDS.items():
         app.command(word)(command)
-    return app
+    for word, summary in (others or {}).items():
+        app.command(word, help=summary)(lambda: None)
+    return typer.main.get_command(app)
 
 
-def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
+def _run(commands: Any, arguments: Sequence[str]) -> int:
     try:
-        code = typer.main.get_command(app).main(list(arguments), prog_name="dermedge", standalone_mode=False)
+        code = commands.main(list(arguments), prog_name="dermedge", standalone_mode=False)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except typer.TyperException as error:

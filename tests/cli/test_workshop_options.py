@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from dermedge.commands import SUMMARIES
-from dermedge.commands.workshop import COMMANDS, application
+from dermedge.commands.workshop import COMMANDS, group
 from dermedge.config import RequestedSettings
 from dermedge.setting_fields import settings_of
 
-APPLICATION = typer.main.get_command(application())
+GROUP = group()
 OF_THE_JOB = {
     "--data",
     "--schema",
@@ -56,12 +55,12 @@ BEFORE = {
 
 def parsed(word: str, line: str) -> dict:
     """What a command is called with."""
-    return APPLICATION.commands[word].make_context(word, shlex.split(line)).params
+    return GROUP.commands[word].make_context(word, shlex.split(line)).params
 
 
 def options_of(word: str) -> dict:
     """Parameters of a command by their names on the command line, without --help."""
-    return {name: each for each in APPLICATION.commands[word].params for name in (*each.opts, *each.secondary_opts)}
+    return {name: each for each in GROUP.commands[word].params for name in (*each.opts, *each.secondary_opts)}
 
 
 def help_of(word: str, **environment: str) -> str:
@@ -129,7 +128,7 @@ def test_examples_are_commands_that_work(word):
 @pytest.mark.parametrize("word", list(COMMANDS))
 def test_help_is_whole_in_a_pipe(word, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    assert APPLICATION.main([word, "--help"], prog_name="dermedge", standalone_mode=False) == 0
+    assert GROUP.main([word, "--help"], prog_name="dermedge", standalone_mode=False) == 0
     text = capsys.readouterr().out
     assert "\x1b" not in text and "…" not in text
     assert max(map(len, text.splitlines())) <= 80
