@@ -45,6 +45,9 @@ _Sensitivity = Annotated[
 _NoExplanations = Annotated[
     bool, option(OUTPUT_PANEL, "Leave heat map and clinical relevance out of the file.", "--no-explanations")
 ]
+_AnySize = Annotated[
+    bool, option(OUTPUT_PANEL, "The graph takes pictures of any size and resizes them as Pillow does.", "--any-size")
+]
 _Engine = Annotated[
     bool, option(_ENGINE_PANEL, "Also a TensorRT-RTX engine beside the file; needs no GPU.", "--engine")
 ]
@@ -80,6 +83,7 @@ def export(
     capabilities: _Capabilities = None,
     max_batch: _MaxBatch = None,
     no_explanations: _NoExplanations = False,
+    any_size: _AnySize = False,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights.
@@ -89,12 +93,14 @@ def export(
     Examples:
       dermedge export --int8
       dermedge export --fusion gated --fp16 --models /srv/models
+      dermedge export --int8 --any-size
       dermedge export --int8 --target rtx --engine --gpu rtx4060
     """
     precision, flavour = _precision(fp16, int8, target, sensitivity), target or "cpu"
     from dermedge_export.engine.target import engine_target
 
-    wanted = engine_target(precision, flavour, engine=engine, gpus=gpus, capabilities=capabilities, max_batch=max_batch)
+    cards = {"gpus": gpus, "capabilities": capabilities}
+    wanted = engine_target(precision, flavour, engine=engine, **cards, max_batch=max_batch, any_size=any_size)
     with extras("export"):
         from dermedge_export.check.parity import limits_from_percent
         from dermedge_export.engine.build import write_engine
@@ -111,13 +117,11 @@ def export(
         flavour=flavour,
         limits=limits_from_percent(precision, min_agreement, max_drop, min_heatmap),
         sensitivity=sensitivity,
+        any_size=any_size,
         log=_log.info,
     )
     built = write_engine(report.path, wanted, tensorrt, _log.info) if wanted and tensorrt else None
-    if as_json:
-        print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
-    else:
-        _print_report(report, built)
+    _print(report, built, as_json=as_json)
 
 
 def _precision(fp16: bool, int8: bool, target: str | None, sensitivity: bool) -> str:
@@ -130,9 +134,12 @@ def _precision(fp16: bool, int8: bool, target: str | None, sensitivity: bool) ->
     return "fp16" if fp16 else "int8" if int8 else "fp32"
 
 
-def _print_report(report: Any, built: Any) -> None:
+def _print(report: Any, built: Any, *, as_json: bool) -> None:
     from dermedge.tables import sensitivity_text
 
+    if as_json:
+        print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
+        return
     typer.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
     if kept := report.conversion.get("float32_layers"):
         typer.echo(f"in float32: {', '.join(kept)}")

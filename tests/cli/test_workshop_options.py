@@ -166,6 +166,11 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
         ("explain --limit x", "--limit takes a whole number from 1 up, got 'x'."),
         ("export --max-drop 101", "--max-drop takes a number from 0 to 100, got '101'."),
         ("export --models ''", "--models takes a path, which must not be empty."),
+        (
+            "export --any-size --engine",
+            "--any-size and --engine exclude each other: TensorRT has no resizing with antialias."
+            " Leave one of them out.",
+        ),
         ("card", "card needs MODEL. See dermedge card --help."),
         ("card m.onnx", "card needs --run. See dermedge card --help."),
         ("demo --epochs", "--epochs needs a value."),
