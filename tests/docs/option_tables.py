@@ -28,12 +28,12 @@ def tables_of(text: str) -> list[str]:
 
 def _table(command: str) -> str:
     shown = [(names, words) for names, words in options(command) if "--help" not in names]
-    rows = [f"| `{_cell(names)}` | {_cell(words)} |" for names, words in shown]
+    rows = [f"| `{_cell(names)}` | {_cell(words).replace('<', '&lt;')} |" for names, words in shown]
     return "\n".join(["| option | meaning |", "|---|---|", *rows])
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", "&lt;") if "`" not in text else text
+    return text.replace("|", r"\|")
 
 
 if __name__ == "__main__":

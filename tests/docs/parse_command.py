@@ -6,7 +6,7 @@ each, those of the workshop are one group.
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dermedge.bench import bench_command
@@ -52,6 +52,11 @@ def _check_edge(word: str, arguments: list[str]) -> None:
 
 
 def _check_workshop(word: str, arguments: list[str]) -> None:
+    named = {argument.partition("=")[0] for argument in arguments}
+    if former := named & _names(
+        parameter for parameter in _WORKSHOP[word].params if getattr(parameter, "hidden", False)
+    ):
+        raise ValueError(f"{', '.join(former)} is hidden: it has another name now")
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             _WORKSHOP[word].make_context(word, arguments)
@@ -80,9 +85,13 @@ def options(command: str) -> list[tuple[str, str]]:
 def option_names() -> set[str]:
     """Every option of any command, such as `--age`."""
     parameters = (parameter for command in _WORKSHOP.values() for parameter in command.params)
-    named = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
+    named = _names(parameter for parameter in parameters if not getattr(parameter, "hidden", False))
     named |= {name for command in _EDGE for action in _edge_actions(command) for name in action.option_strings}
     return {name for name in named if name.startswith("--")} | {"--help", "--version"}
+
+
+def _names(parameters: Iterable[Any]) -> set[str]:
+    return {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def _edge_actions(command: str) -> list[Any]:
