@@ -21,7 +21,7 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "doctor": doctor_command.parser,
     "bench": bench_command.parser,
 }
-_WORKSHOP: dict[str, Any] = workshop.cli.commands
+_WORKSHOP: dict[str, Any] = workshop.group().commands
 
 
 def commands() -> tuple[str, ...]:
