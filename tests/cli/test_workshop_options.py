@@ -207,3 +207,12 @@ def test_the_script_for_the_shell_is_shown():
     command = [sys.executable, "-m", "dermedge", "--show-completion"]
     shown = subprocess.check_output(["bash", "-c", f"{shlex.join(command)}; true"], text=True)
     assert "complete -o default -F _dermedge_completion dermedge" in shown
+
+
+def test_a_command_that_is_interrupted_says_so(cli_here, tmp_path, monkeypatch):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dermedge.commands.demo_steps.run_demo", interrupted)
+    done = cli_here("demo", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "dermedge: stopped.\n")
