@@ -40,21 +40,22 @@ def synthetic_data(shared_folder: SharedFolder) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
-    """The RunFolder of cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
+    """The run of cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
     from dermedge.config import TrainConfig
     from dermedge.data.ham10000 import read_samples
     from dermedge.data.splits import make_split
+    from dermedge.training.run import Run
     from dermedge.training.run_folder import RunFolder
     from dermedge.training.train import start_run, train
 
     config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=2, per_class=8, batch_size=28)
 
     def make(folder: Path) -> None:
-        samples, run = read_samples(synthetic_data), RunFolder(folder)
-        start_run(config, make_split(samples, config.protocol, config.seed), run)
+        samples = read_samples(synthetic_data)
+        run = start_run(config, make_split(samples, config.protocol, config.seed), RunFolder(folder))
         train(config, samples, run)
 
-    return RunFolder(shared_folder.once(config.fusion, make))
+    return Run.open(shared_folder.once(config.fusion, make))
 
 
 @pytest.fixture(scope="session")

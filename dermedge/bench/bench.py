@@ -37,7 +37,7 @@ from dermedge_runtime.model.description import ModelSpec
 from .cold import cold_starts, model_names
 
 if TYPE_CHECKING:
-    from dermedge.training.run_folder import RunFolder
+    from dermedge.training.run import Run
 
 _log = logging.getLogger(__name__)
 _WARM_UP = 3
@@ -164,7 +164,7 @@ def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 
-def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
+def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> Run | None:
     """Find the run whose weights torch is to run; None, and a line on the log, where there is none or no torch.
 
     :raises DermedgeError: a run was named, and the packages that it needs are not installed.
@@ -180,7 +180,7 @@ def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunF
     return found
 
 
-def _torch_contender(run: RunFolder, picture: Path) -> Contender:
+def _torch_contender(run: Run, picture: Path) -> Contender:
     import torch
 
     from .torch_contender import EagerModel

@@ -14,7 +14,7 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.model.model_file import read_model_file
 
 if TYPE_CHECKING:
-    from dermedge.training.run_folder import RunFolder
+    from dermedge.training.run import Run
 
 _ROUNDS = 7
 
@@ -44,8 +44,8 @@ TORCH_SCRIPT = """
 import sys
 from pathlib import Path
 from dermedge.bench.torch_contender import EagerModel
-from dermedge.training.run_folder import RunFolder
-print(EagerModel(RunFolder(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {}))
+from dermedge.training.run import Run
+print(EagerModel(Run.open(Path(sys.argv[1]))).predict(Path(sys.argv[2]), {}))
 """
 
 
@@ -79,7 +79,7 @@ def cold_starts(
     devices: Sequence[str],
     absent: Mapping[str, str],
     picture: Path,
-    torch_run: RunFolder | None,
+    torch_run: Run | None,
 ) -> list[dict[str, Any]]:
     """Time each command as a whole process, the commands in turn.
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dermedge.training.predictions import trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.inputs.image import load_image
@@ -19,19 +19,19 @@ from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
 
-def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFolder | None:
+def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> Run | None:
     """Find the run that model files were made from.
 
     :param run_path: the run that was named, if any.
     :param runs: folder in which it is looked for otherwise.
     """
     if run_path is not None:
-        return RunFolder(run_path)
+        return Run.open(run_path)
     hashes = {read_model_file(path).spec.weights_sha256 for path in models}
     for folder in sorted(runs.glob("*")):
-        run = RunFolder(folder)
         try:
-            if run.weights_sha256() in hashes:
+            run = Run.open(folder)
+            if run.weights_sha256 in hashes:
                 return run
         except DermedgeError:
             continue
@@ -41,8 +41,8 @@ def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> RunFold
 class EagerModel:
     """A run's best weights behind the same arrays as a model file, channels-last, float32, on the CPU."""
 
-    def __init__(self, run: RunFolder) -> None:
-        config, schema = run.config(), run.schema()
+    def __init__(self, run: Run) -> None:
+        config, schema = run.config, run.schema
         self._model = trained_model(run).to(memory_format=torch.channels_last)
         has_image, has_clinical = self._model.trunk is not None, self._model.encoder is not None
         self.spec = ModelSpec(

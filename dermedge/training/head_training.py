@@ -22,7 +22,7 @@ from dermedge.models.classifier import FeatureClassifier
 from dermedge_runtime.errors import UsageError
 
 from .processes import Processes
-from .run_folder import RunFolder
+from .run import Run
 from .start_weights import load_start_weights
 from .trained_part import build_model
 
@@ -83,7 +83,7 @@ def check_frozen(config: TrainConfig, processes: Processes, *, compiled: bool) -
         )
 
 
-def head_on_start_weights(config: TrainConfig, run: RunFolder) -> HeadOnFeatures:
+def head_on_start_weights(config: TrainConfig, run: Run) -> HeadOnFeatures:
     """Take the trunk of a run's start weights as it is.
 
     Projection, clinical branch, fusion and classifier start from these weights too where they are of the same kind.
@@ -91,7 +91,7 @@ def head_on_start_weights(config: TrainConfig, run: RunFolder) -> HeadOnFeatures
     :raises UsageError: cutmix.
     :raises DermedgeError: missing or damaged start weights.
     """
-    schema = run.schema()
+    schema = run.schema
     whole = build_model(config, schema)
     load_start_weights(run.start_file, whole)
     assert whole.trunk is not None

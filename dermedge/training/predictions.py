@@ -19,7 +19,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.image import ImageSource, load_image
 
 from .checkpoint import load_weights
-from .run_folder import RunFolder
+from .run import Run
 from .train import predict_logits
 from .trained_part import build_model
 
@@ -29,13 +29,13 @@ FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 _BATCH = 16
 
 
-def trained_model(run: RunFolder) -> FusedClassifier:
+def trained_model(run: Run) -> FusedClassifier:
     """Load the best weights of a run, in evaluation mode on the CPU.
 
     :raises DermedgeError: no run, no weights, or damaged ones.
     """
-    model = build_model(run.config(), run.schema())
-    run.weights_sha256()
+    model = build_model(run.config, run.schema)
+    _ = run.weights_sha256  # says what to do where there are none
     load_weights(run.weights_file, model)
     return model.eval()
 
@@ -45,13 +45,13 @@ def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     return np.array([sample.label for sample in samples], dtype=np.int64)
 
 
-def torch_probabilities(run: RunFolder, samples: Sequence[Sample], *, flips: bool = False) -> NDArray[np.float32]:
+def torch_probabilities(run: Run, samples: Sequence[Sample], *, flips: bool = False) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; float32 [N, classes].
 
     :param flips: the mean over `FLIPS`, for a run that reads pictures.
     """
-    config, model = run.config(), trained_model(run)
-    data = LesionData.load(samples, run.schema().clinical(config.protocol), config)
+    config, model = run.config, trained_model(run)
+    data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
     views = [data]
     if flips:
         assert data.pixels is not None

@@ -24,7 +24,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import read_tensors
-from .run_folder import RunFolder
+from .run import Run
 
 _IMAGE_BRANCH = ("trunk.", "head.image.")
 
@@ -52,8 +52,8 @@ def start_weights(
     :raises InputRejected: the earlier run was trained on what the new one is validated or tested on.
     :raises DermedgeError: no run there, no weights, or damaged ones.
     """
-    run = RunFolder(source)
-    earlier, earlier_schema, sha256 = run.config(), run.schema(), run.weights_sha256()
+    run = Run.open(source)
+    earlier, sha256 = run.config, run.weights_sha256
     for name in (config.fusion, earlier.fusion):
         if not fusion_class(name).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
@@ -62,7 +62,7 @@ def start_weights(
         tensors = read_tensors(run.weights_file)
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
-    if _same_network((earlier, earlier_schema), (config, schema)):
+    if _same_network((earlier, run.schema), (config, schema)):
         return StartWeights(sha256, tensors, f"start from all weights of {source}")
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
     why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
@@ -78,8 +78,8 @@ def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig,
     return (fusion, classes) == theirs[:2] and (not reads or tuple(clinical) == theirs[2:])
 
 
-def _check_leaks(run: RunFolder, split: Split, samples: Sequence[Sample]) -> None:
-    seen = {(image, group_key(group)) for image, group, part in run.split().rows if part == "train"}
+def _check_leaks(run: Run, split: Split, samples: Sequence[Sample]) -> None:
+    seen = {(image, group_key(group)) for image, group, part in run.split.rows if part == "train"}
     images, groups = {image for image, _ in seen}, {group for _, group in seen}
     content = {sample.image_id: sample.content for sample in samples if sample.content}
     contents = {content[image] for image in images if image in content}

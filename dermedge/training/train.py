@@ -39,6 +39,7 @@ from .global_batch_norm import share_batch_statistics
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
 from .processes import ALONE, Processes, torch_device
+from .run import Run
 from .run_folder import RunFolder
 from .schedule import learning_rate_at, update_average
 from .scoring import training_score
@@ -52,13 +53,13 @@ _VALIDATION_BATCH = 128
 def start_run(
     config: TrainConfig,
     split: Split,
-    run: RunFolder,
+    folder: RunFolder,
     schema: DataSchema = HAM10000,
     *,
     allow_missing_images: bool = False,
     extra: Mapping[str, Any] | None = None,
-) -> None:
-    """Write the settings, the split and the whole schema of a new run.
+) -> Run:
+    """Write the settings, the split and the whole schema of a new run, and open it.
 
     :param allow_missing_images: as the data were read for it.
     :param extra: what else the run's record is to say.
@@ -70,31 +71,8 @@ def start_run(
         "allow_missing_images": allow_missing_images,
         "versions": versions(),
     }
-    run.create(config, split, {**record, **(extra or {})})
-
-
-def settings_from_options(options: dict[str, Any], base: TrainConfig | None = None) -> TrainConfig:
-    """Turn command-line options into settings; what is not among them is taken from `base` or the defaults."""
-    record = (base or TrainConfig(data="")).to_record()
-    names = {
-        "flips": "flips",
-        "rotation": "rotation_degrees",
-        "scaling": "scaling",
-        "noise": "noise",
-        "colour": "colour",
-    }
-    for name, value in options.items():
-        if name in names:
-            record["augmentation"][names[name]] = value
-        elif name == "data":
-            record["data"] = str(value.resolve()) if value is not None else ""
-        elif value != "auto":
-            record[name] = value
-    if options.get("device") == "auto":
-        record["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    if options.get("precision") == "auto":
-        record["precision"] = "bf16" if record["device"] == "cuda" else "fp32"
-    return TrainConfig.from_record(record)
+    folder.create(config, split, {**record, **(extra or {})})
+    return Run.open(folder.path)
 
 
 def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema: DataSchema) -> None:
@@ -117,11 +95,11 @@ def versions() -> dict[str, str]:
 
 
 def train(
-    config: TrainConfig, samples: list[Sample], run: RunFolder, processes: Processes = ALONE, *, compiled: bool = False
+    config: TrainConfig, samples: list[Sample], run: Run, processes: Processes = ALONE, *, compiled: bool = False
 ) -> list[dict[str, Any]]:
     """Train until `config.epochs`, from the run's checkpoint if it has one; the log says a line per epoch.
 
-    :param run: a folder made by `start_run`.
+    :param run: made by `start_run`.
     :param processes: that train this run together; every one of them calls this.
     :param compiled: score with torch.compile.
     :return: the history, one row per epoch.
@@ -129,7 +107,7 @@ def train(
     :raises UsageError: a run whose trunk is another run's (`head_training`).
     :raises DermedgeError: the loss is no longer a number.
     """
-    if recorded_trunk(run.record()) is not None:
+    if recorded_trunk(run.record) is not None:
         raise UsageError(
             f"The run in {run.path} trains a head on the image branch of another run."
             " Go on with the `dermedge compare` that began it."
@@ -180,7 +158,7 @@ class Trainer:
         self,
         config: TrainConfig,
         samples: list[Sample],
-        run: RunFolder,
+        run: Run,
         processes: Processes = ALONE,
         *,
         part: TrainedPart | None = None,
@@ -192,7 +170,7 @@ class Trainer:
         """
         self.config, self.run, self.processes = config, run, processes
         self.device = torch_device(config.device, processes)
-        split, self.schema = run.split(), run.schema()
+        split, self.schema = run.split, run.schema
         self.part = part or WholeNetwork(config, self.schema)
         loaded = [self.part.load(split.select(samples, name), name) for name in ("train", "validation")]
         self.data, self.validation = keep_on_device(loaded, self.device)

@@ -1,15 +1,16 @@
-"""`dermedge train`: options of the command line -> a run that is ready -> its training."""
+"""A whole training: a new run is made ready, or an earlier one found fit to go on, and then trained to its last epoch.
+
+Everything that can be refused is refused before anything is written. Under `torchrun` all processes do this together.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import replace
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
 
-from dermedge.config import TrainConfig
+from dermedge.config import AskedSettings, TrainConfig
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema
@@ -17,124 +18,166 @@ from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
+from .chosen_settings import changed_settings
 from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
+from .run import Run
 from .run_folder import RunFolder
 from .start_weights import start_weights
-from .train import check_ready, settings_from_options, start_run, train
+from .train import check_ready, start_run, train
 
-_Start: TypeAlias = tuple[TrainConfig, DataSchema, list[Sample]]
-_NO_SETTINGS = frozenset({"schema", "allow_missing_images", "resume", "overwrite", "start_from", "compiled"})
+_log = logging.getLogger(__name__)
 
 
-def run_training_job(
-    run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], *, log: Callable[[str], None]
-) -> None:
-    """Start or resume a run, and train it to its end, together with the other processes that torchrun has started.
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a new run is made with beside its settings."""
 
-    :param options: all options of the command.
-    :param given: names of those that the user wrote; the others are defaults.
-    :raises UsageError: options that contradict each other, the run that is resumed, or the number of processes.
+    schema: str = "ham10000"
+    """Name of a schema in the box, or a `.toml` file."""
+    allow_missing_images: bool = False
+    """Leave rows out whose picture is absent."""
+    start_from: Path | None = None
+    """Folder of the run whose best weights the training starts from."""
+    overwrite: bool = False
+    """Replace an earlier run in the same folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run is expected to be that a training goes on with; one that is otherwise is refused."""
+
+    settings: AskedSettings
+    """Only a data folder may differ from the run's: the data may lie elsewhere by now."""
+    schema: str | None = None
+    allow_missing_images: bool = False
+    start_from: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What a training runs on."""
+
+    config: TrainConfig
+    schema: DataSchema
+    samples: list[Sample]
+    split: Split
+
+
+def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compiled: bool = False) -> Run:
+    """Make a run and train it to its end, together with the other processes that torchrun has started.
+
+    :param compiled: with torch.compile, for GPUs.
+    :raises UsageError: settings that contradict each other or the number of processes.
     :raises DeviceUnavailable: no usable GPU, or fewer devices than processes.
-    :raises DermedgeError: a run is there already, or none to resume.
+    :raises DermedgeError: a run is there already.
     :raises InputRejected: schema or data cannot be used.
     """
-    resume = options["resume"]
     with joined() as processes:
-        if not processes.first:
-            log = _quiet
-        (config, schema, samples), split = processes.from_first(lambda: _start(run, options, given, log))
-        if config.freeze_image_branch:
-            check_frozen(config, processes, compiled=options["compiled"])
-        elif "feature_views" in given:
-            raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
-        processes.each(lambda: _check(config, samples, split, schema, processes))
-
-        def begin() -> None:
-            start = start_weights(options["start_from"], config, schema, split, samples) if config.start_from else None
-            run.clear()
-            if start is not None:
-                save_weights(run.start_file, start.tensors)
-            start_run(config, split, run, schema, allow_missing_images=options["allow_missing_images"])
-
-        if not resume:
-            processes.from_first(begin)
-        try:
-            train(config, samples, run, processes, compiled=options["compiled"])
-        except KeyboardInterrupt:
-            log(f"Go on with: dermedge train --run {run.path} --resume")
-            raise
-        log(f"best weights in {run.weights_file}")
+        ready = processes.from_first(lambda: _new(folder, config, new))
+        _check(ready, processes, compiled=compiled)
+        processes.from_first(lambda: _begin(folder, ready, new))
+        run = processes.each(lambda: Run.open(folder.path))
+        _train(run, ready, processes, compiled=compiled)
+    return run
 
 
-def _quiet(line: str) -> None:
-    """Leave the telling to the first process."""
+def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -> Run:
+    """Train a run from its last whole epoch to its end, with its own settings; otherwise as `start_training`.
+
+    :raises UsageError: the run is not as expected.
+    :raises DermedgeError: no run there, or a damaged one.
+    """
+    with joined() as processes:
+        run = processes.each(lambda: Run.open(path))
+        ready = processes.from_first(lambda: _resumed(run, expected))
+        _check(ready, processes, compiled=compiled)
+        _train(run, ready, processes, compiled=compiled)
+    return run
 
 
-def _start(
-    run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], log: Callable[[str], None]
-) -> tuple[_Start, Split]:
-    resume = options["resume"]
-    if resume and options["overwrite"]:
-        raise UsageError("--resume and --overwrite exclude each other.")
-    config, schema, samples = _resumed(run, options, given, log) if resume else _new(run, options, log)
-    split = run.split() if resume else make_split(samples, config.protocol, config.seed, schema)
-    leaks, tested = check_leaks(split, samples), len(split.ids("test"))
-    log(
-        f"{len(samples)} images; leak check: {leaks} of {tested} test images show a {split.group_name}"
-        " that is also in training"
-    )
-    if options["start_from"] is not None and not resume:
-        start = start_weights(options["start_from"], config, schema, split, samples)
-        config = replace(config, start_from=start.sha256)
-        log(start.summary)
-    return (config, schema, samples), split
-
-
-def _check(config: TrainConfig, samples: list[Sample], split: Split, schema: DataSchema, processes: Processes) -> None:
-    processes.share_of(config.batch_size)
-    torch_device(config.device, processes)
-    if processes.local_rank == 0:  # decodes the pictures, once for all processes of a machine
-        check_ready(config, samples, split, schema)
-
-
-def _settings(options: Mapping[str, Any], names: AbstractSet[str] | None = None) -> dict[str, Any]:
-    chosen = options.keys() if names is None else names
-    if names is None and not options["freeze_image_branch"]:
-        chosen = chosen - {"feature_views"}  # of no meaning without it
-    return {name: options[name] for name in chosen if name not in _NO_SETTINGS}
-
-
-def _new(run: RunFolder, options: Mapping[str, Any], log: Callable[[str], None]) -> _Start:
-    """Settings, schema and data of a new run."""
-    if run.config_file.exists() and not options["overwrite"]:
+def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
+    """Read schema and data of a new run, split them, and look at what it starts from."""
+    if folder.config_file.exists() and not new.overwrite:
         raise DermedgeError(
-            f"{run.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
+            f"{folder.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
         )
-    if (found := run.own_files()) and not options["overwrite"]:
+    if (found := folder.own_files()) and not new.overwrite:
         raise DermedgeError(
             f"{found[0]} has the name of a file of a run, but there is no run beside it. Pass --overwrite to"
             " replace it, or another folder with --run."
         )
-    config, schema = settings_from_options(_settings(options)), load_schema(options["schema"])
-    folder, allow = Path(config.data) if config.data else None, options["allow_missing_images"]
-    return config, schema, read_samples(folder, schema, allow_missing_images=allow, log=log)
+    schema, data = load_schema(new.schema), Path(config.data) if config.data else None
+    samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images, log=_log.info)
+    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
+    _tell(ready)
+    if new.start_from is None:
+        return ready
+    start = start_weights(new.start_from, config, schema, ready.split, samples)
+    _log.info("%s", start.summary)
+    return replace(ready, config=replace(config, start_from=start.sha256))
 
 
-def _resumed(run: RunFolder, options: Mapping[str, Any], given: AbstractSet[str], log: Callable[[str], None]) -> _Start:
-    """Settings, schema and data of an earlier run; the data may lie elsewhere by now."""
-    config, schema = run.config(), run.schema()
-    moved = settings_from_options(_settings(options, given & {"data"}), config)
-    changed = settings_from_options(_settings(options, given), config).differences(moved)
+def _resumed(run: Run, expected: Expected) -> _Ready:
+    """Compare an earlier run with what is expected, and read its data."""
+    schema, found = run.schema, changed_settings(run.config, expected.settings)
+    config = replace(run.config, data=found.data)
+    changed = found.differences(config)
     # As text, because the order of the classes and fields counts.
-    if "schema" in given and json.dumps(load_schema(options["schema"]).record) != json.dumps(schema.record):
-        changed.append(f"schema {schema.name} -> {options['schema']}")
-    if "allow_missing_images" in given and not run.record().get("allow_missing_images"):
+    if expected.schema is not None and json.dumps(load_schema(expected.schema).record) != json.dumps(schema.record):
+        changed.append(f"schema {schema.name} -> {expected.schema}")
+    if expected.allow_missing_images and not run.record.get("allow_missing_images"):
         changed.append("allow_missing_images no -> yes")
-    if "start_from" in given and RunFolder(options["start_from"]).weights_sha256() != config.start_from:
-        changed.append(f"start_from {config.start_from[:12] or 'nothing'} -> {options['start_from']}")
+    if expected.start_from is not None and Run.open(expected.start_from).weights_sha256 != config.start_from:
+        changed.append(f"start_from {config.start_from[:12] or 'nothing'} -> {expected.start_from}")
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
         )
-    return moved, schema, run.samples(Path(moved.data) if moved.data else None, log)
+    ready = _Ready(config, schema, run.samples(config.data or None), run.split)
+    _tell(ready)
+    return ready
+
+
+def _tell(ready: _Ready) -> None:
+    leaks, tested = check_leaks(ready.split, ready.samples), len(ready.split.ids("test"))
+    _log.info(
+        "%d images; leak check: %d of %d test images show a %s that is also in training",
+        *(len(ready.samples), leaks, tested, ready.split.group_name),
+    )
+
+
+def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
+    config = ready.config
+    if config.freeze_image_branch:
+        check_frozen(config, processes, compiled=compiled)
+
+    def check() -> None:
+        processes.share_of(config.batch_size)
+        torch_device(config.device, processes)
+        if processes.local_rank == 0:  # decodes the pictures, once for all processes of a machine
+            check_ready(config, ready.samples, ready.split, ready.schema)
+
+    processes.each(check)
+
+
+def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
+    start = None
+    if new.start_from is not None:
+        # Again, because the processes hand on what is found out, and not the weights.
+        start = start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
+    folder.clear()
+    if start is not None:
+        save_weights(folder.start_file, start.tensors)
+    start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=new.allow_missing_images)
+
+
+def _train(run: Run, ready: _Ready, processes: Processes, *, compiled: bool) -> None:
+    try:
+        train(ready.config, ready.samples, run, processes, compiled=compiled)
+    except KeyboardInterrupt:
+        if processes.first:
+            _log.info("Go on with: dermedge train --run %s --resume", run.path)
+        raise
+    if processes.first:
+        _log.info("best weights in %s", run.weights_file)

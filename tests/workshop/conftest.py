@@ -10,6 +10,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 
@@ -30,15 +31,14 @@ def narrow_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def new_run(
     samples: list[Sample], synthetic_data: Path, tmp_path: Path, narrow_trunk: None
-) -> Callable[..., tuple[TrainConfig, RunFolder]]:
+) -> Callable[..., tuple[TrainConfig, Run]]:
     """Start a run (2 epochs of 2 steps at 32 px on a narrow trunk, unless told otherwise) without training it."""
     numbers = count()
     defaults = {"data": str(synthetic_data), "image_size": 32, "epochs": 2, "per_class": 4, "batch_size": 14}
 
-    def make(**settings) -> tuple[TrainConfig, RunFolder]:
+    def make(**settings) -> tuple[TrainConfig, Run]:
         config = TrainConfig(**{**defaults, **settings})
-        run = RunFolder(tmp_path / f"run-{next(numbers)}")
-        start_run(config, make_split(samples, config.protocol, config.seed), run)
-        return config, run
+        folder = RunFolder(tmp_path / f"run-{next(numbers)}")
+        return config, start_run(config, make_split(samples, config.protocol, config.seed), folder)
 
     return make

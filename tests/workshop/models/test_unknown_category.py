@@ -12,6 +12,7 @@ from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.clinical_branch import ClinicalEncoder
 from dermedge.training.predictions import trained_model
+from dermedge.training.run import Run
 from dermedge.training.start_weights import start_weights
 from dermedge.training.train import train
 from dermedge_runtime.errors import DermedgeError
@@ -133,8 +134,9 @@ def test_a_training_resumes_exactly_and_learns_unknown_values(new_run, samples) 
     record = json.loads(cut.config_file.read_text())
     record["settings"]["epochs"] = 2
     cut.config_file.write_text(json.dumps(record))
-    train(cut.config(), samples, cut)
-    assert cut.weights_sha256() == run.weights_sha256()
+    cut = Run.open(cut.path)
+    train(cut.config, samples, cut)
+    assert cut.weights_sha256 == run.weights_sha256
     first = trained_model(run).head.clinical[0]
     learned = first.parametrizations.weight.original[:, HAM10000.clinical("grouped", CATEGORY).features.index(
         "sex=unknown")]  # fmt: skip
@@ -147,7 +149,8 @@ def test_runs_from_before_there_was_a_choice_impute(new_run, samples) -> None:
     record = json.loads(run.config_file.read_text())
     del record["settings"]["unknown"]
     run.config_file.write_text(json.dumps(record))
-    assert run.config() == config
+    run = Run.open(run.path)
+    assert run.config == config
     assert set(trained_model(run).state_dict()) >= {"encoder.median", "encoder.mode", "head.clinical.0.weight"}
     assert TrainConfig(data="").unknown == CATEGORY
 
@@ -155,15 +158,15 @@ def test_runs_from_before_there_was_a_choice_impute(new_run, samples) -> None:
 def test_a_setting_that_does_not_exist_is_a_damaged_run(new_run) -> None:
     _, run = new_run()
     run.config_file.write_text(run.config_file.read_text().replace('"unknown": "category"', '"unknown": "guess"'))
-    with pytest.raises(DermedgeError, match=r"config\.json is damaged \(the setting unknown is 'guess'\)"):
-        run.config()
+    with pytest.raises(DermedgeError, match=r"config\.json is damaged \(the setting unknown is 'guess'; it must be category or impute\)"):
+        Run.open(run.path)
 
 
 def test_another_setting_takes_the_image_branch_alone(new_run, samples) -> None:
     config, run = new_run(epochs=1, fusion="concat", unknown=IMPUTE)
     train(config, samples, run)
-    assert "all weights" in start_weights(run.path, config, HAM10000, run.split()).summary
-    found = start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split())
+    assert "all weights" in start_weights(run.path, config, HAM10000, run.split).summary
+    found = start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split)
     assert found.summary.endswith("image branch of " + f"{run.path}, which was trained with --unknown impute")
     assert all(name.startswith(("trunk.", "head.image.")) for name in found.tensors)
 
@@ -171,7 +174,7 @@ def test_another_setting_takes_the_image_branch_alone(new_run, samples) -> None:
 def test_image_only_does_not_care(new_run, samples) -> None:
     config, run = new_run(epochs=1, fusion="image_only", unknown=IMPUTE)
     train(config, samples, run)
-    assert "all weights" in start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split()).summary
+    assert "all weights" in start_weights(run.path, replace(config, unknown=CATEGORY), HAM10000, run.split).summary
 
 
 def test_starting_from_weights_fits_the_average_to_the_new_patients() -> None:

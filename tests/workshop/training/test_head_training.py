@@ -16,7 +16,6 @@ from dermedge.data.splits import make_split
 from dermedge.models.classifier import pool
 from dermedge.training.head_training import HeadOnFeatures, shared_trunk_record
 from dermedge.training.predictions import torch_probabilities, trained_model
-from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, go_on, start_run, train
 from dermedge_runtime.errors import UsageError
 
@@ -35,7 +34,7 @@ def frozen(new_run, samples, tmp_path: Path) -> FrozenTrunk:
     with torch.no_grad():
         for _ in range(50):  # the running statistics approach the batch's
             trunk(batch.image)
-    return FrozenTrunk(trunk.eval(), run.weights_sha256(), VIEWS, tmp_path / "features")
+    return FrozenTrunk(trunk.eval(), run.weights_sha256, VIEWS, tmp_path / "features")
 
 
 @pytest.fixture
@@ -44,8 +43,9 @@ def head_run(new_run, samples, frozen) -> Callable[..., Trainer]:
 
     def make(**settings) -> Trainer:
         config, run = new_run(**settings)
-        start_run(config, make_split(samples, config.protocol, config.seed), run, extra=shared_trunk_record(frozen))
-        return Trainer(config, samples, run, part=HeadOnFeatures(config, run.schema(), frozen))
+        split = make_split(samples, config.protocol, config.seed)
+        run = start_run(config, split, run, extra=shared_trunk_record(frozen))
+        return Trainer(config, samples, run, part=HeadOnFeatures(config, run.schema, frozen))
 
     return make
 
@@ -128,7 +128,7 @@ def test_the_run_ends_as_a_whole_network_on_the_very_trunk(head_run, frozen, sam
     weights = load_file(trainer.run.weights_file)
     for name, tensor in frozen.network.state_dict().items():
         assert torch.equal(weights[f"trunk.{name}"], tensor), name
-    validation = trainer.run.split().select(samples, "validation")
+    validation = trainer.run.split.select(samples, "validation")
     predicted = torch_probabilities(trainer.run, validation).argmax(1)
     labels = np.array([sample.label for sample in validation])
     best = [row for row in trainer.history if row["best"]][-1]
@@ -163,4 +163,4 @@ def test_cutmix_is_refused(head_run):
 def test_an_ordinary_training_does_not_go_on_with_a_head(head_run, samples):
     trainer = head_run()
     with pytest.raises(UsageError, match=r"image branch of another run.*dermedge compare"):
-        train(trainer.config, samples, RunFolder(trainer.run.path))
+        train(trainer.config, samples, trainer.run)

@@ -47,8 +47,7 @@ def test_labels_keep_the_order_of_the_samples(samples):
 
 
 def test_a_run_without_weights_is_an_error(trained_run, tmp_path):
-    run = RunFolder(tmp_path / "fresh")
-    start_run(trained_run.config(), trained_run.split(), run)
+    run = start_run(trained_run.config, trained_run.split, RunFolder(tmp_path / "fresh"))
     with pytest.raises(DermedgeError, match="has no weights yet"):
         trained_model(run)
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from dermedge.training.checkpoint import load_checkpoint
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge.training.train import Trainer, train
 
 TIMES = ("seconds", "images_per_second")
@@ -19,13 +19,13 @@ def timeless(history: list[dict]) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in TIMES} for row in history]
 
 
-def history_of(run: RunFolder, config, samples) -> list[dict]:
+def history_of(run: Run, config, samples) -> list[dict]:
     trainer = Trainer(config, samples, run)
     trainer.restore()
     return trainer.history
 
 
-def assert_same_end(run: RunFolder, other: RunFolder, config, samples) -> None:
+def assert_same_end(run: Run, other: Run, config, samples) -> None:
     """Compare bit by bit: network, optimiser and average (all in the checkpoint), best weights, history."""
     tensors, expected = load_file(run.checkpoint_file), load_file(other.checkpoint_file)
     assert tensors.keys() == expected.keys()
@@ -90,11 +90,11 @@ from pathlib import Path
 from dermedge.training import train as module, trained_part
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 
 dermiresnet.STAGE_CHANNELS = {channels}
-run, moment, calls = RunFolder(Path(sys.argv[1])), sys.argv[2], []
-config = run.config()
+run, moment, calls = Run.open(Path(sys.argv[1])), sys.argv[2], []
+config = run.config
 
 def die_at(number, function, before=lambda *args: None):
     def step(*args, **more):

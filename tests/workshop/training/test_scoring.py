@@ -1,11 +1,13 @@
 import pytest
 import torch
 
+from dermedge.config import AskedSettings
 from dermedge.models.classifier import FusedClassifier
-from dermedge.training import scoring, training_job
+from dermedge.training import scoring
 from dermedge.training.processes import ALONE
 from dermedge.training.scoring import compile_score, training_score
 from dermedge.training.train import Trainer, train
+from dermedge.training.training_job import Expected, resume_training
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 
@@ -53,10 +55,9 @@ def test_where_compiling_fails_one_sentence_says_so():
     torch.compiler.reset()
 
 
-def test_compiling_is_no_setting_and_never_stands_in_the_way_of_a_resume(new_run, samples, synthetic_data):
+def test_compiling_is_no_setting_and_never_stands_in_the_way_of_a_resume(new_run, samples):
     config, run = new_run(fusion="clinical_only")
-    options = {"resume": True, "overwrite": False, "compiled": True, "data": None, "epochs": 2}
-    resumed, _, _ = training_job._resumed(run, options, {"resume", "compiled"}, lambda line: None)
-    assert resumed == config
+    train(config, samples, run)
+    assert resume_training(run.path, Expected(AskedSettings.of(None, {"epochs": 2})), compiled=True).config == config
     with pytest.raises(UsageError, match="epochs 2 -> 3"):
-        training_job._resumed(run, {**options, "epochs": 3}, {"epochs", "compiled"}, lambda line: None)
+        resume_training(run.path, Expected(AskedSettings.of(None, {"epochs": 3})), compiled=True)

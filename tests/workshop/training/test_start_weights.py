@@ -24,8 +24,8 @@ def earlier(new_run, samples):
 
 def test_the_same_network_takes_everything_at_another_size(earlier, new_run, samples) -> None:
     config, run = earlier
-    found = start_weights(run.path, replace(config, image_size=48), HAM10000, run.split())
-    assert found.sha256 == run.weights_sha256() and "all weights" in found.summary
+    found = start_weights(run.path, replace(config, image_size=48), HAM10000, run.split)
+    assert found.sha256 == run.weights_sha256 and "all weights" in found.summary
     after, target = new_run(image_size=48, start_from=found.sha256)
     save_weights(target.start_file, found.tensors)
     started = Trainer(after, samples, target).model.state_dict()
@@ -35,7 +35,7 @@ def test_the_same_network_takes_everything_at_another_size(earlier, new_run, sam
 
 def test_another_fusion_takes_the_image_branch_alone(earlier, new_run, samples) -> None:
     config, run = earlier
-    found = start_weights(run.path, replace(config, fusion="concat"), HAM10000, run.split())
+    found = start_weights(run.path, replace(config, fusion="concat"), HAM10000, run.split)
     assert {name.split(".")[0] for name in found.tensors} == {"trunk", "head"}
     assert all(name.startswith(("trunk.", "head.image.")) for name in found.tensors)
     after, target = new_run(fusion="concat", start_from=found.sha256)
@@ -49,7 +49,7 @@ def test_another_fusion_takes_the_image_branch_alone(earlier, new_run, samples) 
 
 def test_a_run_that_trained_on_held_back_lesions_is_refused(earlier) -> None:
     config, run = earlier
-    split = run.split()
+    split = run.split
     other = {"train": "test", "test": "train", "validation": "validation"}
     swapped = replace(split, rows=tuple((image, group, other[part]) for image, group, part in split.rows))
     count = len(split.ids("train"))
@@ -60,13 +60,13 @@ def test_a_run_that_trained_on_held_back_lesions_is_refused(earlier) -> None:
 def test_networks_without_an_image_branch_are_refused(earlier) -> None:
     config, run = earlier
     with pytest.raises(UsageError, match="clinical_only has none"):
-        start_weights(run.path, replace(config, fusion="clinical_only"), HAM10000, run.split())
+        start_weights(run.path, replace(config, fusion="clinical_only"), HAM10000, run.split)
 
 
 def test_damaged_and_foreign_weights_are_one_sentence(earlier, new_run, samples, tmp_path: Path) -> None:
     config, run = earlier
     with pytest.raises(DermedgeError, match="no training run"):
-        start_weights(tmp_path / "nothing", config, HAM10000, run.split())
+        start_weights(tmp_path / "nothing", config, HAM10000, run.split)
     after, target = new_run(start_from="0" * 64)
     with pytest.raises(DermedgeError, match="cannot be loaded"):
         Trainer(after, samples, target)

@@ -97,7 +97,7 @@ def test_without_validation_the_best_weights_are_those_of_the_lowest_training_lo
 
 def test_training_sees_the_training_split_alone(new_run, samples):
     config, run = new_run()
-    trainer, split = Trainer(config, samples, run), run.split()
+    trainer, split = Trainer(config, samples, run), run.split
     assert (len(trainer.data), len(trainer.validation)) == tuple(len(split.ids(name)) for name in SPLITS[:2])
     label_of = {sample.image_id: sample.label for sample in samples}
     assert trainer.data.labels.tolist() == [label_of[image_id] for image_id in split.ids("train")]
@@ -106,12 +106,12 @@ def test_training_sees_the_training_split_alone(new_run, samples):
 @pytest.mark.parametrize(("part", "counts"), [("train", True), ("validation", False), ("test", False)])
 def test_the_encoder_is_fitted_on_the_training_split_only(new_run, samples, part, counts):
     config, run = new_run(fusion="clinical_only")
-    changed_id = run.split().ids(part)[0]
+    changed_id = run.split.ids(part)[0]
     older = {"age": 119.0, "sex": "male", "site": "genital"}
     changed = [dataclasses.replace(s, clinical=older) if s.image_id == changed_id else s for s in samples]
     states = [Trainer(config, given, run).model.encoder.state_dict() for given in (samples, changed)]
     assert equal(*states) is not counts
-    ages = [s.clinical["age"] for s in run.split().select(samples, "train") if "age" in s.clinical]
+    ages = [s.clinical["age"] for s in run.split.select(samples, "train") if "age" in s.clinical]
     assert states[0]["median"].tolist() == [np.median(ages)]
 
 

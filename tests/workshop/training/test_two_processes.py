@@ -15,6 +15,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import Augmentation
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, start_run, train
 from dermedge_runtime.devices.usable_cpus import usable_cpus
@@ -47,15 +48,15 @@ from dermedge.commands.workshop import run as command
 from dermedge.data.ham10000 import read_samples
 from dermedge.models import dermiresnet
 from dermedge.training.processes import joined
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge.training.train import Trainer, go_on
 from dermedge_runtime.commands.log_lines import log_on_stderr
 
 dermiresnet.STAGE_CHANNELS = {NARROW}
 with joined() as processes:
-    runs = [RunFolder(Path(name)) for name in sys.argv[1:]]
+    runs = [Run.open(Path(name)) for name in sys.argv[1:]]
     for run in runs:
-        config = run.config()
+        config = run.config
         trainer = Trainer(config, read_samples(Path(config.data)), run, processes)
         if run.path.name == "begun":
             trainer.run_epoch(0)
@@ -86,12 +87,11 @@ def new_run(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
 
     samples = read_samples(synthetic_data)
 
-    def make(folder: str, name: str) -> tuple[TrainConfig, list, RunFolder]:
+    def make(folder: str, name: str) -> tuple[TrainConfig, list, Run]:
         defaults = {"data": str(synthetic_data), "image_size": 32, "epochs": 3, "per_class": 4, "batch_size": 14}
         config = TrainConfig(**{**defaults, **CASES[name]})
-        run = RunFolder(tmp_path_factory.mktemp(folder) / name)
-        start_run(config, make_split(samples, config.protocol, config.seed), run)
-        return config, samples, run
+        split = make_split(samples, config.protocol, config.seed)
+        return config, samples, start_run(config, split, RunFolder(tmp_path_factory.mktemp(folder) / name))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dermiresnet, "STAGE_CHANNELS", NARROW)
@@ -99,7 +99,7 @@ def new_run(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def pairs_and_log(new_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, tuple[RunFolder, ...]], str]:
+def pairs_and_log(new_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, tuple[Run, ...]], str]:
     """Every case as (run of one process, run of two), and what the two wrote to standard error."""
     script = tmp_path_factory.mktemp("script") / "two.py"
     script.write_text(SCRIPT)
@@ -113,22 +113,22 @@ def pairs_and_log(new_run, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
         runs[name] = (alone, shared)
     done = torchrun(script, *(shared.path for _, shared in runs.values()))
     assert done.returncode == 0, done.stderr
-    config, samples = runs["begun"][1].config(), runs["begun"][1].samples()
+    config, samples = runs["begun"][1].config, runs["begun"][1].samples()
     train(config, samples, runs["begun"][1])
     return runs, done.stderr
 
 
 @pytest.fixture(scope="module")
-def pairs(pairs_and_log) -> dict[str, tuple[RunFolder, ...]]:
+def pairs(pairs_and_log) -> dict[str, tuple[Run, ...]]:
     return pairs_and_log[0]
 
 
-def losses(run: RunFolder) -> list[float]:
+def losses(run: Run) -> list[float]:
     with run.history_file.open(encoding="utf-8") as stream:
         return [float(row["train_loss"]) for row in csv.DictReader(stream)]
 
 
-def notes(run: RunFolder) -> list[dict]:
+def notes(run: Run) -> list[dict]:
     return [json.loads((run.path / f"process-{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -183,7 +183,7 @@ def test_the_command_line_trains_one_run_and_says_everything_once(pairs_and_log)
     pairs, log = pairs_and_log
     ours = [line.split()[0] for line in log.splitlines() if line.startswith(("42 images", "epoch ", "best weights"))]
     assert ours == ["42", "epoch", "epoch", "best"]
-    run = RunFolder(pairs["step"][1].path.parent / "clinical_only")
+    run = Run.open(pairs["step"][1].path.parent / "clinical_only")
     assert len(losses(run)) == 2
     assert not list(run.path.glob("*.tmp"))
 

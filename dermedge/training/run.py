@@ -1,0 +1,149 @@
+"""A training run, opened: settings, schema and split read and checked once, and passed on from there.
+
+What a training does not change is read by `Run.open`. What it does change is looked at when it is asked for: the
+weights are hashed once for every state of their file. Where another run was written in the place of an open one, its
+weights are refused. Not covered: writing a run (`run_folder`, `train.start_run`).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dermedge.config import TrainConfig
+from dermedge.data.ham10000 import HAM10000
+from dermedge.data.samples import Sample, read_samples
+from dermedge.data.schema import DataSchema
+from dermedge.data.schema_file import schema_from_record
+from dermedge.data.splits import Split
+from dermedge_runtime.errors import DermedgeError, InputRejected
+
+from .run_folder import RunFolder
+
+_log = logging.getLogger(__name__)
+_FileState = tuple[int, int, int]
+"""Inode, bytes and time of the last change in ns: another file, or other content, has another one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run(RunFolder):
+    """A run folder whose settings, schema and split have been read.
+
+    ::
+
+        run = Run.open("runs/gated")
+        print(run.config.epochs, run.schema.classes, len(run.split.ids("test")), run.weights_sha256)
+    """
+
+    record: Mapping[str, Any] = field(repr=False)
+    """All of `config.json`."""
+    config: TrainConfig
+    """Settings of the training."""
+    schema: DataSchema = field(repr=False)
+    """Of the data set."""
+    split: Split = field(repr=False)
+    """Which photograph belongs to which part."""
+    _opened: _FileState = field(repr=False)
+    """Of `config.json`."""
+    _samples: dict[Path | None, tuple[Sample, ...]] = field(default_factory=dict, init=False, repr=False)
+    _hashes: dict[_FileState, str] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Read and check a run.
+
+        :param path: its folder, such as `runs/cross_attention`.
+        :raises DermedgeError: no run there, a file that is damaged, or a split that was changed after the training.
+        """
+        folder = RunFolder(Path(path))
+        if not folder.config_file.is_file():
+            raise DermedgeError(
+                f"There is no training run in {folder.path}. Run `dermedge train` first, or name one with --run."
+            )
+        state = _state_of(folder.config_file)
+        record, config = _read_record(folder)
+        return cls(folder.path, record, config, _read_schema(folder, record), _read_split(folder, record), state)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the best weights so far.
+
+        :raises DermedgeError: the run has none yet, or another run was written in its place since it was opened.
+        """
+        if not self.weights_file.is_file():
+            raise DermedgeError(
+                f"The run in {self.path} has no weights yet. Let `dermedge train` finish an epoch first."
+            )
+        if _state_of(self.config_file) != self._opened:
+            raise DermedgeError(f"Another run was written to {self.path} since this one was opened. Open it again.")
+        state = _state_of(self.weights_file)
+        if state not in self._hashes:
+            self._hashes[state] = hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
+        return self._hashes[state]
+
+    def samples(self, data: Path | str | None = None) -> list[Sample]:
+        """Give the run's data set, with its own schema and its own choice about missing images.
+
+        A folder is read once; to see what has changed there since, open the run again.
+
+        :param data: where the data lie by now; by default where they lay for the training.
+        :raises InputRejected: as `read_samples`.
+        """
+        folder = Path(data or self.config.data) if data or self.config.data else None
+        if folder not in self._samples:
+            allow = bool(self.record.get("allow_missing_images"))
+            found = read_samples(folder, self.schema, allow_missing_images=allow, log=_log.info)
+            self._samples[folder] = tuple(found)
+        return list(self._samples[folder])
+
+
+def opened(run: Run | Path | str) -> Run:
+    """Open a run, unless it is open already.
+
+    :raises DermedgeError: as `Run.open`.
+    """
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def _state_of(path: Path) -> _FileState:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_record(folder: RunFolder) -> tuple[dict[str, Any], TrainConfig]:
+    try:
+        record: dict[str, Any] = json.loads(folder.config_file.read_text(encoding="utf-8"))
+        config = TrainConfig.from_record(record["settings"])
+        str(record["split_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    return record, config
+
+
+def _read_schema(folder: RunFolder, record: Mapping[str, Any]) -> DataSchema:
+    if "schema" not in record:
+        return HAM10000  # runs from before there were schemas
+    try:
+        return schema_from_record(record["schema"], folder.config_file.name)
+    except InputRejected as error:
+        raise _damaged(folder, error) from error
+
+
+def _read_split(folder: RunFolder, record: Mapping[str, Any]) -> Split:
+    try:
+        split = Split.load(folder.split_file, record["settings"]["protocol"])
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise DermedgeError(f"{folder.split_file} cannot be read ({error}). Train the run again.") from error
+    if split.sha256 != record["split_sha256"]:
+        raise DermedgeError(f"{folder.split_file} was changed after the training. Restore it, or train the run again.")
+    return split
+
+
+def _damaged(folder: RunFolder, error: Exception) -> DermedgeError:
+    return DermedgeError(f"{folder.config_file} is damaged ({error}). Train the run again.")
