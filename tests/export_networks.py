@@ -15,10 +15,10 @@ from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class
+from dermedge_export.description import write_described
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.graph.to_onnx import output_names
 from dermedge_export.int8.quantize import packed, quantize
-from dermedge_export.pipeline import write_described
 from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import ModelFile, read_model_file

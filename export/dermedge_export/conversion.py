@@ -6,7 +6,8 @@ to float32, one, two, four, then eight of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +24,10 @@ from .int8.float32_layers import keep_in_float
 from .int8.quantize import packed, quantize
 from .int8.sensitivity import LayerError, rank_layers
 
+_log = logging.getLogger(__name__)
 KEPT_LAYERS = (1, 2, 4, 8)
 """How many layers each further attempt keeps in float32; never more than half of them."""
 SENSITIVITY_IMAGES = 64
-_Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Conversion:
 
 
 def conversions(
-    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
+    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool
 ) -> Iterator[Conversion]:
     """Give the graphs of a precision, the preferred one first; a later one is only made when it is asked for.
 
@@ -48,9 +49,9 @@ def conversions(
     :param sensitivity: measure the layers' sensitivity to INT8 even where the first graph may do.
     """
     if spec.precision == "fp16":
-        yield _half(proto, spec, calibration, log)
+        yield _to_fp16(proto, spec, calibration)
     elif spec.precision == "int8":
-        yield from _quantised(proto, spec, calibration, sensitivity=sensitivity, log=log)
+        yield from _to_int8(proto, spec, calibration, sensitivity=sensitivity)
     else:
         yield Conversion(proto)
 
@@ -60,25 +61,25 @@ def needs_calibration(spec: ModelSpec) -> bool:
     return spec.precision == "int8" or (spec.precision == "fp16" and spec.image is not None)
 
 
-def _half(proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], log: _Log) -> Conversion:
+def _to_fp16(proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample]) -> Conversion:
     record: dict[str, Any] = {}
     if needs_calibration(spec):
-        log(f"measure the range of every layer on {len(calibration)} training images")
+        _log.info("measure the range of every layer on %d training images", len(calibration))
         batches = progress(in_batches(calibration), "measure ranges")
         ranges = measure_half_ranges(proto, (model_inputs(batch, spec) for batch in batches))
         for layer, reason in ranges.kept.items():
-            log(f"{layer} stays in float32: {reason}")
+            _log.info("%s stays in float32: %s", layer, reason)
         compute_trunk_in_half(proto, keep=ranges.kept)
         record = {"calibration": {"images": ranges.images, "split": "train"}, **ranges.to_record()}
     if matrices := store_matrices_in_half(proto):
-        log(f"{len(matrices)} matrices of the head are stored in float32: float16 cannot hold their values")
+        _log.info("%d matrices of the head are stored in float32: float16 cannot hold their values", len(matrices))
     return Conversion(proto, {**record, "float32_matrices": matrices})
 
 
-def _quantised(
-    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
+def _to_int8(
+    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool
 ) -> Iterator[Conversion]:
-    log(f"calibrate on {len(calibration)} training images")
+    _log.info("calibrate on %d training images", len(calibration))
     quantised = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
     made: dict[str, Any] = {
         "calibration": {"images": len(calibration), "split": "train", "method": DEFAULT_METHOD.name},
@@ -88,7 +89,7 @@ def _quantised(
 
     def rank() -> list[LayerError]:
         some = choose(calibration, SENSITIVITY_IMAGES, seed=0)
-        log(f"quantise one layer at a time, on {len(some)} training images")
+        _log.info("quantise one layer at a time, on %d training images", len(some))
         errors = rank_layers(quantised, proto, [model_inputs(batch, spec) for batch in in_batches(some)])
         made["sensitivity"] = {"images": len(some), "layers": [error.to_record() for error in errors]}
         return errors
@@ -100,6 +101,6 @@ def _quantised(
         if count > len(ranked) // 2:
             return
         kept = [error.layer for error in ranked[:count]]
-        log(f"keep {', '.join(kept)} in float32")
-        mixed = keep_in_float(quantised, proto, kept)
-        yield Conversion(packed(mixed, spec.flavour), {**made, "float32_layers": kept})
+        _log.info("keep %s in float32", ", ".join(kept))
+        partly = keep_in_float(quantised, proto, kept)
+        yield Conversion(packed(partly, spec.flavour), {**made, "float32_layers": kept})

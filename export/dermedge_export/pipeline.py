@@ -6,61 +6,52 @@ the final name. A file over its limits is never left behind.
 
 from __future__ import annotations
 
-import json
-import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
-import torch
 
-from dermedge import __version__
-from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
-from dermedge.models.fusion import fusion_class
-from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.predictions import labels_of, runtime_probabilities, trained_model
+from dermedge.training.run import Run
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.cpu_instructions import int8_arithmetic
-from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
-from dermedge_runtime.inputs.clinical import ClinicalSchema
-from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
-from dermedge_runtime.model.digest import BLANK, sealed
+from dermedge_runtime.model.description import ModelSpec
 
 from .check.heatmaps import runtime_heatmaps
 from .check.own_resizing import compare_own_resizing
-from .check.parity import DEFAULT_LIMITS, Limits, Parity, ParityError, compare, median_correlation
+from .check.parity import DEFAULT_LIMITS, Limits, Parity, ParityError, median_correlation, parity_of
 from .check.trained_answers import Reference
 from .conversion import Conversion, conversions, needs_calibration
+from .description import describe, write_described
+from .engine.build import EngineReport
 from .graph.any_size import described_as_any_size, taking_any_size
-from .graph.to_onnx import output_names, to_onnx
+from .graph.to_onnx import to_onnx
 from .int8.calibration import CALIBRATION_IMAGES, check_calibration, choose
 
+_log = logging.getLogger(__name__)
 _STAND_INS = 1000
 PRECISIONS = ("fp32", "fp16", "int8")
-_Log = Callable[[str], None]
-INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
-
-
-def _silent(line: str) -> None:
-    """Drop a line of the log."""
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export made."""
+class ExportedModel:
+    """A model file that an export has written, and how it compares with the trained weights."""
 
     path: Path
+    """Of the ONNX file, such as `Classifier` takes it."""
     precision: str
     bytes: int
     parity: Parity
     conversion: Mapping[str, Any] = field(default_factory=dict)
     """How the precision was made, as the file describes it."""
+    engine: EngineReport | None = None
+    """The TensorRT engine beside it, where one was asked for."""
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""
@@ -70,11 +61,12 @@ class ExportReport:
             "bytes": self.bytes,
             "conversion": dict(self.conversion),
             "parity": self.parity.to_record(),
+            **({} if self.engine is None else {"engine": self.engine.to_record()}),
         }
 
 
 def export_model(
-    run: RunFolder,
+    run: Run,
     samples: Sequence[Sample],
     precision: str,
     target: Path,
@@ -84,8 +76,7 @@ def export_model(
     limits: Limits | None = None,
     sensitivity: bool = False,
     any_size: bool = False,
-    log: _Log = _silent,
-) -> ExportReport:
+) -> ExportedModel:
     """Export a run's best weights, measure the file, and publish it if it keeps within the limits.
 
     :param samples: the data set the run was trained on.
@@ -101,23 +92,22 @@ def export_model(
     :raises DermedgeError: no run, no weights, or the exporter fails.
     """
     limits = limits or DEFAULT_LIMITS[precision]
-    split = run.split()
-    spec = describe(run, split, precision, explain=explain, flavour=flavour)
+    spec = describe(run, precision, explain=explain, flavour=flavour)
     spec = described_as_any_size(spec) if any_size else spec
-    calibration, held_back, part = _photographs(samples, split, precision, run.config().seed)
+    calibration, held_back, part = _photographs(samples, run.split, precision, run.config.seed)
     reference, refused = Reference(run, held_back), ""
     with atomic_path(target, durable=True) as temporary:
-        for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity, log=log):
+        for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity):
             described = replace(spec, conversion=attempt.record)
             graph = taking_any_size(attempt.proto, spec) if any_size else attempt.proto
             write_described(graph, described, temporary)
-            log(f"compare with the trained weights on {len(held_back)} {part} images")
-            parity = measure(run, temporary, held_back, part, reference)
+            _log.info("compare with the trained weights on %d %s images", len(held_back), part)
+            parity = measure_parity(run, temporary, held_back, part, reference)
             broken = parity.violations(limits)
             if not broken:
                 break
             refused = f"{'; '.join(broken)} ({parity.images} {part} images)"
-            log(f"over the limits: {refused}")
+            _log.info("over the limits: %s", refused)
         else:
             raise ParityError(
                 f"{target.name} was not written: {refused}."
@@ -125,40 +115,38 @@ def export_model(
             )
         measured = {**parity.to_record(), "limits": asdict(limits)}
         write_described(graph, replace(described, parity=measured), temporary)
-    return ExportReport(target, precision, target.stat().st_size, parity, attempt.record)
+    return ExportedModel(target, precision, target.stat().st_size, parity, attempt.record)
 
 
-def _attempts(
-    run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool, log: _Log
-) -> Iterator[Conversion]:
+def _attempts(run: Run, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool) -> Iterator[Conversion]:
     if needs_calibration(spec):
-        check_calibration(calibration, run.split())
-    config = run.config()
-    schema = run.schema().clinical(config.protocol, config.unknown)
-    log("trace the network")
+        check_calibration(calibration, run.split)
+    config = run.config
+    schema = run.schema.clinical(config.protocol, config.unknown)
+    _log.info("trace the network")
     proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
-    return conversions(proto, spec, calibration, sensitivity=sensitivity, log=log)
+    return conversions(proto, spec, calibration, sensitivity=sensitivity)
 
 
-def build_graph(run: RunFolder, spec: ModelSpec, calibration: Sequence[Sample], log: _Log = _silent) -> onnx.ModelProto:
+def build_graph(run: Run, spec: ModelSpec, calibration: Sequence[Sample]) -> onnx.ModelProto:
     """Make the preferred graph of one precision from a run's best weights, without description.
 
     :param calibration: photographs of the run's training split; FP32 needs none.
     :raises InputRejected: too few photographs, or one that is not of the training split.
     """
-    return next(_attempts(run, spec, calibration, sensitivity=False, log=log)).proto
+    return next(_attempts(run, spec, calibration, sensitivity=False)).proto
 
 
-def write_unmeasured(run: RunFolder, target: Path) -> None:
+def write_unmeasured(run: Run, target: Path) -> None:
     """Write the FP32 file of a run without comparing it: for evaluation, which measures everything itself."""
-    spec = describe(run, run.split(), "fp32")
+    spec = describe(run, "fp32")
     proto = build_graph(run, spec, [])
     with atomic_path(target) as temporary:
         write_described(proto, spec, temporary)
 
 
-def measure(
-    run: RunFolder, path: Path, samples: Sequence[Sample], part: str, reference: Reference | None = None
+def measure_parity(
+    run: Run, path: Path, samples: Sequence[Sample], part: str, reference: Reference | None = None
 ) -> Parity:
     """Compare a model file on the CPU provider with the trained weights in torch.
 
@@ -166,18 +154,18 @@ def measure(
     """
     reference = reference or Reference(run, samples)
     classifier = Classifier(path, device="cpu")
-    parity = compare(
+    parity = parity_of(
         reference.probabilities,
         runtime_probabilities(classifier, samples),
         labels_of(samples),
-        run.schema().classes,
-        melanoma=run.schema().melanoma,
+        run.schema.classes,
+        melanoma=run.schema.melanoma,
         split=part,
         provider=classifier.provider,
         arithmetic=_arithmetic(classifier),
     )
     if classifier.spec.image is not None and classifier.spec.image.any_size:
-        parity = replace(parity, own_resizing=compare_own_resizing(classifier, path, samples, run.config().seed))
+        parity = replace(parity, own_resizing=compare_own_resizing(classifier, path, samples, run.config.seed))
     if "heatmap" not in classifier.spec.outputs:
         return parity
     correlation = median_correlation(
@@ -207,71 +195,3 @@ def _photographs(
     used = {sample.image_id for sample in calibration}
     rest = [sample for sample in training if sample.image_id not in used]
     return calibration, choose(rest, _STAND_INS, seed), "training"
-
-
-def describe(run: RunFolder, split: Split, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
-    """Make the description of a run's model file, without parity."""
-    record, config, schema = run.record(), run.config(), run.schema()
-    kind, prepared = fusion_class(config.fusion), preparation_of(config).names
-    settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
-    return ModelSpec(
-        classes=schema.classes,
-        class_names=schema.class_names,
-        fusion=config.fusion,
-        precision=precision,
-        outputs=output_names(kind, explain=explain),
-        flavour=flavour if precision == "int8" else "any",
-        image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
-        clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
-        weights_sha256=run.weights_sha256(),
-        training={
-            "data": Path(config.data).name,
-            "schema": schema.name,
-            "protocol": config.protocol,
-            "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
-            "split_sha256": record["split_sha256"],
-            "settings": settings,
-            **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
-            **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
-        },
-        metrics=_metrics(run),
-        licence=schema.licence_of_weights,
-        intended_use=INTENDED_USE,
-        versions={
-            "dermedge": __version__,
-            "torch": torch.__version__,
-            "onnx": onnx.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "python": platform.python_version(),
-        },
-    )
-
-
-def _clinical(run: RunFolder) -> ClinicalSchema:
-    """The fields, and what the trained network computes with where a value is unknown."""
-    config, encoder = run.config(), trained_model(run).encoder
-    assert encoder is not None
-    return run.schema().clinical(config.protocol, config.unknown).with_imputed(encoder.imputed())
-
-
-def _metrics(run: RunFolder) -> dict[str, Any]:
-    """Figures of the trained weights, where the run was evaluated before the export, without flips."""
-    if not run.metrics_file.is_file():
-        return {}
-    try:
-        record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
-        if record["weights_sha256"] != run.weights_sha256():
-            return {}  # of earlier weights of this run
-        if record.get("flips"):
-            return {}  # not what the file gives for one picture
-        return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DermedgeError(f"{run.metrics_file} is damaged ({error}). Run `dermedge evaluate` again.") from error
-
-
-def write_described(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write a graph with its description and digest; not atomic, so only to a path that nobody else sees."""
-    del proto.metadata_props[:]
-    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json(digest=BLANK))
-    proto.producer_name, proto.producer_version = "dermedge", __version__
-    path.write_bytes(sealed(proto.SerializeToString(), path.name))

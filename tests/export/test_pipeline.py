@@ -13,10 +13,12 @@ import pytest
 from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluation.evaluate import evaluate_run
 from dermedge.training.predictions import runtime_probabilities, torch_probabilities
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
 from dermedge_export import pipeline
 from dermedge_export.check.parity import Limits, ParityError
+from dermedge_export.description import describe
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError
@@ -29,10 +31,10 @@ def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
         spec = read_model_file(report.path).spec
         assert (spec.precision, spec.fusion, spec.classes) == (precision, "cross_attention", CLASSES)
         assert spec.flavour == ("cpu" if precision == "int8" else "any")
-        assert spec.weights_sha256 == trained_run.weights_sha256()
-        assert spec.training["split_sha256"] == trained_run.split().sha256
+        assert spec.weights_sha256 == trained_run.weights_sha256
+        assert spec.training["split_sha256"] == trained_run.split.sha256
         assert spec.parity["split"] == "validation"
-        assert spec.parity["images"] == len(trained_run.split().ids("validation"))
+        assert spec.parity["images"] == len(trained_run.split.ids("validation"))
         assert spec.parity["limits"] == {"agreement": 0, "balanced_accuracy_drop": 1, "heatmap_correlation": 0}
         assert "non-commercial" in spec.licence
         assert "Research use only" in spec.intended_use
@@ -43,7 +45,7 @@ def test_an_fp16_file_says_which_layers_stayed_in_float32(exported: dict, traine
     spec = read_model_file(exported["fp16"].path).spec
     assert spec.conversion["float32_layers"] == {}
     assert len(spec.conversion["largest_activation"]) == 17
-    training = len(trained_run.split().select(read_samples(synthetic_data), "train"))
+    training = len(trained_run.split.select(read_samples(synthetic_data), "train"))
     assert spec.conversion["calibration"] == {"images": training, "split": "train"}
     assert json.loads(json.dumps(exported["fp16"].to_record()))["conversion"] == spec.conversion
 
@@ -61,7 +63,7 @@ def test_sizes_follow_the_precision(exported: dict) -> None:
 
 
 def test_runtime_equals_torch_on_the_test_split(exported: dict, trained_run, synthetic_data: Path) -> None:
-    samples = trained_run.split().select(read_samples(synthetic_data), "test")
+    samples = trained_run.split.select(read_samples(synthetic_data), "test")
     expected = torch_probabilities(trained_run, samples)
     for precision, tolerance in (("fp32", 1e-4), ("fp16", 1e-2), ("int8", 0.15)):
         found = runtime_probabilities(Classifier(exported[precision].path, "cpu"), samples)
@@ -104,7 +106,7 @@ def test_full_disk_leaves_nothing(trained_run, synthetic_data: Path, tmp_path: P
 
 
 def test_photographs_never_come_from_the_test_split(trained_run, synthetic_data: Path) -> None:
-    split, samples = trained_run.split(), read_samples(synthetic_data)
+    split, samples = trained_run.split, read_samples(synthetic_data)
     calibration, held_back, part = pipeline._photographs(samples, split, "int8", seed=0)
     assert {s.image_id for s in calibration} <= set(split.ids("train"))
     assert {s.image_id for s in held_back} == set(split.ids("validation"))
@@ -112,7 +114,7 @@ def test_photographs_never_come_from_the_test_split(trained_run, synthetic_data:
 
 
 def test_without_validation_set_training_photographs_stand_in(trained_run, synthetic_data: Path) -> None:
-    split, samples = trained_run.split(), read_samples(synthetic_data)
+    split, samples = trained_run.split, read_samples(synthetic_data)
     rows = [(image, lesion, "train" if part == "validation" else part) for image, lesion, part in split.rows]
     calibration, held_back, part = pipeline._photographs(samples, replace(split, rows=tuple(rows)), "int8", seed=0)
     assert part == "training"
@@ -124,25 +126,25 @@ def test_without_validation_set_training_photographs_stand_in(trained_run, synth
 def test_figures_with_flips_say_so_and_stay_out_of_files(
     exported: dict, trained_run, synthetic_data: Path, tmp_path: Path
 ) -> None:
-    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
     models = tmp_path / "models"
     models.mkdir()
     shutil.copy(exported["fp32"].path, models)
     plain = evaluate_run(run, models, "test", "cpu", data=synthetic_data)
     assert "flips" not in plain.to_record() and plain.title == "test split"
-    assert pipeline.describe(run, run.split(), "fp32").metrics["split"] == "test"
+    assert describe(run, "fp32").metrics["split"] == "test"
     flipped = evaluate_run(run, models, "test", "cpu", data=synthetic_data, flips=True)
     assert json.loads(run.metrics_file.read_text()) == flipped.to_record() and flipped.to_record()["flips"] is True
     assert flipped.title == "test split, mean of 4 flips"
-    assert pipeline.describe(run, run.split(), "fp32").metrics == {}
-    samples = run.split().select(read_samples(synthetic_data), "test")
+    assert describe(run, "fp32").metrics == {}
+    samples = run.split.select(read_samples(synthetic_data), "test")
     torch_mean = torch_probabilities(run, samples, flips=True)
     file_mean = runtime_probabilities(Classifier(exported["fp32"].path, "cpu"), samples, flips=True)
     np.testing.assert_allclose(file_mean, torch_mean, atol=1e-4)
 
 
 def test_a_run_without_pictures_has_no_flips(trained_run, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path / "run")
-    start_run(replace(trained_run.config(), fusion="clinical_only"), trained_run.split(), run)
+    config = replace(trained_run.config, fusion="clinical_only")
+    run = start_run(config, trained_run.split, RunFolder(tmp_path / "run"))
     with pytest.raises(UsageError, match="reads no picture that could be flipped"):
         evaluate_run(run, tmp_path, "test", "cpu", flips=True)

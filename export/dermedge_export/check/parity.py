@@ -115,7 +115,7 @@ class Parity:
         )
 
 
-def compare(
+def parity_of(
     reference: NDArray[np.float32],
     candidate: NDArray[np.float32],
     labels: NDArray[np.int64],

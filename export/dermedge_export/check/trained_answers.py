@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
 from dermedge.training.predictions import torch_probabilities, trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_export.int8.calibration import choose
 from dermedge_runtime.model.description import ModelSpec
 
@@ -23,7 +23,7 @@ _HEATMAPS = 200
 class Reference:
     """The trained weights in torch on some photographs, in float32 on the CPU."""
 
-    def __init__(self, run: RunFolder, samples: Sequence[Sample]) -> None:
+    def __init__(self, run: Run, samples: Sequence[Sample]) -> None:
         self._run = run
         self._heatmaps: NDArray[np.float32] | None = None
         self.samples = samples
@@ -36,7 +36,7 @@ class Reference:
     @cached_property
     def explained(self) -> list[Sample]:
         """The photographs whose heat maps are compared, the diagnoses in turn."""
-        return choose(self.samples, _HEATMAPS, self._run.config().seed)
+        return choose(self.samples, _HEATMAPS, self._run.config.seed)
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:

@@ -6,8 +6,8 @@ compared with nothing here, because that takes one of its cards.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from .gpus import BUILDABLE
 from .target import EngineTarget
 from .tensorrt_library import ahead_of_time, first_line, log_of
 
+_log = logging.getLogger(__name__)
 _TYPES = {"FLOAT": "float32", "HALF": "float16"}
 
 
@@ -50,16 +51,14 @@ class EngineReport:
         )
 
 
-def write_engine(
-    onnx: Path, target: EngineTarget, trt: ModuleType, log: Callable[[str], None] = lambda line: None
-) -> EngineReport:
+def write_engine(onnx: Path, target: EngineTarget, trt: ModuleType) -> EngineReport:
     """Compile a model file into `NAME.engine` beside it, with its description.
 
     :param trt: from `tensorrt_library.load_tensorrt`.
     :raises DermedgeError: see `build_engine`; nothing is written then.
     """
     path = onnx.with_suffix(SUFFIX)
-    log(f"compile {path.name} with {trt.__name__} {trt.__version__}")
+    _log.info("compile %s with %s %s", path.name, trt.__name__, trt.__version__)
     content, record = build_engine(read_model_file(onnx), target, trt)
     write_engine_file(path, content, record)
     return EngineReport(path, len(content), record)
@@ -75,17 +74,17 @@ def build_engine(file: ModelFile, target: EngineTarget, trt: ModuleType) -> tupl
     """
     if file.spec.image is not None and file.spec.image.any_size:
         raise UsageError(f"{file.path.name} takes pictures of any size, and {NO_ANTIALIAS}. {FIXED_SIZE_MEND}.")
-    log = log_of(trt)
-    log.errors.clear()
+    said = log_of(trt)
+    said.errors.clear()
     # TensorRT 11 and TensorRT-RTX are strongly typed always; TensorRT 10 has to be told.
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     try:
-        builder = trt.Builder(log)
+        builder = trt.Builder(said)
         network = builder.create_network(typed)
-        parser = trt.OnnxParser(network, log)
+        parser = trt.OnnxParser(network, said)
         parsed = parser.parse(file.content)
     except (RuntimeError, TypeError) as error:  # no driver, no GPU: pybind refuses the null pointer
-        raise _failure(trt, file, [*log.errors, str(error)]) from error
+        raise _failure(trt, file, [*said.errors, str(error)]) from error
     if not parsed:
         raise _failure(trt, file, [_parser_error(parser.get_error(index)) for index in range(parser.num_errors)])
     config = _configure(trt, builder, network, target)
@@ -93,7 +92,7 @@ def build_engine(file: ModelFile, target: EngineTarget, trt: ModuleType) -> tupl
     tensors = _tensors(network)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _failure(trt, file, log.errors)
+        raise _failure(trt, file, said.errors)
     content = bytes(plan)
     record = EngineRecord(
         engine_sha256=sha256(content),

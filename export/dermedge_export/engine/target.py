@@ -48,15 +48,23 @@ def engine_target(
             verb = "describe" if len(stray) > 1 else "describes"
             raise UsageError(f"{' and '.join(stray)} {verb} an engine: add --engine, or leave it out.")
         return None
+    check_graph(precision, flavour, any_size=any_size)
+    chosen = compute_capabilities(_names(gpus), _names(capabilities))
+    return EngineTarget(chosen, DEFAULT_MAX_BATCH if max_batch is None else max_batch)
+
+
+def check_graph(precision: str, flavour: str, *, any_size: bool = False) -> None:
+    """Refuse a graph that TensorRT does not take.
+
+    :raises UsageError: an INT8 file for the CPU, or one for pictures of any size.
+    """
     if precision == "int8" and flavour == "cpu":
         raise UsageError(
             "An INT8 file for the CPU has uint8 activations, which TensorRT refuses. Add --target rtx, or use --fp16."
         )
     if any_size:
         raise UsageError(f"--any-size and --engine exclude each other: {NO_ANTIALIAS}. Leave one of them out.")
-    chosen = compute_capabilities(_words(gpus), _words(capabilities))
-    return EngineTarget(chosen, DEFAULT_MAX_BATCH if max_batch is None else max_batch)
 
 
-def _words(text: str | None) -> list[str]:
-    return [] if text is None else [word.strip() for word in text.split(",")]
+def _names(text: str | None) -> list[str]:
+    return [] if text is None else [name.strip() for name in text.split(",")]

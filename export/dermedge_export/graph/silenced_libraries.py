@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Drop prints, warnings and log lines below errors; not for code that runs beside other threads."""
     root = logging.getLogger()
     names = ("torch.onnx", "onnxscript")

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import Fusion
-from dermedge_export.large_products.fold import fold
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .explain_graph import TracedHead, heatmap, relevance
 from .layers import name_layers
+from .merged_layers import with_merged_layers
 from .own_weights import own_weights
-from .silenced_libraries import quiet
+from .silenced_libraries import silenced
 
 OPSET = 20
 MAX_BATCH = 1024
@@ -30,7 +30,7 @@ class ContractModule(nn.Module):
 
     def __init__(self, model: FusedClassifier, *, explain: bool) -> None:
         super().__init__()
-        self.model = fold(model)
+        self.model = with_merged_layers(model)
         self.explained = TracedHead(self.model.head, n_features(model)) if explain else None
 
     def forward(
@@ -109,7 +109,7 @@ def to_onnx(
     inputs = example_inputs(model, schema, image_size, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
-        with quiet():
+        with silenced():
             program = torch.onnx.export(
                 module,
                 (),

@@ -34,35 +34,35 @@ def keep_in_float(quantised: onnx.ModelProto, original: onnx.ModelProto, layers:
     :param original: the FP32 graph it was made from.
     :param layers: names of the layers to keep; an unknown one changes nothing.
     """
-    mixed = onnx.ModelProto()
-    mixed.CopyFrom(quantised)
+    partly_int8 = onnx.ModelProto()
+    partly_int8.CopyFrom(quantised)
     before = {node.name: node for node in original.graph.node}
     weights = {tensor.name: tensor for tensor in original.graph.initializer}
     still = set(quantised_layers(quantised)) - set(layers)
     bound = _touched(before, still)
-    present = {name: node.op_type for node in mixed.graph.node for name in node.output}
-    present |= {tensor.name: "" for tensor in mixed.graph.initializer}
-    for node in mixed.graph.node:
+    present = {name: node.op_type for node in partly_int8.graph.node for name in node.output}
+    present |= {tensor.name: "" for tensor in partly_int8.graph.initializer}
+    for node in partly_int8.graph.node:
         if node.name not in before or layer_of(node) in still:
             continue
         for index, name in enumerate(before[node.name].input):
             if name in weights and present.get(name, "DequantizeLinear") == "DequantizeLinear":
-                node.input[index] = _restore(mixed, weights[name], present)
+                node.input[index] = _restore(partly_int8, weights[name], present)
             elif name in present and name not in bound:
                 node.input[index] = name
-    drop_unused(mixed, [value.name for value in mixed.graph.output])
-    _shield(mixed)
-    return mixed
+    drop_unused(partly_int8, [value.name for value in partly_int8.graph.output])
+    _shield(partly_int8)
+    return partly_int8
 
 
-def _shield(mixed: onnx.ModelProto) -> None:
+def _shield(partly_int8: onnx.ModelProto) -> None:
     """Keep ONNX Runtime from quantising a kept product by itself, in place.
 
     Where a product with constant float32 weights stands between a DequantizeLinear and a QuantizeLinear, its optimiser
     rounds the weights to INT8 with one scale for all channels. A leaky rectifier of slope 1 behind the product computes
     nothing, is fused with it, and is none of the operators that the optimiser looks through.
     """
-    nodes = list(mixed.graph.node)
+    nodes = list(partly_int8.graph.node)
     dequantised = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
     readers: dict[str, set[str]] = {}
     for node in nodes:
@@ -76,17 +76,17 @@ def _shield(mixed: onnx.ModelProto) -> None:
             bare, name = f"{node.output[0]}_unshielded", node.output[0]
             node.output[0] = bare
             shielded.append(helper.make_node("LeakyRelu", [bare], [name], name=f"{node.name}/shield", alpha=1.0))
-    del mixed.graph.node[:]
-    mixed.graph.node.extend(shielded)
+    del partly_int8.graph.node[:]
+    partly_int8.graph.node.extend(shielded)
 
 
-def _restore(mixed: onnx.ModelProto, weight: TensorProto, present: dict[str, str]) -> str:
+def _restore(partly_int8: onnx.ModelProto, weight: TensorProto, present: dict[str, str]) -> str:
     # A new name: the quantiser may have given the weight's own to its dequantised value.
     name = f"{weight.name}_float"
     if name not in present:
         present[name] = ""
-        mixed.graph.initializer.append(weight)
-        mixed.graph.initializer[-1].name = name
+        partly_int8.graph.initializer.append(weight)
+        partly_int8.graph.initializer[-1].name = name
     return name
 
 

@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from dermedge_export.fp16.to_float16 import store_matrices_in_half
 from dermedge_export.graph.folded_constants import with_constants
 from dermedge_export.graph.layers import trunk_layers
-from dermedge_export.graph.silenced_libraries import quiet
+from dermedge_export.graph.silenced_libraries import silenced
 from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
 from .calibration import DEFAULT_METHOD, RangeMethod
@@ -76,7 +76,7 @@ def quantize(
     known_ranges = {pixels: [{"rmin": np.float32(0), "rmax": np.float32(1)}]} if pixels else {}
     emptied = onnx.ModelProto()
     emptied.CopyFrom(proto)  # ONNX Runtime's quantiser takes the weights out of the graph it is given
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, silenced():
         target = Path(folder) / "int8.onnx"
         quantize_static(
             emptied,

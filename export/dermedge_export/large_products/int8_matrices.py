@@ -4,7 +4,7 @@ Covered: the contraction of a tensor or bilinear fusion, 17 million weights that
 map a second time: reading them is what it costs. Not covered: the small matrices of the head, which stay in float
 (`fp16.to_float16`).
 
-The weights have one step for the whole matrix, so that one copy serves both products; `fold_product` has made its
+The weights have one step for the whole matrix, so that one copy serves both products; `merged_product` has made its
 columns alike. Every row of the activations is divided by its own largest value first: no calibration is needed, and the
 patients of a batch stay independent of each other.
 """

@@ -13,7 +13,7 @@ from dermedge.data.ham10000 import read_samples
 from dermedge_export import pipeline
 from dermedge_export.check.own_resizing import OwnResizing, compare_own_resizing
 from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, ParityError, compare
-from dermedge_export.pipeline import ExportReport, export_model
+from dermedge_export.pipeline import ExportedModel, export_model
 from dermedge_runtime import Classifier, UsageError
 from dermedge_runtime.inputs.image import upright_rgb
 
@@ -21,22 +21,22 @@ LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
 
 
 @pytest.fixture(scope="module")
-def any_size_report(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+def any_size_report(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     target = tmp_path_factory.mktemp("any") / "any-int8.onnx"
     return export_model(trained_run, read_samples(synthetic_data), "int8", target, limits=LOOSE, any_size=True)
 
 
-def test_the_file_takes_any_size_and_tells_what_was_compared(any_size_report: ExportReport, trained_run) -> None:
+def test_the_file_takes_any_size_and_tells_what_was_compared(any_size_report: ExportedModel, trained_run) -> None:
     spec = Classifier(any_size_report.path, "cpu").spec
     assert spec.image is not None and spec.image.any_size
     own = any_size_report.parity.own_resizing
-    assert own is not None and own.images == len(trained_run.split().ids("validation"))
+    assert own is not None and own.images == len(trained_run.split.ids("validation"))
     assert spec.parity["own_resizing"] == asdict(own) == any_size_report.to_record()["parity"]["own_resizing"]
     assert own.summary() in any_size_report.parity.summary()
 
 
 def test_it_answers_as_the_file_of_one_size(
-    any_size_report: ExportReport, exported: dict, synthetic_data: Path
+    any_size_report: ExportedModel, exported: dict, synthetic_data: Path
 ) -> None:
     paths = [sample.path for sample in read_samples(synthetic_data)[:6]]
     free, fixed = (Classifier(report.path, "cpu") for report in (any_size_report, exported["int8"]))

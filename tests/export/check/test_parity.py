@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, compare, limits_from_percent, median_correlation
+from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, limits_from_percent, median_correlation, parity_of
 
 CLASSES = ("akiec", "mel", "nv")
 LABELS = np.array([0, 1, 1, 2], dtype=np.int64)
@@ -19,7 +19,7 @@ def _rows(*winners: int, top: float = 0.8) -> np.ndarray:
 
 def _compare(reference: np.ndarray, candidate: np.ndarray):
     settings = {"split": "validation", "provider": "CPUExecutionProvider"}
-    return compare(reference, candidate, LABELS, CLASSES, melanoma="mel", **settings)
+    return parity_of(reference, candidate, LABELS, CLASSES, melanoma="mel", **settings)
 
 
 def test_equal_outputs_agree_wholly() -> None:
@@ -82,7 +82,7 @@ def test_heat_maps_that_point_elsewhere_are_a_violation() -> None:
 
 def test_without_a_melanoma_class_its_recall_is_not_compared_and_that_is_said() -> None:
     rows = _rows(0, 1, 1, 2)
-    parity = compare(rows, rows, LABELS, ("a", "b", "c"), melanoma=None, split="test", provider="p")
+    parity = parity_of(rows, rows, LABELS, ("a", "b", "c"), melanoma=None, split="test", provider="p")
     assert (parity.melanoma_recall, parity.melanoma_recall_reference) == (None, None)
     assert "melanoma recall not compared (the schema names no melanoma class)" in parity.summary()
     assert "not compared" not in _compare(rows, rows).summary()

@@ -1,5 +1,6 @@
 """An export whose precision spoils a layer: refused as it is, published with exactly that layer in float32."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from torch import nn
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.predictions import runtime_probabilities, torch_probabilities, trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_export import conversion
 from dermedge_export.check.parity import Limits, ParityError
+from dermedge_export.description import describe
 from dermedge_export.int8.calibration import SMALLEST_CALIBRATION, model_inputs
-from dermedge_export.pipeline import build_graph, describe, export_model
+from dermedge_export.pipeline import build_graph, export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.model_file import read_model_file
@@ -24,14 +26,11 @@ LIMITS = Limits(agreement=0.7, balanced_accuracy_drop=1)  # of seven pictures, f
 
 
 @pytest.fixture
-def decided_run(trained_run, synthetic_data: Path, tmp_path: Path) -> RunFolder:
+def decided_run(trained_run, synthetic_data: Path, tmp_path: Path) -> Run:
     """A run whose random image branch really moves its decisions, unlike that of two epochs of training."""
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(trained_run.path, run.path)
-    samples = run.split().select(read_samples(synthetic_data), "train")
-    inputs = {
-        name: torch.from_numpy(v) for name, v in model_inputs(samples, describe(run, run.split(), "fp32")).items()
-    }
+    run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
+    samples = run.split.select(read_samples(synthetic_data), "train")
+    inputs = {name: torch.from_numpy(v) for name, v in model_inputs(samples, describe(run, "fp32")).items()}
     model = trained_model(run)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -49,7 +48,7 @@ def decided_run(trained_run, synthetic_data: Path, tmp_path: Path) -> RunFolder:
     return run
 
 
-def _blow_up_unread_weights(run: RunFolder) -> None:
+def _blow_up_unread_weights(run: Run) -> None:
     """Nothing in float32, but the weights of stages.2.conv2 lose INT8's whole range to a silent channel."""
     model = trained_model(run)
     block = model.trunk.stages[2]
@@ -61,7 +60,7 @@ def _blow_up_unread_weights(run: RunFolder) -> None:
 
 
 def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32(
-    decided_run, synthetic_data: Path, tmp_path: Path, monkeypatch
+    decided_run, synthetic_data: Path, tmp_path: Path, monkeypatch, caplog
 ) -> None:
     _blow_up_unread_weights(decided_run)
     samples, target = read_samples(synthetic_data), tmp_path / "models" / "m.onnx"
@@ -70,10 +69,10 @@ def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32
         with pytest.raises(ParityError, match="class agreement is"):
             export_model(decided_run, samples, "int8", target, explain=False, limits=LIMITS)
     assert list(target.parent.iterdir()) == []
-    lines: list[str] = []
-    report = export_model(decided_run, samples, "int8", target, limits=LIMITS, log=lines.append)
+    caplog.set_level(logging.INFO, "dermedge_export")
+    report = export_model(decided_run, samples, "int8", target, limits=LIMITS)
     assert report.conversion["float32_layers"] == ["stages.2.conv2"]
-    assert "keep stages.2.conv2 in float32" in lines
+    assert "keep stages.2.conv2 in float32" in caplog.messages
     spec = read_model_file(target).spec
     assert spec.conversion == report.conversion
     assert spec.conversion["sensitivity"]["layers"][0]["layer"] == "stages.2.conv2"
@@ -81,8 +80,10 @@ def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32
     assert spec.parity["agreement"] >= LIMITS.agreement
 
 
-def test_an_attempt_never_keeps_more_than_half_of_the_layers(decided_run, synthetic_data: Path, tmp_path: Path) -> None:
-    lines: list[str] = []
+def test_an_attempt_never_keeps_more_than_half_of_the_layers(
+    decided_run, synthetic_data: Path, tmp_path: Path, caplog
+) -> None:
+    caplog.set_level(logging.INFO, "dermedge_export")
     with pytest.raises(ParityError, match=r"m\.onnx was not written: class agreement is .* the limit is 110\.00%"):
         export_model(
             decided_run,
@@ -91,9 +92,8 @@ def test_an_attempt_never_keeps_more_than_half_of_the_layers(decided_run, synthe
             tmp_path / "m.onnx",
             explain=False,
             limits=Limits(1.1, 1),
-            log=lines.append,
         )
-    attempts = [line.count(",") + 1 for line in lines if line.startswith("keep ")]
+    attempts = [line.count(",") + 1 for line in caplog.messages if line.startswith("keep ")]
     assert attempts == [1, 2, 4, 8]
     assert not (tmp_path / "m.onnx").exists()
 
@@ -109,7 +109,7 @@ def test_sensitivity_on_demand_even_where_the_file_passes(decided_run, synthetic
         sensitivity=True,
     )
     assert report.conversion["float32_layers"] == []
-    training = len(decided_run.split().ids("train"))
+    training = len(decided_run.split.ids("train"))
     assert report.conversion["sensitivity"]["images"] == report.conversion["calibration"]["images"] == training
 
 
@@ -126,7 +126,7 @@ def test_a_published_fp16_file_keeps_the_layer_that_overflows(
     samples = read_samples(synthetic_data)
     report = export_model(decided_run, samples, "fp16", tmp_path / "m.onnx", explain=False, limits=LIMITS)
     assert list(report.conversion["float32_layers"]) == ["stages.4.conv1", "stages.4.conv2"]
-    validation = decided_run.split().select(samples, "validation")
+    validation = decided_run.split.select(samples, "validation")
     found = runtime_probabilities(Classifier(tmp_path / "m.onnx", "cpu"), validation)
     np.testing.assert_allclose(found, torch_probabilities(decided_run, validation), atol=0.02)
 
@@ -135,8 +135,8 @@ def test_a_published_fp16_file_keeps_the_layer_that_overflows(
 def test_calibration_takes_photographs_of_the_training_split_only(
     trained_run, synthetic_data: Path, precision: str
 ) -> None:
-    split = trained_run.split()
-    spec, samples = describe(trained_run, split, precision), read_samples(synthetic_data)
+    split = trained_run.split
+    spec, samples = describe(trained_run, precision), read_samples(synthetic_data)
     training = split.select(samples, "train")
     with pytest.raises(InputRejected, match=f"at least {SMALLEST_CALIBRATION} training photographs, there are 0"):
         build_graph(trained_run, spec, [])

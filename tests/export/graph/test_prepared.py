@@ -15,8 +15,10 @@ from onnx import TensorProto
 from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.preparation.preparation import Preparation
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run
+from dermedge_export.description import describe, write_described
 from dermedge_export.engine.build import build_engine
 from dermedge_export.engine.target import EngineTarget
 from dermedge_export.engine.tensorrt_library import load_tensorrt
@@ -26,7 +28,6 @@ from dermedge_export.graph.layers import trunk_layers
 from dermedge_export.graph.to_onnx import output_names, to_onnx
 from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
-from dermedge_export.pipeline import describe, write_described
 from dermedge_runtime.commands.inspection import inspection_text
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
@@ -193,14 +194,14 @@ def test_tensorrt_takes_the_graph(precision: str, tmp_path: Path) -> None:
     assert record.layers["convolution"] == 17
 
 
-def test_the_file_says_what_its_graph_does(trained_run: RunFolder, tmp_path: Path) -> None:
+def test_the_file_says_what_its_graph_does(trained_run: Run, tmp_path: Path) -> None:
     runs = {}
     for name, steps in {"both": STEPS, "one": STEPS[1:], "none": ()}.items():
-        runs[name] = RunFolder(tmp_path / name)
-        settings = trained_run.config().to_record() | dict.fromkeys(steps, True)
-        start_run(type(trained_run.config()).from_record(settings), trained_run.split(), runs[name])
+        settings = trained_run.config.to_record() | dict.fromkeys(steps, True)
+        config = type(trained_run.config).from_record(settings)
+        runs[name] = start_run(config, trained_run.split, RunFolder(tmp_path / name))
         runs[name].weights_file.write_bytes(trained_run.weights_file.read_bytes())
-        training = describe(runs[name], runs[name].split(), "fp32").training
+        training = describe(runs[name], "fp32").training
         assert training.get("prepared_in_graph", []) == list(steps)
         assert {step: training["settings"][step] for step in STEPS} == {step: step in steps for step in STEPS}
         if steps:

@@ -86,8 +86,9 @@ def exported_clinical(synthetic_data: Path, tmp_path_factory: pytest.TempPathFac
     def export(unknown: str) -> Path:
         folder = tmp_path_factory.mktemp(unknown)
         config = TrainConfig(data=str(synthetic_data), fusion="clinical_only", epochs=1, per_class=8, unknown=unknown)
-        samples, run = read_samples(synthetic_data), RunFolder(folder / "run")
-        start_run(config, make_split(samples, config.protocol, config.seed), run)
+        samples = read_samples(synthetic_data)
+        split = make_split(samples, config.protocol, config.seed)
+        run = start_run(config, split, RunFolder(folder / "run"))
         train(config, samples, run)
         loose = Limits(agreement=0, balanced_accuracy_drop=1)
         return export_model(run, samples, "fp32", folder / "clinical_only-fp32.onnx", limits=loose).path

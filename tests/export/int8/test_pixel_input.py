@@ -9,19 +9,19 @@ import pytest
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.predictions import trained_model
+from dermedge_export.description import describe
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.calibration import CalibrationReader, model_inputs
 from dermedge_export.int8.float32_layers import keep_in_float
 from dermedge_export.int8.pixel_input import PIXEL_STEP, read_pixels_as_they_are, scaled_pixels
 from dermedge_export.int8.quantize import packed, quantize
-from dermedge_export.pipeline import describe
 
 
 @pytest.fixture(scope="module")
 def case(trained_run, synthetic_data: Path):
     """FP32 graph, QDQ graph before it is packed, and the inputs of one photograph."""
-    split = trained_run.split()
-    spec = describe(trained_run, split, "int8", explain=False)
+    split = trained_run.split
+    spec = describe(trained_run, "int8", explain=False)
     samples = split.select(read_samples(synthetic_data), "train")[:16]
     graph = to_onnx(trained_model(trained_run), spec.clinical, spec.image.size, explain=False)
     original = onnx.ModelProto()

@@ -10,9 +10,10 @@ from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge_export.conversion import conversions
+from dermedge_export.description import describe
 from dermedge_export.int8.calibration import CalibrationReader, choose
 from dermedge_export.int8.quantize import FLAVOURS, quantize
-from dermedge_export.pipeline import build_graph, describe
+from dermedge_export.pipeline import build_graph
 
 
 @pytest.fixture(scope="module", params=FLAVOURS)
@@ -23,15 +24,15 @@ def flavour(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def fp32(trained_run) -> onnx.ModelProto:
     """The graph that both flavours are made from."""
-    return build_graph(trained_run, describe(trained_run, trained_run.split(), "fp32"), [])
+    return build_graph(trained_run, describe(trained_run, "fp32"), [])
 
 
 @pytest.fixture(scope="module")
 def int8(flavour: str, fp32: onnx.ModelProto, trained_run, synthetic_data: Path) -> onnx.ModelProto:
-    split = trained_run.split()
+    split = trained_run.split
     calibration = split.select(read_samples(synthetic_data), "train")[:16]
-    spec = describe(trained_run, split, "int8", flavour=flavour)
-    return next(conversions(fp32, spec, calibration, sensitivity=False, log=[].append)).proto
+    spec = describe(trained_run, "int8", flavour=flavour)
+    return next(conversions(fp32, spec, calibration, sensitivity=False)).proto
 
 
 def test_weights_are_int8_per_output_channel_and_activations_of_the_flavour(
@@ -99,9 +100,9 @@ def test_choice_never_repeats_when_photographs_run_out() -> None:
 
 
 def test_reader_gives_ranges_of_batches(trained_run, synthetic_data: Path) -> None:
-    split = trained_run.split()
+    split = trained_run.split
     samples = split.select(read_samples(synthetic_data), "train")[:17]
-    reader = CalibrationReader(samples, describe(trained_run, split, "int8"))
+    reader = CalibrationReader(samples, describe(trained_run, "int8"))
     assert len(reader) == 3
     sizes = []
     while (batch := reader.get_next()) is not None:

@@ -13,8 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 from dermedge.data.synthetic_picture import picture
+from dermedge_export.description import write_described
 from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
-from dermedge_export.pipeline import write_described
 from dermedge_runtime import Classifier, model_in_the_box
 from dermedge_runtime.devices import trial_run
 from dermedge_runtime.model.model_file import read_model_file

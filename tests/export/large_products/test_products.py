@@ -10,8 +10,8 @@ from torch import nn
 
 from dermedge_export.fp16.to_float16 import store_matrices_in_half
 from dermedge_export.large_products import int8_matrices
-from dermedge_export.large_products.fold_product import FoldedProduct, fold_product
 from dermedge_export.large_products.int8_matrices import quantize_large_matrices
+from dermedge_export.large_products.merged_product import MergedProduct, merge_product
 
 INPUTS, FEATURES, HIDDEN = 512, 128, 256
 
@@ -41,15 +41,15 @@ def test_the_outer_product_is_never_built_and_half_the_weights_go(proto: onnx.Mo
 def test_other_heads_are_not_folded() -> None:
     head = random_classifier("gated").head
     before = list(head.state_dict())
-    fold_product(head)
-    assert list(head.state_dict()) == before and not isinstance(head.fusion, FoldedProduct)
+    merge_product(head)
+    assert list(head.state_dict()) == before and not isinstance(head.fusion, MergedProduct)
 
 
 def test_a_clinical_feature_without_weights_does_not_divide_by_zero() -> None:
     coefficients, last = torch.randn(3, 4, 5), nn.Linear(2, 4)
     with torch.no_grad():
         last.weight[:, 1] = 0
-        folded = FoldedProduct(coefficients, last, torch.ones(3))
+        folded = MergedProduct(coefficients, last, torch.ones(3))
         x, y = torch.randn(6, 5), torch.randn(6, 2)
         expected = torch.einsum("hji,bj,bi->bh", coefficients, last(y), x) + 1
         torch.testing.assert_close(folded(x, y), expected, rtol=1e-4, atol=1e-5)

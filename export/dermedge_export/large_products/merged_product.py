@@ -1,4 +1,4 @@
-"""Fold the layers around a tensor or bilinear fusion into it: half the weights, exactly the same scores.
+"""Merge the layers around a tensor or bilinear fusion into it: half the weights, exactly the same scores.
 
 Such a fusion is linear in y for a given x. The clinical branch ends in a linear layer y = L r + l without activation,
 and a linear layer reads z, so that all three are one form in x and the 128 clinical features r:
@@ -21,11 +21,11 @@ from dermedge.models.fusions.large_products import Product
 _SMALLEST_SCALE = 1e-30
 
 
-class FoldedProduct(Fusion):
+class MergedProduct(Fusion):
     """Image features x float [B, 512] and clinical features r float [B, 128] to the hidden layer float [B, 256]."""
 
     def __init__(self, coefficients: Tensor, last: nn.Linear, bias: Tensor) -> None:
-        """Fold.
+        """Merge.
 
         :param coefficients: W, float [hidden, 256, 512].
         :param last: the clinical branch's last layer.
@@ -49,20 +49,20 @@ class FoldedProduct(Fusion):
         return self.given_image(x, nn.Identity())(y.unsqueeze(1)).squeeze(1)
 
     def given_image(self, x: Tensor, project: nn.Module) -> GivenImage:
-        """Contract the image once; `project` is folded in already."""
+        """Contract the image once; `project` is merged into it already."""
         held = self.offset(x).unsqueeze(1)
         maps = (x @ self.maps * self.scale).reshape(x.shape[0], -1, self.offset.out_features)
         return lambda y: torch.bmm(y, maps) + held
 
 
 @torch.no_grad()
-def fold_product(head: Head) -> None:
-    """Fold in place, where the head's fusion is a product; any other head is left alone."""
+def merge_product(head: Head) -> None:
+    """Merge in place, where the head's fusion is a product; any other head is left alone."""
     if not isinstance(head.fusion, Product):
         return
     assert head.clinical is not None
     last, reader = head.clinical[-1], head.classifier[0]
     assert isinstance(last, nn.Linear) and isinstance(reader, nn.Linear)
-    head.fusion = FoldedProduct(head.fusion.coefficients(reader), last, reader.bias)
+    head.fusion = MergedProduct(head.fusion.coefficients(reader), last, reader.bias)
     head.clinical = nn.Sequential(*list(head.clinical)[:-1])
     head.classifier[0] = nn.Identity()

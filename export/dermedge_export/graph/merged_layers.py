@@ -1,5 +1,6 @@
-"""Fold what is constant after training: batch normalisation and the skip weights alpha into the convolutions, the
-layers around a product fusion into it (`fold_product`), and what stands for the average patient into its weights.
+"""Merge what is constant after training into the layers beside it: batch normalisation and the skip weights alpha
+into the convolutions, the layers around a product fusion into it (`large_products.merged_product`), and what stands for
+the average patient into its weights.
 
 All are exact up to rounding. Batch normalisation after a convolution is a scaling of its weights. A residual unit
 computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and dividing the
@@ -16,26 +17,25 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
-
-from .fold_product import fold_product
+from dermedge_export.large_products.merged_product import merge_product
 
 _SMALLEST_ALPHA = 1e-2
 """Dividing by less would enlarge weights so far that rounding, above all to half precision, would show."""
 
 
-def fold(model: FusedClassifier) -> FusedClassifier:
+def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
     """Give a copy in evaluation mode that computes the same with fewer operations."""
-    folded = copy.deepcopy(model).eval()
-    if folded.trunk is not None:
-        _fold_alpha(folded.trunk)
-        _fold_normalisation(folded.trunk)
-    _fold_average(folded)
-    fold_product(folded.head)
-    return folded
+    merged = copy.deepcopy(model).eval()
+    if merged.trunk is not None:
+        _merge_alpha(merged.trunk)
+        _merge_normalisation(merged.trunk)
+    _merge_average(merged)
+    merge_product(merged.head)
+    return merged
 
 
 @torch.no_grad()
-def _fold_average(model: FusedClassifier) -> None:
+def _merge_average(model: FusedClassifier) -> None:
     """Compute once what stands for the average patient (`models.average_patient`)."""
     if model.head.clinical is None:
         return
@@ -49,7 +49,7 @@ def _fold_average(model: FusedClassifier) -> None:
 
 
 @torch.no_grad()
-def _fold_alpha(trunk: DermiResNet) -> None:
+def _merge_alpha(trunk: DermiResNet) -> None:
     for block, unit in zip(trunk.stages[0::2], trunk.stages[1::2], strict=True):
         assert isinstance(block, ConvBlock) and isinstance(unit, ResidualUnit)
         alpha = unit.alpha.clone()
@@ -61,17 +61,17 @@ def _fold_alpha(trunk: DermiResNet) -> None:
         unit.alpha.fill_(1)
 
 
-def _fold_normalisation(trunk: DermiResNet) -> None:
-    _fold_pair(trunk, "conv1", "norm1")
+def _merge_normalisation(trunk: DermiResNet) -> None:
+    _merge_pair(trunk, "conv1", "norm1")
     for module in trunk.stages:
         if isinstance(module, ConvBlock):
-            _fold_pair(module, "conv2", "norm")
+            _merge_pair(module, "conv2", "norm")
         else:
-            _fold_pair(module, "conv1", "norm1")
-            _fold_pair(module, "conv2", "norm2")
+            _merge_pair(module, "conv1", "norm1")
+            _merge_pair(module, "conv2", "norm2")
 
 
-def _fold_pair(parent: nn.Module, convolution: str, normalisation: str) -> None:
+def _merge_pair(parent: nn.Module, convolution: str, normalisation: str) -> None:
     conv, norm = getattr(parent, convolution), getattr(parent, normalisation)
     setattr(parent, convolution, fuse_conv_bn_eval(conv, norm))
     setattr(parent, normalisation, nn.Identity())

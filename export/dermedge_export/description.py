@@ -1,0 +1,102 @@
+"""What a model file says about itself, written into it: what it is, what it was trained on, how well it does.
+
+Not covered: reading it back, which is the runtime's (`dermedge_runtime.model.description`).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+
+from dermedge import __version__
+from dermedge.data.batches.lesion_data import preparation_of
+from dermedge.models.fusion import fusion_class
+from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
+from dermedge.training.run import Run
+from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.inputs.clinical import ClinicalSchema
+from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
+from dermedge_runtime.model.digest import BLANK, sealed
+
+from .graph.to_onnx import output_names
+
+INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
+
+
+def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
+    """Make the description of a run's model file, without parity.
+
+    :param explain: with the explanation outputs.
+    :param flavour: one of `quantize.FLAVOURS`; used for INT8 alone.
+    :raises DermedgeError: no weights yet, or damaged ones.
+    """
+    record, config, schema = run.record, run.config, run.schema
+    kind, prepared = fusion_class(config.fusion), preparation_of(config).names
+    settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
+    return ModelSpec(
+        classes=schema.classes,
+        class_names=schema.class_names,
+        fusion=config.fusion,
+        precision=precision,
+        outputs=output_names(kind, explain=explain),
+        flavour=flavour if precision == "int8" else "any",
+        image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
+        clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
+        weights_sha256=run.weights_sha256,
+        training={
+            "data": Path(config.data).name,
+            "schema": schema.name,
+            "protocol": config.protocol,
+            "images": {part: len(run.split.ids(part)) for part in ("train", "validation", "test")},
+            "split_sha256": record["split_sha256"],
+            "settings": settings,
+            **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
+            **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
+        },
+        metrics=_metrics(run),
+        licence=schema.licence_of_weights,
+        intended_use=INTENDED_USE,
+        versions={
+            "dermedge": __version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _clinical(run: Run) -> ClinicalSchema:
+    """The fields, and what the trained network computes with where a value is unknown."""
+    config, encoder = run.config, trained_model(run).encoder
+    assert encoder is not None
+    return run.schema.clinical(config.protocol, config.unknown).with_imputed(encoder.imputed())
+
+
+def _metrics(run: Run) -> dict[str, Any]:
+    """Figures of the trained weights, where the run was evaluated before the export, without flips."""
+    if not run.metrics_file.is_file():
+        return {}
+    try:
+        record = json.loads(run.metrics_file.read_text(encoding="utf-8"))
+        if record["weights_sha256"] != run.weights_sha256:
+            return {}  # of earlier weights of this run
+        if record.get("flips"):
+            return {}  # not what the file gives for one picture
+        return {"split": record["split"], **record["results"][TRAINED_WEIGHTS]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DermedgeError(f"{run.metrics_file} is damaged ({error}). Run `dermedge evaluate` again.") from error
+
+
+def write_described(proto: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
+    """Write a graph with its description and digest; not atomic, so only to a path that nobody else sees."""
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=spec.to_json(digest=BLANK))
+    proto.producer_name, proto.producer_version = "dermedge", __version__
+    path.write_bytes(sealed(proto.SerializeToString(), path.name))
