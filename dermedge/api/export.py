@@ -1,0 +1,107 @@
+"""`dermedge.export`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dermedge.require import extras
+from dermedge_runtime.errors import UsageError
+
+from .evaluate import MODELS
+from .names import check_known
+
+if TYPE_CHECKING:
+    from dermedge.training.run import Run
+    from dermedge_export.check.parity import Limits
+    from dermedge_export.engine.target import EngineTarget
+    from dermedge_export.pipeline import ExportedModel
+
+PRECISIONS = ("fp32", "fp16", "int8")
+TARGETS = ("cpu", "rtx")
+
+
+def export(
+    run: Run | Path | str,
+    precision: str = "fp32",
+    *,
+    target: str | None = None,
+    path: Path | str | None = None,
+    models: Path | str = MODELS,
+    data: Path | str | None = None,
+    explanations: bool = True,
+    limits: Limits | None = None,
+    sensitivity: bool = False,
+    any_size: bool = False,
+    engine: EngineTarget | None = None,
+) -> ExportedModel:
+    """Write one self-describing ONNX file, after comparing it with the trained weights on held-back photographs.
+
+    ::
+
+        model = dermedge.export("runs/gated", precision="int8")
+        print(model.path, model.parity.agreement)
+        print(dermedge_runtime.Classifier(model.path).predict("lesion.jpg", age=55, site="back").label)
+
+    :param run: opened, or its folder.
+    :param precision: fp32, fp16 or int8.
+    :param target: what an INT8 file is quantised for, cpu or rtx; by default cpu.
+    :param path: file to write; by default `FUSION-PRECISION.onnx` in `models`.
+    :param models: folder of that file.
+    :param data: data folder; by default the run's own.
+    :param explanations: with heat map and clinical relevance among the outputs.
+    :param limits: what the file may change at most; by default `DEFAULT_LIMITS` of the precision.
+    :param sensitivity: measure what quantising each layer alone changes; for INT8.
+    :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
+    :param engine: also build a TensorRT engine for these cards beside the file; needs no GPU.
+    :return: the file and its comparison with the trained weights.
+    :raises UsageError: an unknown precision, or options that contradict it.
+    :raises ParityError: the file would be over the limits; nothing is written then.
+    :raises InputRejected: pictures are missing, or too few to calibrate with.
+    :raises DermedgeError: no run there, no weights yet, a package is not installed, or no engine can be built.
+    """
+    check_known("precision", precision, PRECISIONS)
+    check_options(precision, target, sensitivity=sensitivity)
+    flavour = target or "cpu"
+    with extras("export"):
+        from dermedge.training.run import opened
+        from dermedge_export.engine.build import write_engine
+        from dermedge_export.engine.target import check_graph
+        from dermedge_export.engine.tensorrt_library import load_tensorrt
+        from dermedge_export.pipeline import export_model
+    if engine is not None:
+        check_graph(precision, flavour, any_size=any_size)
+    tensorrt = load_tensorrt(engine) if engine is not None else None  # first: an export takes minutes
+    run = opened(run)
+    file = Path(path) if path is not None else Path(models) / file_name(run.config.fusion, precision, flavour)
+    samples = run.samples(data)
+    model = export_model(
+        *(run, samples, precision, file),
+        explain=explanations,
+        flavour=flavour,
+        limits=limits,
+        sensitivity=sensitivity,
+        any_size=any_size,
+    )
+    if engine is None or tensorrt is None:
+        return model
+    return replace(model, engine=write_engine(file, engine, tensorrt))
+
+
+def file_name(fusion: str, precision: str, flavour: str = "cpu") -> str:
+    """Name of a model file, such as cross_attention-int8-rtx.onnx."""
+    return f"{fusion}-{precision}{'-rtx' if precision == 'int8' and flavour == 'rtx' else ''}.onnx"
+
+
+def check_options(precision: str, target: str | None, *, sensitivity: bool) -> None:
+    """Refuse options that are for INT8 alone.
+
+    :raises UsageError: an unknown target, or an option of INT8 for another precision.
+    """
+    if target is not None:
+        check_known("target", target, TARGETS)
+    if target and precision != "int8":
+        raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
+    if sensitivity and precision != "int8":
+        raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")

@@ -1,0 +1,63 @@
+"""Settings of a training from what somebody gives: whole settings, single ones by name, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dermedge.require import extras
+from dermedge_runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from dermedge.config import AskedSettings, TrainConfig
+
+
+def settings_of(
+    base: TrainConfig | AskedSettings | None, data: Path | str | None, named: Mapping[str, Any]
+) -> TrainConfig:
+    """Give the whole settings of a new training.
+
+    :param base: gives all that is not named; without it they are the paper's, and device and precision suit this
+        machine.
+    :param named: by the names of `RequestedSettings`; those of the augmentation stand beside the others.
+    :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
+    """
+    with extras("train"):
+        from dermedge.config import AskedSettings
+        from dermedge.models.fusion import fusion_class
+        from dermedge.training.chosen_settings import changed_settings, chosen_settings
+    asked = AskedSettings.of(_folder(data), named)
+    given = asked.given
+    if base is None:
+        config = chosen_settings(asked.values)
+    elif isinstance(base, AskedSettings):
+        given |= base.given
+        config = changed_settings(chosen_settings(base.values), asked)
+    else:
+        config = changed_settings(base, asked)
+    fusion_class(config.fusion)
+    if "feature_views" in given and not config.freeze_image_branch:
+        raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
+    if config.start_from:
+        raise UsageError(
+            "These settings are of a training that started from the weights of another run: name that run with"
+            " start_from, and give them with their field start_from empty."
+        )
+    return config
+
+
+def expected_settings(base: AskedSettings | None, data: Path | str | None, named: Mapping[str, Any]) -> AskedSettings:
+    """Give the settings that a run is expected to have; parameters as for `settings_of`.
+
+    :raises UsageError: an unknown setting, a value that does not fit, or settings given twice.
+    """
+    with extras("train"):
+        from dermedge.config import AskedSettings
+    if base is not None and (named or data is not None):
+        raise UsageError("Give the expected settings as a whole or by name, not both.")
+    return base or AskedSettings.of(_folder(data), named)
+
+
+def _folder(data: Path | str | None) -> Path | None:
+    return None if data is None else Path(data)

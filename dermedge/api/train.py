@@ -1,0 +1,110 @@
+"""`dermedge.train` and `dermedge.resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dermedge.require import extras
+
+from .settings import expected_settings, settings_of
+
+if TYPE_CHECKING:
+    from dermedge.config import AskedSettings, TrainConfig
+    from dermedge.training.run import Run
+
+RUNS = Path("runs")
+"""Where runs lie unless they are told otherwise, each in a folder with the name of its fusion."""
+
+
+def train(
+    data: Path | str | None = None,
+    *,
+    fusion: str | None = None,
+    config: TrainConfig | AskedSettings | None = None,
+    run: Path | str | None = None,
+    schema: Path | str = "ham10000",
+    allow_missing_images: bool = False,
+    start_from: Run | Path | str | None = None,
+    overwrite: bool = False,
+    compiled: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a new run to its last epoch.
+
+    ::
+
+        run = dermedge.train("data/ham10000", fusion="gated", epochs=30, schedule="cosine")
+        print(run.config.epochs, run.weights_file)
+
+    Killed, it is taken up again by `resume`. Progress is told by the loggers below `dermedge`, at the level INFO.
+
+    :param data: data folder, in the place of the one of `config`.
+    :param fusion: one of `dermedge.models.fusion.FUSIONS`; by default cross_attention.
+    :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
+        the precision that suit this machine. `AskedSettings` are what a command line was given.
+    :param run: folder to write; by default `runs/FUSION`.
+    :param schema: of the data: ham10000, pad_ufes_20 or a `.toml` file.
+    :param allow_missing_images: leave rows out whose picture is absent.
+    :param start_from: run whose best weights to start from, whole or its image branch.
+    :param overwrite: replace an earlier run in the folder.
+    :param compiled: score with torch.compile, for GPUs.
+    :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
+        `device` and `precision` may be "auto".
+    :return: the run, opened.
+    :raises UsageError: an unknown setting, a value out of its range, or settings that contradict each other.
+    :raises InputRejected: schema or data cannot be used.
+    :raises DeviceUnavailable: cuda without a usable GPU.
+    :raises DermedgeError: a run is there already, the loss is no longer a number, or a package is not installed.
+    """
+    with extras("train"):
+        from dermedge.training.run_folder import RunFolder
+        from dermedge.training.training_job import NewRun, start_training
+    if fusion is not None:
+        settings["fusion"] = fusion
+    wanted = settings_of(config, data, settings)
+    start = None if start_from is None else _folder(start_from)
+    new = NewRun(str(schema), allow_missing_images, start, overwrite)
+    return start_training(RunFolder(Path(run or RUNS / wanted.fusion)), wanted, new, compiled=compiled)
+
+
+def resume(
+    run: Run | Path | str,
+    *,
+    data: Path | str | None = None,
+    expected: AskedSettings | None = None,
+    schema: Path | str | None = None,
+    allow_missing_images: bool = False,
+    start_from: Run | Path | str | None = None,
+    compiled: bool = False,
+    **settings: Any,
+) -> Run:
+    """Go on with a run after its last whole epoch, with the run's own settings.
+
+    ::
+
+        run = dermedge.resume("runs/gated")
+
+    :param run: its folder.
+    :param data: where the data lie by now; by default where they lay.
+    :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
+        refused.
+    :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images` and `start_from`.
+    :param compiled: as `train`.
+    :param settings: expected ones by name, as `train` takes them.
+    :return: the run, opened.
+    :raises UsageError: an unknown setting, or a run that is not as expected.
+    :raises InputRejected: as `train`.
+    :raises DeviceUnavailable: as `train`.
+    :raises DermedgeError: no run there, a damaged one, or as `train`.
+    """
+    with extras("train"):
+        from dermedge.training.training_job import Expected, resume_training
+    start = None if start_from is None else _folder(start_from)
+    named = None if schema is None else str(schema)
+    wanted = Expected(expected_settings(expected, data, settings), named, allow_missing_images, start)
+    return resume_training(_folder(run), wanted, compiled=compiled)
+
+
+def _folder(run: Run | Path | str) -> Path:
+    return Path(run) if isinstance(run, (str, Path)) else run.path
