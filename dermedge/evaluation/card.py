@@ -22,7 +22,7 @@ from dermedge.statistics.intervals import group_intervals, score_intervals
 from dermedge.statistics.metrics import score
 from dermedge.statistics.patient_groups import patient_groups
 from dermedge.training.predictions import labels_of, runtime_probabilities
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.explanation import counted_as
@@ -34,7 +34,7 @@ _Ints = NDArray[np.int64]
 
 
 def model_card(
-    run: RunFolder,
+    run: Run,
     path: Path,
     *,
     data: Path | None = None,
@@ -50,9 +50,9 @@ def model_card(
     """
     classifier = Classifier(path, "cpu")
     spec = classifier.spec
-    if spec.weights_sha256 != run.weights_sha256():
+    if spec.weights_sha256 != run.weights_sha256:
         raise DermedgeError(f"{path} was not exported from the run in {run.path}. Name the run with --run.")
-    samples = run.split().select(run.samples(data, log), _PART)
+    samples = run.split.select(run.samples(data), _PART)
     if not samples:
         raise InputRejected(f"The run in {run.path} has no {_PART} images to measure the card's figures on.")
     log(f"{classifier.name} in the runtime on {len(samples)} {_PART} images")
@@ -100,8 +100,8 @@ def _of_unknown(spec: ModelSpec) -> str:
     return f" What is unknown may be left out: {', '.join(named)}."
 
 
-def _training(spec: ModelSpec, run: RunFolder, notes: Sequence[str]) -> str:
-    training, schema = spec.training, run.schema()
+def _training(spec: ModelSpec, run: Run, notes: Sequence[str]) -> str:
+    training, schema = spec.training, run.schema
     images = training["images"]
     settings = ", ".join(f"{key} {_plain(value)}" for key, value in sorted(training["settings"].items()) if value)
     parts = [
@@ -131,11 +131,11 @@ def _parity(parity: Mapping[str, Any]) -> str:
     )
 
 
-def _figures(spec: ModelSpec, run: RunFolder, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> str:
+def _figures(spec: ModelSpec, run: Run, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> str:
     labels, lesions = labels_of(samples), _lesions(samples)
     scores = score(labels, probabilities, spec.classes)
     found = score_intervals(lesions, labels, probabilities.argmax(axis=1), len(spec.classes))
-    group = run.split().group_name
+    group = run.split.group_name
     head = (
         f"{len(samples)} images of {len(np.unique(lesions))} {group}s; 95 % intervals by resampling {group}s."
         f" Accuracy {_interval(found['accuracy'][0])}, balanced accuracy {_interval(found['balanced_accuracy'][0])},"
@@ -155,14 +155,14 @@ def _figures(spec: ModelSpec, run: RunFolder, samples: Sequence[Sample], probabi
     return f"{head}\n\n{_table(('class', 'images', 'recall', 'precision', 'specificity', 'AUC'), rows)}"
 
 
-def _groups(spec: ModelSpec, run: RunFolder, samples: Sequence[Sample], predicted: _Ints) -> str:
-    labels, lesions, melanoma = labels_of(samples), _lesions(samples), run.schema().melanoma
+def _groups(spec: ModelSpec, run: Run, samples: Sequence[Sample], predicted: _Ints) -> str:
+    labels, lesions, melanoma = labels_of(samples), _lesions(samples), run.schema.melanoma
     watched = spec.classes.index(melanoma) if melanoma in spec.classes else None
     columns = ["", "images", "accuracy", "balanced accuracy"] + (
         [f"recall of {melanoma}"] if watched is not None else []
     )
     tables = []
-    for field, groups in patient_groups(samples, run.schema().clinical(run.config().protocol)).items():
+    for field, groups in patient_groups(samples, run.schema.clinical(run.config.protocol)).items():
         rows = []
         for name, entry in group_intervals(groups, lesions, labels, predicted, len(spec.classes)).items():
             found = entry["intervals"]

@@ -14,7 +14,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
@@ -55,7 +55,7 @@ class Evaluation:
 
 
 def evaluate_run(
-    run: RunFolder,
+    run: Run,
     models: Path,
     part: str,
     device: str,
@@ -74,10 +74,10 @@ def evaluate_run(
     :raises InputRejected: the split has no such part, or pictures are missing.
     :raises UsageError: flips of a run that reads no picture.
     """
-    config, split = run.config(), run.split()
+    config, split = run.config, run.split
     if flips and not fusion_class(config.fusion).uses_image:
         raise UsageError(f"{config.fusion} reads no picture that could be flipped: leave --flips out.")
-    samples = split.select(run.samples(data, log), part)
+    samples = split.select(run.samples(data), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
     labels = labels_of(samples)
@@ -88,8 +88,8 @@ def evaluate_run(
     for stem, classifier in classifiers.items():
         log(f"{classifier.name} in the runtime on {classifier.device}")
         outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
-    results = {name: score(labels, probabilities, run.schema().classes) for name, probabilities in outputs.items()}
-    evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256(), results)
+    results = {name: score(labels, probabilities, run.schema.classes) for name, probabilities in outputs.items()}
+    evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results)
     try:
         _write_files(run, evaluation, labels, outputs)
         log(f"written to {run.metrics_file} and {run.plots}")
@@ -99,10 +99,10 @@ def evaluate_run(
 
 
 def _write_files(
-    run: RunFolder, evaluation: Evaluation, labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
+    run: Run, evaluation: Evaluation, labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
 ) -> None:
     write_json(run.metrics_file, evaluation.to_record())
-    config, shown = run.config(), list(outputs)[-1]
+    config, shown = run.config, list(outputs)[-1]
     scores, title = evaluation.results[shown], f"{config.fusion}, {evaluation.title}, {shown}"
     confusion_plot(scores, title, run.plots / "confusion_matrix.png")
     roc_plot(labels, outputs[shown], scores, title, run.plots / "roc.png")

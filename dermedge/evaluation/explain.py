@@ -19,7 +19,7 @@ from dermedge.data.schema import DataSchema
 from dermedge.progress import progress
 from dermedge.statistics.explain_plots import gallery, relevance_bars
 from dermedge.statistics.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import write_json, write_text
@@ -29,7 +29,7 @@ from .model_files import model_files
 
 
 def explain_run(
-    run: RunFolder,
+    run: Run,
     models: Path,
     *,
     data: Path | None,
@@ -46,8 +46,8 @@ def explain_run(
     :return: the record that was written.
     :raises InputRejected: no data, or masks that are absent.
     """
-    config, schema = run.config(), run.schema()
-    samples = _draw(run.split().select(run.samples(data, log), "test"), limit, config.seed, schema)
+    config, schema = run.config, run.schema
+    samples = _draw(run.split.select(run.samples(data), "test"), limit, config.seed, schema)
     folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
     with model_files(run, models, log, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")

@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime.model.exported_models import models_of
 
 
 @contextmanager
 def model_files(
-    run: RunFolder, models: Path, log: Callable[[str], None], *, precision: str | None = None
+    run: Run, models: Path, log: Callable[[str], None], *, precision: str | None = None
 ) -> Iterator[list[Path]]:
     """Give the model files made from a run's weights; where there is none, a temporary FP32 file.
 
     :param models: folder that is searched.
     :param precision: only files of this precision, and only those with explanations.
     """
-    found = models_of(run.weights_sha256(), models, precision)
+    found = models_of(run.weights_sha256, models, precision)
     if found:
         yield found
         return
     kind = "model file" if precision is None else f"explained {precision.upper()} file"
     log(f"no {kind} of this run in {models}: a temporary FP32 file is made")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{run.config().fusion}-fp32.onnx"
+        path = Path(folder) / f"{run.config.fusion}-fp32.onnx"
         write_unmeasured(run, path)
         yield [path]

@@ -14,7 +14,7 @@ from make_tiny_model import TINY
 from PIL import Image
 
 import dermedge.evaluation.evaluate as evaluation
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 
 
 def unchanged(done: subprocess.CompletedProcess[str], code: int, words: str, folder: Path, before: dict) -> None:
@@ -76,7 +76,7 @@ def test_a_training_does_not_clear_a_folder_that_holds_no_run(
 
 
 def test_an_evaluation_on_a_read_only_medium_still_gives_its_figures(
-    trained_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(path: Path, record: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(path))

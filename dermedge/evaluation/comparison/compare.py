@@ -9,6 +9,7 @@ from typing import Any
 
 from dermedge.data.ham10000 import HAM10000, Sample
 from dermedge.data.splits import make_split
+from dermedge.training.run import Run
 from dermedge.training.train import check_ready
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError
@@ -107,9 +108,9 @@ def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], le
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
         return f"; {left.text(cell, epochs_left(history, epochs))}"
 
-    run = cell.run(plan.root)
-    if read_results(run.path) is None:
-        run = train_cell(plan, cell, samples, on_epoch)
+    folder = cell.run(plan.root)
+    done = read_results(folder.path) is not None
+    run = Run.open(folder.path) if done else train_cell(plan, cell, samples, on_epoch)
     _note_training(plan, cell, left)
     started = time.perf_counter()
     measure_cell(cell, run, samples, limits)

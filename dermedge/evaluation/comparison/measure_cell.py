@@ -20,6 +20,7 @@ from dermedge.data.splits import count_leaks
 from dermedge.statistics.metrics import score
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
@@ -33,12 +34,12 @@ MEASURED_WITH = "trained weights in torch, float32, CPU"
 _log = logging.getLogger(__name__)
 
 
-def int8_file(run: RunFolder) -> Path:
+def int8_file(run: RunFolder, fusion: str) -> Path:
     """Where a cell's INT8 file lies."""
-    return run.path / f"{run.config().fusion}-int8.onnx"
+    return run.path / f"{fusion}-int8.onnx"
 
 
-def measure_cell(cell: Cell, run: RunFolder, samples: Sequence[Sample], int8_limits: Limits | None) -> dict[str, Any]:
+def measure_cell(cell: Cell, run: Run, samples: Sequence[Sample], int8_limits: Limits | None) -> dict[str, Any]:
     """Measure what is not measured yet, and give the whole record.
 
     :param int8_limits: limits of the INT8 file; None for none.
@@ -64,11 +65,11 @@ def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bo
     found = record["int8"]
     if found is None or found["limits"] != asdict(limits):
         return False
-    return "refused" in found or int8_file(run).is_file()
+    return "refused" in found or int8_file(run, record["fusion"]).is_file()
 
 
-def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample]) -> dict[str, Any]:
-    config, split = run.config(), run.split()
+def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
+    config, split = run.config, run.split
     tested = split.select(samples, "test")
     _log.info(f"  measure {len(tested)} test images")
     probabilities, labels = torch_probabilities(run, tested), labels_of(tested)
@@ -81,13 +82,13 @@ def _test_figures(cell: Cell, run: RunFolder, samples: Sequence[Sample]) -> dict
         "seed": cell.seed,
         "fusion": cell.fusion,
         "trunk": cell.trunk,
-        "shared": recorded_trunk(run.record()),
+        "shared": recorded_trunk(run.record),
         "settings": settings,
         "data": Path(config.data).name,
         "images": {part: len(split.ids(part)) for part in ("train", "validation", "test")},
         "leaks": count_leaks(split, samples),
         "split_sha256": split.sha256,
-        "weights_sha256": run.weights_sha256(),
+        "weights_sha256": run.weights_sha256,
         "parameters": sum(parameter.numel() for parameter in trained_model(run).parameters()),
         **_best_epoch(run),
         "measured_with": MEASURED_WITH,
@@ -106,9 +107,9 @@ def _best_epoch(run: RunFolder) -> dict[str, Any]:
         raise DermedgeError(f"{run.history_file} is damaged ({error}). Train the run again.") from error
 
 
-def _int8(run: RunFolder, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
+def _int8(run: Run, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
     _log.info("  export INT8")
-    target = int8_file(run)
+    target = int8_file(run, run.config.fusion)
     try:
         report = export_model(run, samples, "int8", target, limits=limits)
     except ParityError as error:

@@ -16,6 +16,7 @@ from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge.training.head_training import recorded_trunk
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import UsageError
 
@@ -130,16 +131,16 @@ def check_plan(plan: Plan, samples: Sequence[Sample]) -> None:
     :raises UsageError: a folder with a run of other settings or other data; the message says what differs.
     """
     for cell in plan.cells:
-        run = cell.run(plan.root)
-        if run.config_file.is_file():
-            _check_run(plan, cell, run, samples)
+        folder = cell.run(plan.root)
+        if folder.config_file.is_file():
+            _check_run(plan, cell, Run.open(folder.path), samples)
 
 
-def _check_run(plan: Plan, cell: Cell, run: RunFolder, samples: Sequence[Sample]) -> None:
-    wanted, found = plan.settings(cell), run.config()
+def _check_run(plan: Plan, cell: Cell, run: Run, samples: Sequence[Sample]) -> None:
+    wanted, found = plan.settings(cell), run.config
     # The data may lie elsewhere by now; the split says whether it is the same.
     differing = replace(wanted, data=found.data).differences(found)
-    shared = recorded_trunk(run.record())
+    shared = recorded_trunk(run.record)
     if shared and shared.get("views") != plan.views:
         differing.append(f"feature_views {shared.get('views')} -> {plan.views}")
     if differing:
@@ -147,7 +148,7 @@ def _check_run(plan: Plan, cell: Cell, run: RunFolder, samples: Sequence[Sample]
             f"The run in {run.path} has other settings: {', '.join(differing)}."
             " Ask for the same ones, or give another folder with --folder."
         )
-    if run.record()["split_sha256"] != make_split(samples, cell.protocol, cell.seed).sha256:
+    if run.record["split_sha256"] != make_split(samples, cell.protocol, cell.seed).sha256:
         raise UsageError(
             f"The run in {run.path} was trained on another split of the data, or on other data."
             " Give the same data folder with --data, or another folder with --folder."

@@ -11,7 +11,7 @@ from dermedge.data.ham10000 import Sample
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.training.head_training import HeadOnFeatures, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge.training.train import Trainer, epoch_line, remaining_epochs, resume, start_run
 from dermedge_runtime.errors import UsageError
 
@@ -23,26 +23,28 @@ OnEpoch = Callable[[list[dict[str, Any]], int], str]
 _log = logging.getLogger(__name__)
 
 
-def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch) -> RunFolder:
+def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch) -> Run:
     """Train until the last epoch.
 
     :raises UsageError: a head that was trained on the features of another trunk.
     :raises InputRejected: a picture that cannot be read.
     :raises DermedgeError: the loss is no longer a number.
     """
-    run, trunk = cell.run(plan.root), None
+    folder, trunk = cell.run(plan.root), None
     if cell.trunk == SHARED:
         trunk = shared_trunk(plan, cell)
-    if not run.config_file.is_file():
+    if folder.config_file.is_file():
+        run = Run.open(folder.path)
+    else:
         split = make_split(samples, cell.protocol, cell.seed)
         check_leaks(split, samples)
-        start_run(plan.settings(cell), split, run, extra=shared_trunk_record(trunk) if trunk else None)
+        run = start_run(plan.settings(cell), split, folder, extra=shared_trunk_record(trunk) if trunk else None)
     # The record's settings, not the plan's: both are the same but for the place of the data.
-    config = run.config()
+    config = run.config
     part = None
     if trunk is not None:
         _check_trunk(run, trunk)
-        part = HeadOnFeatures(config, run.schema(), trunk)
+        part = HeadOnFeatures(config, run.schema, trunk)
     trainer = Trainer(config, samples, run, part=part)
     if resume(trainer):
         _log.info(f"  resumed after epoch {len(trainer.history)}{on_epoch(trainer.history, config.epochs)}")
@@ -53,14 +55,14 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     """Give the trained trunk that a cell takes."""
-    run = cell.trunk_source.run(plan.root)
+    run = Run.open(cell.trunk_source.run(plan.root).path)
     network = trained_model(run).trunk
     assert network is not None
-    return FrozenTrunk(network, run.weights_sha256(), plan.views, run.features)
+    return FrozenTrunk(network, run.weights_sha256, plan.views, run.features)
 
 
-def _check_trunk(run: RunFolder, trunk: FrozenTrunk) -> None:
-    recorded = (recorded_trunk(run.record()) or {}).get("weights_sha256")
+def _check_trunk(run: Run, trunk: FrozenTrunk) -> None:
+    recorded = (recorded_trunk(run.record) or {}).get("weights_sha256")
     if recorded != trunk.weights_sha256:
         raise UsageError(
             f"The run in {run.path} was trained on the features of other weights ({str(recorded)[:12]}) than those of"

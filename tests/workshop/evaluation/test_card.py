@@ -21,9 +21,9 @@ def card(trained_run, exported) -> str:
 def test_its_figures_are_those_of_the_file_in_the_runtime(
     card: str, trained_run, exported, synthetic_data: Path
 ) -> None:
-    samples = trained_run.split().select(read_samples(synthetic_data), "test")
+    samples = trained_run.split.select(read_samples(synthetic_data), "test")
     probabilities = runtime_probabilities(Classifier(exported["int8"].path, "cpu"), samples)
-    expected = score(labels_of(samples), probabilities, trained_run.schema().classes)
+    expected = score(labels_of(samples), probabilities, trained_run.schema.classes)
     assert f"Accuracy {expected['accuracy']:.3f} [" in card
     assert f"balanced accuracy {expected['balanced_accuracy']:.3f} [" in card
     row = next(line for line in card.splitlines() if line.startswith("| mel |"))

@@ -24,7 +24,7 @@ from dermedge.evaluation.comparison.results import read_predictions
 from dermedge.models import dermiresnet
 from dermedge.statistics.metrics import score
 from dermedge.training.predictions import torch_probabilities
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
@@ -52,8 +52,8 @@ def compared(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return root, record
 
 
-def run_in(root: Path, name: str) -> RunFolder:
-    return RunFolder(root / "grouped" / "seed0" / name)
+def run_in(root: Path, name: str) -> Run:
+    return Run.open(root / "grouped" / "seed0" / name)
 
 
 def own_files(root: Path) -> dict[str, bytes]:
@@ -66,14 +66,14 @@ def test_every_cell_is_an_ordinary_run_with_the_figures_of_its_weights(compared,
     root, record = compared
     for name in ("image_only", "cross_attention", "image_only-shared", "cross_attention-shared"):
         run = run_in(root, name)
-        tested = run.split().select(read_samples(synthetic_data), "test")
+        tested = run.split.select(read_samples(synthetic_data), "test")
         probabilities = torch_probabilities(run, tested)
         kept = read_predictions(run.path)
         assert kept.images == [sample.image_id for sample in tested]
         np.testing.assert_array_equal(kept.probabilities, probabilities)
         scores = score(np.array([sample.label for sample in tested]), probabilities, CLASSES)
         branch = "shared" if name.endswith("-shared") else "own"
-        figures = row_of(record, run.config().fusion, branch)["figures"]
+        figures = row_of(record, run.config.fusion, branch)["figures"]
         assert figures["accuracy"] == {"mean": scores["accuracy"], "std": None, "values": [scores["accuracy"]]}
         assert figures["f1"]["mean"] == scores["macro"]["f1"]
 
@@ -85,8 +85,8 @@ def test_a_shared_run_has_the_trunk_of_image_only(compared):
         weights = load_file(run_in(root, name).weights_file)
         shared = [key for key in weights if key.startswith("trunk.")]
         assert shared and all((weights[key] == trunk[key]).all() for key in shared)
-        expected = {"shared": True, "weights_sha256": run_in(root, "image_only").weights_sha256(), "views": 1}
-        assert run_in(root, name).record()["image_branch"] == expected
+        expected = {"shared": True, "weights_sha256": run_in(root, "image_only").weights_sha256, "views": 1}
+        assert run_in(root, name).record["image_branch"] == expected
     own = load_file(run_in(root, "cross_attention").weights_file)
     assert not all((own[key] == trunk[key]).all() for key in trunk if key.startswith("trunk.stages.0"))
     assert row_of(record, "cross_attention", "shared")["views"] == 1
@@ -97,7 +97,7 @@ def test_int8_is_measured_on_the_file_that_lies_there(compared):
     path = run_in(root, "clinical_only").path / "clinical_only-int8.onnx"
     row = row_of(record, "clinical_only", "none")
     assert row["int8"]["bytes"] == path.stat().st_size
-    assert read_model_file(path).spec.weights_sha256 == run_in(root, "clinical_only").weights_sha256()
+    assert read_model_file(path).spec.weights_sha256 == run_in(root, "clinical_only").weights_sha256
     assert row["int8"]["parity"]["split"] == "validation"
     assert row["latency"]["median_ms"] > 0
     assert record["latency"]["machine"]["cpus"] >= 1

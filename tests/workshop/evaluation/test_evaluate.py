@@ -7,7 +7,7 @@ import pytest
 
 from dermedge.evaluation.evaluate import Evaluation, evaluate_run
 from dermedge.training.predictions import TRAINED_WEIGHTS
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 
 SCORES = {"accuracy": 0.5}
 
@@ -24,10 +24,10 @@ def test_a_record_says_flips_only_where_there_were_any():
 
 
 def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp_path):
-    run = RunFolder(shutil.copytree(trained_run.path, tmp_path / "run"))
+    run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
     found = evaluate_run(run, tmp_path, "validation", "cpu")
     assert list(found.results) == [TRAINED_WEIGHTS, "cross_attention-fp32 (cpu)"], "a temporary file"
-    assert found.weights_sha256 == run.weights_sha256() and found.split_sha256 == run.split().sha256
+    assert found.weights_sha256 == run.weights_sha256 and found.split_sha256 == run.split.sha256
     assert json.loads(run.metrics_file.read_text(encoding="utf-8")) == found.to_record()
     trained, shipped = found.results.values()
     assert shipped["macro"]["auc"] == pytest.approx(trained["macro"]["auc"], abs=1e-3)
