@@ -38,11 +38,12 @@ def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     :param show: receives results.
     :raises UsageError: the folder holds data, a run or models that no demo made.
     """
-    data, run, models = folder / "data", RunFolder(folder / "runs" / "cross_attention"), folder / "models"
+    data, models = folder / "data", folder / "models"
+    run_folder = RunFolder(folder / "runs" / "cross_attention")
     table, figures = data / "HAM10000_metadata.csv", folder / "bench.json"
     targets = {precision: models / f"cross_attention-{precision}.onnx" for precision in PRECISIONS}
     own = DemoFolder(folder)
-    own.claim([data, run.path.parent, models], [table, run.config_file, *targets.values(), figures])
+    own.claim([data, run_folder.path.parent, models], [table, run_folder.config_file, *targets.values(), figures])
     # Decoded pictures too, unless the user has chosen a place for them.
     os.environ.setdefault("DERMEDGE_CACHE", str(folder / "cache"))
     _log.info("1/5 generate pictures in %s", data)
@@ -56,14 +57,14 @@ def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     )
     split = make_split(samples, config.protocol, config.seed)
     check_leaks(split, samples)
-    run.clear()
-    start_run(config, split, run)
+    run_folder.clear()
+    run = start_run(config, split, run_folder)
     own.note(run.config_file)
     train(config, samples, run)
     _log.info("3/5 evaluate and export")
     reports = []
     for precision, target in targets.items():
-        reports.append(export_model(run, samples, precision, target, limits=_LIMITS, log=_log.info))
+        reports.append(export_model(run, samples, precision, target, limits=_LIMITS))
         own.note(target)
     for name, scores in evaluate_run(run, models, "test", "cpu", log=_log.info).results.items():
         show(metrics_text(f"{name}, test split", scores) + "\n")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
 
-from dermedge.require import extras
+from dermedge.api import evaluate as api
 from dermedge_runtime.devices.providers import DEVICES
 
 from .option_values import choice, option
@@ -23,11 +22,10 @@ from .shared_options import (
     Models,
     RunPath,
     Runs,
-    open_run,
     print_json,
+    run_folder,
 )
 
-_log = logging.getLogger(__name__)
 _Split = Annotated[str, option(RUN_PANEL, "Part of the data.", **choice("test", "validation"))]
 _Device = Annotated[str, option(MODEL_PANEL, "Where model files run.", **choice(*DEVICES))]
 _Flips = Annotated[
@@ -57,13 +55,13 @@ def evaluate(
       dermedge evaluate --fusion image_only --split validation
       dermedge evaluate --run runs/mine --device openvino --json
     """
-    with extras("export"):
-        from dermedge.evaluation.evaluate import evaluate_run
-        from dermedge.tables import metrics_text
-    opened = open_run(run, runs, fusion)
-    found = evaluate_run(opened, models, split, device, data=data, flips=flips, log=_log.info)
+    found = api.evaluate(
+        run_folder(run, runs, fusion), models=models, split=split, device=device, data=data, flips=flips
+    )
     if as_json:
         print_json(found.to_record())
         return
+    from dermedge.tables import metrics_text
+
     for name, scores in found.results.items():
         typer.echo(metrics_text(f"{name}, {found.title}", scores) + "\n")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dermedge.api import export as api
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
@@ -25,11 +25,13 @@ from .shared_options import (
     Models,
     RunPath,
     Runs,
-    open_run,
     print_json,
+    run_folder,
 )
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dermedge_export.pipeline import ExportedModel
+
 _PRECISION_PANEL, _ENGINE_PANEL = "Precision", "TensorRT engine"
 
 
@@ -96,54 +98,45 @@ def export(
       dermedge export --int8 --any-size
       dermedge export --int8 --target rtx --engine --gpu rtx4060
     """
-    precision, flavour = _precision(fp16, int8, target, sensitivity), target or "cpu"
     from dermedge_export.engine.target import engine_target
 
+    precision = _precision(fp16, int8)
+    api.check_options(precision, target, sensitivity=sensitivity)
     cards = {"gpus": gpus, "capabilities": capabilities}
-    wanted = engine_target(precision, flavour, engine=engine, **cards, max_batch=max_batch, any_size=any_size)
+    wanted = engine_target(precision, target or "cpu", engine=engine, **cards, max_batch=max_batch, any_size=any_size)
     with extras("export"):
         from dermedge_export.check.parity import limits_from_percent
-        from dermedge_export.engine.build import write_engine
-        from dermedge_export.engine.tensorrt_library import load_tensorrt
-        from dermedge_export.pipeline import export_model
-    tensorrt = load_tensorrt(wanted) if wanted else None
-    opened = open_run(run, runs, fusion)
-    report = export_model(
-        opened,
-        opened.samples(data, _log.info),
+    model = api.export(
+        run_folder(run, runs, fusion),
         precision,
-        models / f"{opened.config().fusion}-{precision}{'-rtx' if flavour == 'rtx' else ''}.onnx",
-        explain=not no_explanations,
-        flavour=flavour,
+        target=target,
+        models=models,
+        data=data,
+        explanations=not no_explanations,
         limits=limits_from_percent(precision, min_agreement, max_drop, min_heatmap),
         sensitivity=sensitivity,
         any_size=any_size,
-        log=_log.info,
+        engine=wanted,
     )
-    built = write_engine(report.path, wanted, tensorrt, _log.info) if wanted and tensorrt else None
-    _print(report, built, as_json=as_json)
+    if as_json:
+        print_json(model.to_record())
+    else:
+        _print_model(model)
 
 
-def _precision(fp16: bool, int8: bool, target: str | None, sensitivity: bool) -> str:
+def _precision(fp16: bool, int8: bool) -> str:
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 exclude each other: one file has one precision. Export twice.")
-    if target and not int8:
-        raise UsageError("--target chooses between two kinds of INT8 file: add --int8, or leave it out.")
-    if sensitivity and not int8:
-        raise UsageError("--sensitivity measures what INT8 changes: add --int8, or leave it out.")
     return "fp16" if fp16 else "int8" if int8 else "fp32"
 
 
-def _print(report: Any, built: Any, *, as_json: bool) -> None:
+def _print_model(model: ExportedModel) -> None:
     from dermedge.tables import sensitivity_text
 
-    if as_json:
-        print_json(report.to_record() | ({"engine": built.to_record()} if built else {}))
-        return
-    typer.echo(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
-    if kept := report.conversion.get("float32_layers"):
+    typer.echo(f"{model.path}: {model.bytes / 1e6:.1f} MB, {model.parity.summary()}")
+    if kept := model.conversion.get("float32_layers"):
         typer.echo(f"in float32: {', '.join(kept)}")
-    if "sensitivity" in report.conversion:
-        typer.echo("\n" + sensitivity_text(report.conversion["sensitivity"]))
-    if built:
-        typer.echo(built.summary())
+    if "sensitivity" in model.conversion:
+        typer.echo("\n" + sensitivity_text(model.conversion["sensitivity"]))
+    if model.engine:
+        typer.echo(model.engine.summary())

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from dermedge.require import extras
+
 from .option_values import number, option, path, words
+
+if TYPE_CHECKING:
+    from dermedge.training.run import Run
 
 RUN_PANEL = "Run"
 MODEL_PANEL = "Model files"
@@ -50,13 +55,24 @@ def print_json(record: Any) -> None:
     typer.echo(json.dumps(record, indent=2, allow_nan=False))
 
 
-def open_run(run_path: Path | None, runs: Path, fusion: str) -> Any:
+def run_folder(run_path: Path | None, runs: Path, fusion: str) -> Path:
     """Give the run folder that options name.
 
     :raises UsageError: an unknown fusion; the message names the nearest.
+    :raises DermedgeError: torch is not installed.
     """
-    from dermedge.models.fusion import fusion_class
-    from dermedge.training.run_folder import RunFolder
-
+    with extras():
+        from dermedge.models.fusion import fusion_class
     fusion_class(fusion)
-    return RunFolder(run_path or runs / fusion)
+    return run_path or runs / fusion
+
+
+def open_run(run_path: Path | None, runs: Path, fusion: str) -> Run:
+    """Open the run that options name.
+
+    :raises UsageError: as `run_folder`.
+    :raises DermedgeError: no run there, or a damaged one.
+    """
+    from dermedge.training.run import Run
+
+    return Run.open(run_folder(run_path, runs, fusion))

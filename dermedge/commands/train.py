@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
-from dermedge.config import AskedSettings, RequestedSettings
-from dermedge.require import extras
-from dermedge.setting_fields import Group, Setting, settings_of
+from dermedge.api import train as api
+from dermedge.config import AskedSettings
+from dermedge.setting_fields import Group
+from dermedge_runtime.errors import UsageError
 
 from .option_values import option, path, words
 from .setting_options import with_settings
-from .shared_options import RUN_PANEL, RUNS, RunPath, Runs, open_run
+from .shared_options import RUN_PANEL, RUNS, RunPath, Runs, run_folder
 
-_log = logging.getLogger(__name__)
 _Schema = Annotated[
     str | None,
     option(Group.DATA.value, "Of the data: ham10000 (the default), pad_ufes_20 or a .toml file.", **words("word")),
@@ -60,21 +59,12 @@ def train(
       dermedge train --data clinic --schema clinic.toml --run runs/clinic
       dermedge train --resume
     """
-    with extras():
-        from dermedge.training.training_job import run_training_job
-    opened = open_run(run, runs, asked.values.fusion)
-    chosen = {"schema": schema, "allow_missing_images": allow_missing_images, "start_from": start_from}
-    job = {"compiled": compiled, "resume": resume, "overwrite": overwrite}
-    values = {setting.option: _value(asked, setting) for setting in settings_of(RequestedSettings)}
-    data = Path(asked.values.data) if asked.values.data else None
-    given = {setting.option for setting in settings_of(RequestedSettings) if setting.name in asked.given}
-    given |= {name for name, value in chosen.items() if value} | ({"data"} & asked.given)
-    options = {**values, **chosen, **job, "data": data, "schema": schema or "ham10000"}
-    run_training_job(opened, options, given, log=_log.info)
-
-
-def _value(asked: AskedSettings, setting: Setting) -> Any:
-    value: Any = asked.values
-    for name in setting.path:
-        value = getattr(value, name)
-    return value
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other.")
+    folder = run_folder(run, runs, asked.values.fusion)
+    shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
+    if resume:
+        api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
+    else:
+        chosen = schema or "ham10000"
+        api.train(config=asked, run=folder, schema=chosen, compiled=compiled, overwrite=overwrite, **shared)
