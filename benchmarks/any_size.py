@@ -29,8 +29,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 from PIL import Image
 
+from dermedge_export.description import write_described
 from dermedge_export.graph.any_size import described_as_any_size, taking_any_size
-from dermedge_export.pipeline import write_described
 from dermedge_runtime import Classifier, model_in_the_box
 from dermedge_runtime.inputs.image import upright_rgb
 from dermedge_runtime.model.description import ImageSpec, ModelSpec

@@ -24,7 +24,8 @@ from dermedge.data.ham10000 import read_samples
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge.training.predictions import labels_of
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
+from dermedge_export.description import describe
 from dermedge_export.int8.calibration import (
     CALIBRATION_IMAGES,
     DEFAULT_METHOD,
@@ -35,7 +36,7 @@ from dermedge_export.int8.calibration import (
     model_inputs,
 )
 from dermedge_export.int8.quantize import packed, quantize
-from dermedge_export.pipeline import build_graph, describe
+from dermedge_export.pipeline import build_graph
 
 
 def main() -> None:
@@ -45,10 +46,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=700, help="validation photographs")
     parser.add_argument("--calibration", type=int, default=CALIBRATION_IMAGES, help="training photographs")
     arguments = parser.parse_args()
-    run = RunFolder(arguments.run)
-    split, samples = run.split(), read_samples(arguments.data or Path(run.config().data))
-    spec = describe(run, split, "fp32", explain=False)
-    calibration = choose(split.select(samples, "train"), arguments.calibration, run.config().seed)
+    run = Run.open(arguments.run)
+    split, samples = run.split, read_samples(arguments.data or Path(run.config.data))
+    spec = describe(run, "fp32", explain=False)
+    calibration = choose(split.select(samples, "train"), arguments.calibration, run.config.seed)
     validation = split.select(samples, "validation")
     validation = random.Random(0).sample(validation, min(arguments.limit, len(validation)))
     batches = [model_inputs(part, spec) for part in progress(in_batches(validation), "read photographs")]

@@ -31,9 +31,10 @@ from dermedge.bench.bench import take_turns
 from dermedge.data.ham10000 import read_samples
 from dermedge.models.classifier import pool
 from dermedge.training.predictions import trained_model
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
+from dermedge_export.description import describe, write_described
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose
-from dermedge_export.pipeline import build_graph, describe, write_described
+from dermedge_export.pipeline import build_graph
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cpus())
-    run = RunFolder(arguments.run)
+    run = Run.open(arguments.run)
     arrays = _arrays(run)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,8 +63,8 @@ def main() -> None:
     captum_ms = _medians_ms(take_turns({"captum": _captum(run, *arrays)}, 3, 1))["captum"]
     added = {p: onnx_ms[f"{p}-explained"] - onnx_ms[f"{p}-plain"] for p in ("fp32", "int8")}
     result = {
-        "image_size": run.config().image_size,
-        "fusion": run.config().fusion,
+        "image_size": run.config.image_size,
+        "fusion": run.config.fusion,
         "threads": usable_cpus(),
         "median_ms": {**onnx_ms, "captum, both explanations": captum_ms},
         "added_share": {p: round(added[p] / onnx_ms[f"{p}-plain"], 4) for p in added},
@@ -73,9 +74,9 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _arrays(run: RunFolder) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _arrays(run: Run) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """One noisy picture and one patient; the network's time does not depend on them."""
-    spec = describe(run, run.split(), "fp32")
+    spec = describe(run, "fp32")
     pixels = None
     if spec.image is not None:
         pixels = np.random.default_rng(0).integers(0, 256, (1, spec.image.size, spec.image.size, 3), dtype=np.uint8)
@@ -89,10 +90,10 @@ def _medians_ms(turns: dict[str, list[float]]) -> dict[str, float]:
     return {name: round(1000 * statistics.median(seconds), 3) for name, seconds in turns.items()}
 
 
-def _export(run: RunFolder, precision: str, explain: bool, path: Path) -> None:
-    split = run.split()
-    spec = describe(run, split, precision, explain=explain)
-    training = split.select(read_samples(Path(run.config().data)), "train")
+def _export(run: Run, precision: str, explain: bool, path: Path) -> None:
+    split = run.split
+    spec = describe(run, precision, explain=explain)
+    training = split.select(read_samples(Path(run.config.data)), "train")
     graph = build_graph(run, spec, choose(training, CALIBRATION_IMAGES, 0))
     write_described(graph, spec, path)
 
@@ -144,9 +145,7 @@ def _has_convolution(graph: onnx.GraphProto) -> bool:
     return any("Conv" in node.op_type for node in graph.node)
 
 
-def _captum(
-    run: RunFolder, pixels: np.ndarray | None, numeric: np.ndarray, categorical: np.ndarray
-) -> Callable[[], None]:
+def _captum(run: Run, pixels: np.ndarray | None, numeric: np.ndarray, categorical: np.ndarray) -> Callable[[], None]:
     """The same explanations of the same weights, those that the fusion has, by captum."""
     model = trained_model(run)
     image = None if pixels is None else torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

@@ -13,9 +13,10 @@ from PIL import Image
 
 from dermedge.data.ham10000 import Sample, read_samples
 from dermedge.data.synthetic_picture import picture
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
+from dermedge_export.description import describe, write_described
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose, model_inputs
-from dermedge_export.pipeline import build_graph, describe, write_described
+from dermedge_export.pipeline import build_graph
 from dermedge_runtime.inputs.image import upright_rgb
 from dermedge_runtime.model.description import ModelSpec
 
@@ -28,7 +29,7 @@ _ORIGINALS = 24
 class PeerFiles:
     """Paths of one comparison."""
 
-    run: RunFolder
+    run: Run
     spec: ModelSpec
     """Of the plain FP32 file."""
     plain: Path
@@ -43,24 +44,24 @@ class PeerFiles:
     calibration: Sequence[Sample]
 
 
-def make_files(source: RunFolder, size: int | None, folder: Path, log: Callable[[str], None]) -> PeerFiles:
+def make_files(source: Run, size: int | None, folder: Path, log: Callable[[str], None]) -> PeerFiles:
     """Export a run as all peers need it; nothing is compared with the trained weights here.
 
     :param size: side of the pictures in pixels, by default the run's. The network takes any: its weights stay the same.
     """
     run = _resized(source, size, folder / "run")
-    split = run.split()
-    samples = split.select(read_samples(Path(run.config().data)), "train")
-    calibration = choose(samples, CALIBRATION_IMAGES, run.config().seed)
+    split = run.split
+    samples = split.select(read_samples(Path(run.config.data)), "train")
+    calibration = choose(samples, CALIBRATION_IMAGES, run.config.seed)
     paths = {name: folder / f"{name}.onnx" for name in ("plain", "fp32", "int8", "int8_plain")}
     for name, path in paths.items():
         log(f"export {path.name}")
         precision = "int8" if name.startswith("int8") else "fp32"
-        spec = describe(run, split, precision, explain=not name.endswith("plain"))
+        spec = describe(run, precision, explain=not name.endswith("plain"))
         write_described(build_graph(run, spec, calibration), spec, path)
     return PeerFiles(
         run=run,
-        spec=describe(run, split, "fp32", explain=False),
+        spec=describe(run, "fp32", explain=False),
         **paths,
         openvino_int8=folder / "nncf-int8.xml",
         calibration=calibration,
@@ -72,16 +73,15 @@ def calibration_feeds(files: PeerFiles) -> list[dict[str, np.ndarray]]:
     return [model_inputs([sample], files.spec) for sample in files.calibration]
 
 
-def _resized(source: RunFolder, size: int | None, folder: Path) -> RunFolder:
-    record = source.record()
-    if size is None or size == record["settings"]["image_size"]:
+def _resized(source: Run, size: int | None, folder: Path) -> Run:
+    if size is None or size == source.config.image_size:
         return source
     folder.mkdir()
     for path in (source.split_file, source.weights_file):
         shutil.copy(path, folder)
-    record["settings"]["image_size"] = size
+    record = {**source.record, "settings": {**source.record["settings"], "image_size": size}}
     (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
-    return RunFolder(folder)
+    return Run.open(folder)
 
 
 def write_photographs(count: int, real: Path | None, folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from dermedge.bench.bench import patient_of
 from dermedge.training.predictions import trained_model
-from dermedge_export.graph.silenced_libraries import quiet
+from dermedge_export.graph.silenced_libraries import silenced
 from dermedge_runtime import Classifier, Prediction
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 
@@ -173,7 +173,7 @@ def _nncf(files: PeerFiles) -> tuple[Network, Sequence[str] | None]:
     import openvino
 
     feeds = calibration_feeds(files)
-    with quiet():
+    with silenced():
         quantized = nncf.quantize(openvino.Core().read_model(files.plain), nncf.Dataset(feeds), subset_size=len(feeds))
     openvino.save_model(quantized, files.openvino_int8)
     return _openvino(files.openvino_int8)

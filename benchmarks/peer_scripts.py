@@ -54,10 +54,10 @@ TORCH_COMPILE = (
 from pathlib import Path
 import torch
 from dermedge.training.predictions import trained_model
-from dermedge.training.run_folder import RunFolder
-run = RunFolder(Path(sys.argv[1]))
+from dermedge.training.run import Run
+run = Run.open(Path(sys.argv[1]))
 model = torch.compile(trained_model(run).to(memory_format=torch.channels_last))
-image = torch.from_numpy(read(run.config().image_size)).permute(0, 3, 1, 2).float().div(255)
+image = torch.from_numpy(read(run.config.image_size)).permute(0, 3, 1, 2).float().div(255)
 with torch.inference_mode():
     image = image.contiguous(memory_format=torch.channels_last)
     print(torch.softmax(model(image, torch.full((1, 1), 55.0), torch.zeros((1, 2), dtype=torch.int32)), 1))

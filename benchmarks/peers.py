@@ -34,7 +34,7 @@ from yolo_process import yolo_command
 from dermedge.bench.bench import machine_record, take_turns
 from dermedge.bench.cold import run_measured
 from dermedge.tables import table
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
 from dermedge_runtime.files import write_json
 
 _CHUNKS = 10
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _compare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    files = make_files(RunFolder(arguments.run), arguments.image_size, folder, _log)
+    files = make_files(Run.open(arguments.run), arguments.image_size, folder, _log)
     size = files.spec.image.size
     if arguments.folder:
         pictures = sorted(arguments.folder.glob("*.jpg"))

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from dermedge.models.preparation.hair_removal import HairRemoval
 from dermedge.models.preparation.preparation import Preparation
-from dermedge_export.graph.silenced_libraries import quiet
+from dermedge_export.graph.silenced_libraries import silenced
 
 _CURVES, _CANVAS, _ROUNDS = 8, 1024, 150
 
@@ -45,7 +45,7 @@ def session(preparation: Preparation, size: int, threads: int) -> onnxruntime.In
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     shapes = {"image": {0: torch.export.Dim("batch", min=1, max=1024)}}
     settings = {"dynamo": True, "external_data": False, "opset_version": 20, "dynamic_shapes": shapes}
-    with quiet():
+    with silenced():
         program = torch.onnx.export(_Scaled(preparation).eval(), (example,), **settings)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

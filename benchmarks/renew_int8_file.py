@@ -22,9 +22,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from dermedge_export.description import write_described
 from dermedge_export.graph.own_weights import own_weights
 from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
-from dermedge_export.pipeline import write_described
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import SAFE_WEIGHT_BITS

@@ -28,6 +28,7 @@ from dermedge.statistics.metrics import score
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.head_training import HeadOnFeatures
 from dermedge.training.predictions import trained_model
+from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import start_weights
 from dermedge.training.train import Trainer, go_on, predict_logits, start_run
@@ -50,19 +51,20 @@ class _Heads(HeadOnFeatures):
         )
 
 
-def head(trunk: RunFolder, frozen: FrozenTrunk, target: RunFolder, epochs: int, **settings) -> dict[str, dict]:
+def head(trunk: Run, frozen: FrozenTrunk, target: RunFolder, epochs: int, **settings) -> dict[str, dict]:
     """Train one head unless it is there, and score its best weights."""
-    base = trunk.config()
+    base = trunk.config
     config = replace(base, epochs=epochs, freeze_image_branch=True, feature_views=_VIEWS, **settings)
-    schema, split, samples = trunk.schema(), trunk.split(), trunk.samples()
+    schema, split, samples = trunk.schema, trunk.split, trunk.samples()
     start = start_weights(trunk.path, config, schema, split)
     config = replace(config, start_from=start.sha256)
     if not target.config_file.is_file():
         save_weights(target.start_file, start.tensors)
         start_run(config, split, target, schema, allow_missing_images=True)
-    trainer = Trainer(config, samples, target, part=_Heads(config, schema, frozen, base.seed))
+    run = Run.open(target.path)
+    trainer = Trainer(config, samples, run, part=_Heads(config, schema, frozen, base.seed))
     go_on(trainer)
-    whole = trained_model(target)
+    whole = trained_model(run)
     best = trainer.part.new_network()
     best.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("trunk.")})
     device = torch.device("cpu")
@@ -128,11 +130,11 @@ def main() -> None:
         range(chosen.head_seeds), chosen.runs, chosen.fusions.split(","), map(float, chosen.hide.split(","))
     )
     for seed, path, fusion, hide in grid:
-        trunk = RunFolder(path)
+        trunk = Run.open(path)
         network = trained_model(trunk).trunk
-        frozen = FrozenTrunk(network, trunk.weights_sha256(), _VIEWS, chosen.heads / path.name / "features")
+        frozen = FrozenTrunk(network, trunk.weights_sha256, _VIEWS, chosen.heads / path.name / "features")
         for unknown in ("impute", "category"):
-            number = trunk.config().seed + 1000 * seed
+            number = trunk.config.seed + 1000 * seed
             target = RunFolder(chosen.heads / path.name / f"{fusion}-{unknown}-{hide:g}-{seed}")
             settings = {"fusion": fusion, "unknown": unknown, "hide_clinical": hide, "seed": number}
             scores = head(trunk, frozen, target, chosen.epochs, **settings)

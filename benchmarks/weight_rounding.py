@@ -28,11 +28,12 @@ from onnx import numpy_helper
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge.training.predictions import labels_of
-from dermedge.training.run_folder import RunFolder
+from dermedge.training.run import Run
+from dermedge_export.description import describe
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, CalibrationReader, choose, in_batches, model_inputs
 from dermedge_export.int8.quantize import quantize
 from dermedge_export.int8.safe_weights import LARGEST_WEIGHT, balanced_rounding
-from dermedge_export.pipeline import build_graph, describe
+from dermedge_export.pipeline import build_graph
 
 _PAIR = 128
 """Two weights whose sum is at most this, times 255, stay below 2^15."""
@@ -104,15 +105,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="data folder; by default the run's own")
     parser.add_argument("--limit", type=int, default=1000, help="validation photographs")
     arguments = parser.parse_args()
-    run = RunFolder(arguments.run)
-    split, samples = run.split(), run.samples(arguments.data)
-    spec = describe(run, split, "int8", explain=False)
-    calibration = choose(split.select(samples, "train"), CALIBRATION_IMAGES, run.config().seed)
+    run = Run.open(arguments.run)
+    split, samples = run.split, run.samples(arguments.data)
+    spec = describe(run, "int8", explain=False)
+    calibration = choose(split.select(samples, "train"), CALIBRATION_IMAGES, run.config.seed)
     validation = split.select(samples, "validation")
     validation = random.Random(0).sample(validation, min(arguments.limit, len(validation)))
     batches = [model_inputs(part, spec) for part in progress(in_batches(validation), "read photographs")]
     labels = labels_of(validation)
-    graph = build_graph(run, describe(run, split, "fp32", explain=False), [])
+    graph = build_graph(run, describe(run, "fp32", explain=False), [])
     reference = _probabilities(graph, batches)
     quantised = quantize(graph, CalibrationReader(calibration, spec))
     print(f"{len(validation)} validation photographs; FP32: {balanced_accuracy(labels, reference.argmax(1)):.4f}\n")
