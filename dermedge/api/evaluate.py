@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from dermedge.evaluation.evaluate import Evaluation
     from dermedge.training.run import Run
 
-_log = logging.getLogger(__name__)
 MODELS = Path("models")
 """Where model files lie unless they are told otherwise."""
 PARTS = ("test", "validation")
@@ -55,4 +53,4 @@ def evaluate(
         from dermedge.evaluation.evaluate import evaluate_run
         from dermedge.training.run import opened
     folder = None if data is None else Path(data)
-    return evaluate_run(opened(run), Path(models), split, device, data=folder, flips=flips, log=_log.info)
+    return evaluate_run(opened(run), Path(models), split, device, data=folder, flips=flips)

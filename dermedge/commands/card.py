@@ -49,5 +49,5 @@ def card(model: _Model, run: _Run, data: Data = None, notes: _Notes = None, out:
         raise UsageError(f"--out {out} is a folder; name a file.")
     opened = Run.open(run)
     refuse_overwriting(out, [model, *opened.own_files()])
-    write_text(out, model_card(opened, model, data=data, notes=tuple(notes or ()), log=_log.info))
+    write_text(out, model_card(opened, model, data=data, notes=tuple(notes or ())))
     _log.info("written to %s", out)

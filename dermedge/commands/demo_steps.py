@@ -66,7 +66,7 @@ def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     for precision, target in targets.items():
         reports.append(export_model(run, samples, precision, target, limits=_LIMITS))
         own.note(target)
-    for name, scores in evaluate_run(run, models, "test", "cpu", log=_log.info).results.items():
+    for name, scores in evaluate_run(run, models, "test", "cpu").results.items():
         show(metrics_text(f"{name}, test split", scores) + "\n")
     for report in reports:
         show(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")

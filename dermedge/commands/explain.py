@@ -58,7 +58,7 @@ def explain(
         from dermedge.evaluation.explain import explain_run
         from dermedge.tables import explain_text
     opened = open_run(run, runs, fusion)
-    record = explain_run(opened, models, data=data, per_class=per_class, limit=limit, masks=masks, log=_log.info)
+    record = explain_run(opened, models, data=data, per_class=per_class, limit=limit, masks=masks)
     if as_json:
         print_json(record)
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
 from .model_files import model_files
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,6 @@ def evaluate_run(
     *,
     data: Path | None = None,
     flips: bool = False,
-    log: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Score one part of a run's data; write `metrics.json` and the plots into the run's folder, if it can be written.
 
@@ -81,20 +83,20 @@ def evaluate_run(
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
     labels = labels_of(samples)
-    with model_files(run, models, log) as paths:
+    with model_files(run, models) as paths:
         classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
-    log(f"{len(samples)} {part} images; trained weights in torch")
+    _log.info(f"{len(samples)} {part} images; trained weights in torch")
     outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples, flips=flips)}
     for stem, classifier in classifiers.items():
-        log(f"{classifier.name} in the runtime on {classifier.device}")
+        _log.info(f"{classifier.name} in the runtime on {classifier.device}")
         outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
     results = {name: score(labels, probabilities, run.schema.classes) for name, probabilities in outputs.items()}
     evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results)
     try:
         _write_files(run, evaluation, labels, outputs)
-        log(f"written to {run.metrics_file} and {run.plots}")
+        _log.info(f"written to {run.metrics_file} and {run.plots}")
     except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
-        log(f"not written: {error.filename or run.path}: {error.strerror or error}")
+        _log.info(f"not written: {error.filename or run.path}: {error.strerror or error}")
     return evaluation
 
 

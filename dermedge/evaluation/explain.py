@@ -6,13 +6,13 @@ runtime, as users get it.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
@@ -27,6 +27,8 @@ from dermedge_runtime.inputs.image import load_image
 
 from .model_files import model_files
 
+_log = logging.getLogger(__name__)
+
 
 def explain_run(
     run: Run,
@@ -36,7 +38,6 @@ def explain_run(
     per_class: int,
     limit: int,
     masks: bool,
-    log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Explain test photographs; write `explain/` into the run's folder.
 
@@ -49,9 +50,9 @@ def explain_run(
     config, schema = run.config, run.schema
     samples = _draw(run.split.select(run.samples(data), "test"), limit, config.seed, schema)
     folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
-    with model_files(run, models, log, precision="fp32") as paths:
+    with model_files(run, models, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")
-    log(f"explain {len(samples)} test images with {classifier.name}")
+    _log.info(f"explain {len(samples)} test images with {classifier.name}")
     results = _explain(classifier, samples)
     out = run.path / "explain"
     record: dict[str, Any] = {"model": classifier.name, "split": "test", "images": len(samples)}
@@ -59,13 +60,14 @@ def explain_run(
         gallery(_by_class(samples, results, per_class, schema), classifier.spec.class_names, out / "gallery.png")
     if classifier.spec.clinical.names:
         record["relevance"] = _mean_relevance(samples, results, schema, classifier.spec.clinical.features)
-        write_text(out / "relevance.csv", _relevance_csv(record["relevance"]))
+        by_feature = pd.DataFrame(record["relevance"]).rename_axis("feature")
+        write_text(out / "relevance.csv", by_feature.to_csv(float_format="%.4f", lineterminator="\n"))
         relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
     if masks and classifier.spec.image is not None:
-        log("compare the heat maps with the lesion masks")
+        _log.info("compare the heat maps with the lesion masks")
         record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), schema.classes)
     write_json(out / "explain.json", record)
-    log(f"written to {out}")
+    _log.info(f"written to {out}")
     return record
 
 
@@ -101,24 +103,12 @@ def _mean_relevance(
     samples: Sequence[Sample], results: Sequence[Prediction], schema: DataSchema, features: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Mean relevance of every encoded feature, by diagnosis; that of an imputed value has a name of its own."""
-    table: dict[str, dict[str, float]] = {}
     # A patient whose sex is unknown has `sex=unknown (counted as male)` in the place of all words.
-    found = dict.fromkeys(name for result in results for name in result.relevance or ())
-    names = [*features, *(name for name in found if name not in features)]
-    for label, code in enumerate(schema.classes):
-        own = [r.relevance for s, r in zip(samples, results, strict=True) if s.label == label and r.relevance]
-        if own:
-            table[code] = {name: float(np.mean([values.get(name, 0.0) for values in own])) for name in names}
-    return table
-
-
-def _relevance_csv(table: dict[str, dict[str, float]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("feature", *table))
-    for feature in next(iter(table.values())):
-        writer.writerow((feature, *(f"{values[feature]:.4f}" for values in table.values())))
-    return out.getvalue()
+    known = [(schema.classes[s.label], r.relevance) for s, r in zip(samples, results, strict=True) if r.relevance]
+    table = pd.DataFrame([dict(relevance) for _, relevance in known], index=[code for code, _ in known])
+    names = [*features, *(name for name in table.columns if name not in features)]
+    means = table.reindex(columns=names).fillna(0.0).groupby(level=0).mean().T
+    return {code: dict(zip(names, means[code].tolist(), strict=True)) for code in schema.classes if code in means}
 
 
 def _mask_of(sample: Sample, folder: Path) -> Path:

@@ -8,14 +8,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 
-def fill(name: str, **values: Any) -> str:
+def fill(template: str, /, **values: Any) -> str:
     """Fill in a template.
 
     In HTML every value is escaped. A value that the template names and that is not given is an error.
 
-    :param name: of a file in `templates/`.
+    :param template: name of a file in `templates/`.
     """
-    return _environment().get_template(name).render(values)
+    return _environment().get_template(template).render(values)
 
 
 @cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from dermedge.training.run import Run
 from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime.model.exported_models import models_of
 
+_log = logging.getLogger(__name__)
+
 
 @contextmanager
-def model_files(
-    run: Run, models: Path, log: Callable[[str], None], *, precision: str | None = None
-) -> Iterator[list[Path]]:
+def model_files(run: Run, models: Path, *, precision: str | None = None) -> Iterator[list[Path]]:
     """Give the model files made from a run's weights; where there is none, a temporary FP32 file.
 
     :param models: folder that is searched.
@@ -26,7 +27,7 @@ def model_files(
         yield found
         return
     kind = "model file" if precision is None else f"explained {precision.upper()} file"
-    log(f"no {kind} of this run in {models}: a temporary FP32 file is made")
+    _log.info(f"no {kind} of this run in {models}: a temporary FP32 file is made")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{run.config.fusion}-fp32.onnx"
         write_unmeasured(run, path)

@@ -1,6 +1,7 @@
 """No command overwrites what it reads, or files of a user that only have the name of ours."""
 
 import errno
+import logging
 import os
 import shutil
 import subprocess
@@ -76,16 +77,16 @@ def test_a_training_does_not_clear_a_folder_that_holds_no_run(
 
 
 def test_an_evaluation_on_a_read_only_medium_still_gives_its_figures(
-    trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def read_only(path: Path, record: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(path))
 
     monkeypatch.setattr(evaluation, "write_json", read_only)
-    lines: list[str] = []
-    found = evaluation.evaluate_run(trained_run, tmp_path, "test", "cpu", log=lines.append)
+    caplog.set_level(logging.INFO, "dermedge")
+    found = evaluation.evaluate_run(trained_run, tmp_path, "test", "cpu")
     assert len(found.results) == 2
-    assert lines[-1] == f"not written: {trained_run.metrics_file}: Read-only file system"
+    assert caplog.messages[-1] == f"not written: {trained_run.metrics_file}: Read-only file system"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become another user")

@@ -158,7 +158,10 @@ def test_runs_from_before_there_was_a_choice_impute(new_run, samples) -> None:
 def test_a_setting_that_does_not_exist_is_a_damaged_run(new_run) -> None:
     _, run = new_run()
     run.config_file.write_text(run.config_file.read_text().replace('"unknown": "category"', '"unknown": "guess"'))
-    with pytest.raises(DermedgeError, match=r"config\.json is damaged \(the setting unknown is 'guess'; it must be category or impute\)"):
+    with pytest.raises(
+        DermedgeError,
+        match=r"config\.json is damaged \(the setting unknown is 'guess'; it must be category or impute\)",
+    ):
         Run.open(run.path)
 
 
