@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
@@ -25,7 +24,6 @@ from .shared_options import (
     print_json,
 )
 
-_log = logging.getLogger(__name__)
 _PerClass = Annotated[int, option(OUTPUT_PANEL, "Images of the gallery, per class.", **whole(1, 12))]
 _Limit = Annotated[int, option(OUTPUT_PANEL, "Images of the tables, per class.", **whole(1))]
 _Masks = Annotated[
