@@ -33,6 +33,7 @@ from .engine.build import EngineReport
 from .graph.any_size import described_as_any_size, taking_any_size
 from .graph.to_onnx import to_onnx
 from .int8.calibration import CALIBRATION_IMAGES, check_calibration, choose
+from .model_json import model_and_json
 
 _log = logging.getLogger(__name__)
 _STAND_INS = 1000
@@ -77,7 +78,7 @@ def export_model(
     sensitivity: bool = False,
     any_size: bool = False,
 ) -> ExportedModel:
-    """Export a run's best weights, measure the file, and publish it if it keeps within the limits.
+    """Export a run's best weights, measure the file, and publish it with its JSON if it keeps within the limits.
 
     :param samples: the data set the run was trained on.
     :param precision: one of `PRECISIONS`.
@@ -96,7 +97,7 @@ def export_model(
     spec = described_as_any_size(spec) if any_size else spec
     calibration, held_back, part = _photographs(samples, run.split, precision, run.config.seed)
     reference, refused = Reference(run, held_back), ""
-    with atomic_path(target, durable=True) as temporary:
+    with model_and_json(target) as temporary:
         for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity):
             described = replace(spec, conversion=attempt.record)
             graph = taking_any_size(attempt.proto, spec) if any_size else attempt.proto
