@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema
@@ -29,10 +28,9 @@ def schema_of(protocol: str) -> ClinicalSchema:
     return HAM10000.clinical(protocol)
 
 
-def read_samples(folder: Path | None, log: Callable[[str], None] = lambda line: None) -> list[Sample]:
+def read_samples(folder: Path | None) -> list[Sample]:
     """Read HAM10000 in one of its published layouts.
 
-    :param log: learns of everything that is left out.
     :raises InputRejected: as `samples.read_samples`.
     """
-    return samples.read_samples(folder, HAM10000, log=log)
+    return samples.read_samples(folder, HAM10000)

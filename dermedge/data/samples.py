@@ -1,31 +1,33 @@
 """Read a data set as its schema says: one metadata table, and pictures anywhere below its folder.
 
-Not covered: the table's text (`table_rows`), finding (`image_files`) and decoding (`pixel_cache`) the pictures, and
-splitting (`splits`).
+Not covered: the table's text (`table_rows`) and what its cells mean (`table_columns`), finding (`image_files`) and
+decoding (`pixel_cache`) the pictures, and splitting (`splits`).
 """
 
 from __future__ import annotations
 
+import logging
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import ClinicalValue
 
+from .files.bad_lines import BadLines
 from .files.image_files import ImageFiles
 from .files.same_content import same_content
-from .files.table_rows import Problem, TableRow, read_rows, refuse
-from .groups import group_key, names_nothing
+from .files.table_rows import read_rows
+from .groups import group_key
 from .schema import DataSchema
-from .words import fold
+from .table_columns import read_columns
 
-_ABSENT = Path()
+_log = logging.getLogger(__name__)
 _FIRST = 5
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +47,43 @@ class Sample:
     """SHA-256 of the file if another photograph of the data set has the same bytes; otherwise empty."""
 
 
-def read_samples(
-    folder: Path | None,
-    schema: DataSchema,
-    *,
-    allow_missing_images: bool = False,
-    log: Log = lambda line: None,
-) -> list[Sample]:
-    """Read every row of the metadata table, in the table's order.
+def read_samples(folder: Path | None, schema: DataSchema, *, allow_missing_images: bool = False) -> list[Sample]:
+    """Read every row of the metadata table, in the table's order; log everything that is left out.
 
     :param allow_missing_images: leave rows out whose picture is absent, and log how many; otherwise they are an error.
-    :param log: learns of everything that is left out: rows, tables, pictures that no row names.
-    :raises InputRejected: no folder, no table, a column that is absent, malformed rows (with their lines), a picture
-        that could be one of several, that is a mask or that two rows name, pictures that are absent, one picture with
-        two diagnoses.
+    :raises InputRejected: no folder, no table, a column that is absent, bad lines (all of them at once), a picture that
+        could be one of several, that is a mask or that two rows name, pictures that are absent, one picture with two
+        diagnoses.
     """
-    table = _find_table(folder, schema, log)
+    table = _find_table(folder, schema)
     assert folder is not None
-    rows, problems = read_rows(table, schema, log)
-    parsed: list[tuple[int, Sample]] = []
-    for row in rows:
-        try:
-            parsed.append((row.line, _parse_row(row, schema)))
-        except InputRejected as error:
-            problems.append((row.line, str(error)))
-    if not problems:
-        _check_names(parsed, table.name)
+    bad = BadLines(table.name)
+    rows = read_columns(read_rows(table, schema, bad), schema, bad)
+    if not bad.lines:
+        _check_names(rows, table.name)
     images = ImageFiles(folder, schema.images)
-    found = images.find([sample.image_id for _, sample in parsed])
-    problems += [(line, each.problem) for (line, _), each in zip(parsed, found, strict=True) if each.problem]
-    refuse(table.name, problems)
-    if not parsed:
+    found = images.find(rows["image_id"].tolist())
+    rows["path"] = pd.Series([each.path for each in found], rows.index, dtype=object)
+    bad.add_each(pd.Series([each.problem or None for each in found], rows.index, dtype=object))
+    bad.refuse()
+    if rows.empty:
         raise InputRejected(f"The metadata table {table} has no rows. {schema.where_to_get_it}")
-    pairs = zip(parsed, found, strict=True)
-    parsed = [(line, replace(sample, path=each.path or _ABSENT)) for (line, sample), each in pairs]
-    refuse(table.name, _named_twice(parsed, folder))
-    present = _present(parsed, table.name, folder, images, allow=allow_missing_images, log=log)
+    _refuse_one_file_twice(rows, folder, bad)
+    rows = _with_picture(rows, table.name, folder, images, allow=allow_missing_images)
     if unnamed := images.unnamed():
-        log(f"{len(unnamed)} pictures below {folder} are in no row of {table.name} and left out: {_first(unnamed)}")
-    return _with_content(present, table.name, schema, log)
+        _log.info(
+            "%d pictures below %s are in no row of %s and left out: %s",
+            *(len(unnamed), folder, table.name, _first(unnamed)),
+        )
+    hashes = same_content(rows["path"])
+    rows["content"] = [hashes.get(path, "") for path in rows["path"]]
+    _compare_copies(rows, schema, bad)
+    _tell_spellings(rows["lesion_id"], schema)
+    names = [each.name for each in fields(Sample)]
+    return [Sample(*row) for row in rows[names].itertuples(index=False, name=None)]
 
 
-def _find_table(folder: Path | None, schema: DataSchema, log: Log) -> Path:
+def _find_table(folder: Path | None, schema: DataSchema) -> Path:
     if folder is None:
         raise InputRejected(f"No data folder was given. {schema.where_to_get_it}")
     if not folder.is_dir():
@@ -100,106 +97,80 @@ def _find_table(folder: Path | None, schema: DataSchema, log: Log) -> Path:
             " A table of another layout is read with --schema."
         )
     if others := [path.name for path in tables[1:] if len(same_content([tables[0], path])) < 2]:
-        log(f"{tables[0].name} is read; {', '.join(others)} beside it differs and is left out")
+        _log.info("%s is read; %s beside it differs and is left out", tables[0].name, ", ".join(others))
     return tables[0]
 
 
-def _parse_row(row: TableRow, schema: DataSchema) -> Sample:
-    """Read everything of a row but its picture."""
-    rule, cells = schema.table, row.cells
-    image_id, group = cells[rule.image].strip(), [cells[column].strip() for column in rule.group]
-    if not image_id or not all(group):
-        raise InputRejected(f"{' or '.join((rule.image, *rule.group))} is empty.")
-    for column, part in zip(rule.group, group, strict=True):
-        if names_nothing(part) or fold(part) in schema.unknown:
-            raise InputRejected(
-                f"{column} is '{part}', which names no {rule.group_name}. Write the id of the {rule.group_name}, or"
-                f" an id of its own if no other photograph shows this {rule.group_name}."
-            )
-    code = schema.diagnoses.get(fold(cells[rule.diagnosis]))
-    if code is None:
-        known = dict.fromkeys((*schema.classes, *schema.diagnoses.values()))
-        raise InputRejected(f"unknown diagnosis '{cells[rule.diagnosis]}'; known are {', '.join(known)}.")
-    clinical: dict[str, ClinicalValue] = {}
-    for entry in schema.fields:
-        value = entry.read(cells[entry.column], schema.unknown, rule.decimal)
-        if value is not None:
-            clinical[entry.field.name] = value
-    return Sample(image_id, " / ".join(group), _ABSENT, schema.classes.index(code), clinical)
-
-
-def _check_names(parsed: Sequence[tuple[int, Sample]], table: str) -> None:
-    counts = Counter(sample.image_id for _, sample in parsed)
-    if twice := sorted(name for name, count in counts.items() if count > 1)[:_FIRST]:
+def _check_names(rows: pd.DataFrame, table: str) -> None:
+    names = rows["image_id"]
+    if twice := sorted(set(names[names.duplicated()]))[:_FIRST]:
         raise InputRejected(f"{table} lists these images more than once: {', '.join(twice)}.")
 
 
-def _named_twice(parsed: Sequence[tuple[int, Sample]], folder: Path) -> list[Problem]:
-    """Rows that name the picture of an earlier row in other words."""
-    first: dict[Path, tuple[int, str]] = {}
-    problems = []
-    for line, sample in parsed:
-        before, name = first.setdefault(sample.path, (line, sample.image_id))
-        if before != line and sample.path != _ABSENT:
-            picture = sample.path.relative_to(folder).as_posix()
-            problems.append((line, f"'{sample.image_id}' is the picture of line {before}, '{name}': {picture}."))
-    return problems
+def _refuse_one_file_twice(rows: pd.DataFrame, folder: Path, bad: BadLines) -> None:
+    """Refuse rows that name the picture of an earlier row in other words."""
+    for row in _beside_the_first(rows.dropna(subset="path"), "path"):
+        picture = row.path.relative_to(folder).as_posix()
+        bad.add(
+            row.line, f"'{row.image_id}' is the picture of line {row.line_first}, '{row.image_id_first}': {picture}."
+        )
+    bad.refuse()
 
 
-def _present(
-    parsed: Sequence[tuple[int, Sample]], table: str, folder: Path, images: ImageFiles, *, allow: bool, log: Log
-) -> list[tuple[int, Sample]]:
-    """Rows whose picture is there.
+def _beside_the_first(rows: pd.DataFrame, column: str) -> Iterator[Any]:
+    """Give every row that is the same as an earlier one in a column, with what the first such row says as *_first."""
+    numbered = rows.reset_index(names="line")
+    first = numbered.groupby(column, sort=False)[["line", "image_id", "lesion_id", "label"]].transform("first")
+    pairs = numbered.join(first, rsuffix="_first")
+    return pairs[pairs["line"] != pairs["line_first"]].itertuples()
+
+
+def _with_picture(rows: pd.DataFrame, table: str, folder: Path, images: ImageFiles, *, allow: bool) -> pd.DataFrame:
+    """Give the rows whose picture is there.
 
     :raises InputRejected: there are others, and they are not allowed, or there are no pictures at all.
     """
-    present = [(line, sample) for line, sample in parsed if sample.path != _ABSENT]
-    if len(present) < len(parsed):
-        absent = [sample.image_id for _, sample in parsed if sample.path == _ABSENT]
-        count = f"{len(absent)} of the {len(parsed)} images named in {table} are not below {folder}"
-        if not present or not allow:
+    present = rows.dropna(subset="path")
+    if len(present) < len(rows):
+        absent = rows.loc[rows["path"].isna(), "image_id"].tolist()
+        count = f"{len(absent)} of the {len(rows)} images named in {table} are not below {folder}"
+        if present.empty or not allow:
             mend = "take the rows out of the table, or leave them out with --allow-missing-images"
             raise InputRejected(
-                f"{count}: {_first(absent)}. Unpack all image folders{f', {mend}' if present else ''}."
+                f"{count}: {_first(absent)}. Unpack all image folders{'' if present.empty else f', {mend}'}."
                 f"{images.hint(absent)}"
             )
-        log(f"{count}: their rows are left out (--allow-missing-images): {_first(absent)}.{images.hint(absent)}")
+        _log.info(
+            "%s: their rows are left out (--allow-missing-images): %s.%s", count, _first(absent), images.hint(absent)
+        )
     return present
 
 
-def _with_content(present: Sequence[tuple[int, Sample]], table: str, schema: DataSchema, log: Log) -> list[Sample]:
-    """Note which photographs are, byte for byte, one, and tell what that joins.
+def _compare_copies(rows: pd.DataFrame, schema: DataSchema, bad: BadLines) -> None:
+    """Tell which photographs are, byte for byte, one of another lesion.
 
     :raises InputRejected: one has two diagnoses.
     """
-    hashes = same_content(sample.path for _, sample in present)
-    samples = [(line, replace(sample, content=hashes.get(sample.path, ""))) for line, sample in present]
-    first: dict[str, tuple[int, Sample]] = {}
-    problems, joined = [], []
-    for line, sample in samples:
-        if not sample.content:
-            continue
-        before, other = first.setdefault(sample.content, (line, sample))
-        if other.label != sample.label:
-            says = f"{schema.classes[sample.label]}, and {schema.classes[other.label]} in line {before}"
-            problems.append(
-                (line, f"{sample.image_id} is, byte for byte, {other.image_id}, but its diagnosis is {says}.")
-            )
-        elif group_key(other.lesion_id) != group_key(sample.lesion_id):
-            joined.append(f"{other.image_id} = {sample.image_id}")
-    refuse(table, problems)
-    group = schema.table.group_name
+    joined = []
+    for row in _beside_the_first(rows[rows["content"] != ""], "content"):
+        if row.label != row.label_first:
+            says = f"{schema.classes[row.label]}, and {schema.classes[row.label_first]} in line {row.line_first}"
+            bad.add(row.line, f"{row.image_id} is, byte for byte, {row.image_id_first}, but its diagnosis is {says}.")
+        elif group_key(row.lesion_id) != group_key(row.lesion_id_first):
+            joined.append(f"{row.image_id_first} = {row.image_id}")
+    bad.refuse()
     if joined:
-        log(
-            f"{len(joined)} photographs are, byte for byte, one of another {group}, and stay on its side of a split:"
-            f" {_first(joined)}"
+        _log.info(
+            "%d photographs are, byte for byte, one of another %s, and stay on its side of a split: %s",
+            *(len(joined), schema.table.group_name, _first(joined)),
         )
-    spelt: dict[str, dict[str, None]] = defaultdict(dict)
-    for _, sample in samples:
-        spelt[group_key(sample.lesion_id)][sample.lesion_id] = None
-    if alike := [" = ".join(ids) for ids in spelt.values() if len(ids) > 1]:
-        log(f"{len(alike)} {group} ids are spelt in several ways and taken for one each: {_first(alike)}")
-    return [sample for _, sample in samples]
+
+
+def _tell_spellings(ids: pd.Series[Any], schema: DataSchema) -> None:
+    spelt = ids.drop_duplicates().groupby(ids.map(group_key), sort=False).agg(list)
+    if alike := [" = ".join(spellings) for spellings in spelt if len(spellings) > 1]:
+        group = schema.table.group_name
+        _log.info("%d %s ids are spelt in several ways and taken for one each: %s", len(alike), group, _first(alike))
 
 
 def _first(names: Sequence[str]) -> str:

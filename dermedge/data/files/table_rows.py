@@ -1,6 +1,7 @@
 """Read a metadata table as text: its encoding, its delimiter, its header, its rows with their lines.
 
-Not covered: what the cells mean (`samples`).
+The strict reader of the standard library reads the text: pandas' own tells nobody the line of a row, fills short rows
+up and forgives a quotation mark. Not covered: what the cells mean (`table_columns`).
 """
 
 from __future__ import annotations
@@ -9,36 +10,28 @@ import codecs
 import csv
 import difflib
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from dermedge.data.schema import DataSchema
 from dermedge.data.words import visible
 from dermedge_runtime.errors import InputRejected
 
-Problem = tuple[int, str]
-"""A line's number, and what is wrong with it."""
+from .bad_lines import BadLines
+
+_log = logging.getLogger(__name__)
 _DELIMITERS = ("\t", ",", ";")
-_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """One row of a table."""
+def read_rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
+    """Read a table in UTF-8, or in UTF-16 with its mark. Blank rows are left out, and logged.
 
-    line: int
-    """Where it begins."""
-    cells: Mapping[str, str]
-    """By the column's name, as the schema spells it; columns that the schema does not name are left out."""
-
-
-def read_rows(table: Path, schema: DataSchema, log: Callable[[str], None]) -> tuple[list[TableRow], list[Problem]]:
-    """Read a table in UTF-8, or in UTF-16 with its mark.
-
-    :param log: learns of rows that are blank.
-    :return: the rows that are whole, and what is wrong with the others.
+    :param bad: learns of the lines that are no row of the table.
+    :return: the other rows; the schema's columns as text, indexed by the line where a row begins.
     :raises InputRejected: no such text, no such delimiter, a column that is absent or there twice.
     """
     try:
@@ -46,41 +39,29 @@ def read_rows(table: Path, schema: DataSchema, log: Callable[[str], None]) -> tu
         delimiter = schema.table.delimiter or _delimiter(text, schema)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = [_column(name) for name in next(reader, [])]
-        _check_columns(header, table, schema)
-        lines = _numbered(reader)
+        if any("\0" in name for name in header):
+            raise csv.Error("its header holds NUL bytes, as UTF-16 without a mark does")
     except (UnicodeDecodeError, csv.Error) as error:
         by = f"'{schema.table.delimiter}'" if schema.table.delimiter else "commas, tabs or semicolons"
         raise InputRejected(
             f"The metadata table {table} is no UTF-8 table separated by {by}: {error}."
             " Save it as CSV in UTF-8, with every quotation mark closed."
         ) from error
-    places = {name: header.index(_column(name)) for name in schema.columns}
-    rows, problems, blank = [], [], []
-    for line, cells in lines:
+    _check_columns(header, table, schema)
+    places = [header.index(_column(name)) for name in schema.columns]
+    rows: dict[int, list[str]] = {}
+    blank = []
+    for line, cells in _numbered(reader, bad):
         if not any(cell.strip() for cell in cells):
             blank.append(line)
-        elif len(cells) != len(header):
-            problems.append((line, "the row has not as many columns as the header."))
-        elif any(_swallows_rows(cell, place, len(header), delimiter) for place, cell in enumerate(cells)):
-            problems.append((line, "a quotation mark is not closed, and the rows below it are read as one cell."))
+        elif reason := _fault(cells, len(header), delimiter):
+            bad.add(line, reason)
         else:
-            rows.append(TableRow(line, {name: cells[place] for name, place in places.items()}))
+            rows[line] = [cells[place] for place in places]
     if blank:
-        log(f"{len(blank)} rows of {table.name} are blank and left out, first line {blank[0]}")
-    return rows, problems
-
-
-def refuse(table: str, problems: Sequence[Problem]) -> None:
-    """Refuse a table with all that is wrong with it, up to twenty lines.
-
-    :raises InputRejected: there is any problem.
-    """
-    said = [f"{table}, line {line}: {reason}" for line, reason in sorted(problems)]
-    if len(said) == 1:
-        raise InputRejected(said[0])
-    if said:
-        more = [f"and {len(said) - _SHOWN} more."] if len(said) > _SHOWN else []
-        raise InputRejected("\n".join([f"{len(said)} rows of {table} cannot be used:", *said[:_SHOWN], *more]))
+        _log.info("%d rows of %s are blank and left out, first line %d", len(blank), table.name, blank[0])
+    # As objects: the cells stay Python's own texts, whatever this pandas would make of them.
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(schema.columns), dtype=object)
 
 
 def _decoded(content: bytes) -> str:
@@ -117,14 +98,30 @@ def _check_columns(found: Sequence[str], table: Path, schema: DataSchema) -> Non
         raise InputRejected(f"The metadata table {table} has two columns called {twice[0]}. Rename one.")
 
 
-def _numbered(reader: Any) -> list[tuple[int, list[str]]]:
+def _numbered(reader: Any, bad: BadLines) -> Iterator[tuple[int, list[str]]]:
     """Rows with the lines at which they begin; a quoted cell may run over several."""
-    lines, last = [], reader.line_num
-    for cells in reader:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:  # the reader goes on with the next line
+            bad.add(
+                line, f"it is no row of a table: {error}. Close every quotation mark, and double one within a cell."
+            )
+            continue
+        if cells is None:
+            return
         if cells:
-            lines.append((last + 1, cells))
-        last = reader.line_num
-    return lines
+            yield line, cells
+
+
+def _fault(cells: Sequence[str], columns: int, delimiter: str) -> str:
+    """Why the cells are no row of the table; empty where they are one."""
+    if len(cells) != columns:
+        return "the row has not as many columns as the header."
+    if any(_swallows_rows(cell, place, columns, delimiter) for place, cell in enumerate(cells)):
+        return "a quotation mark is not closed, and the rows below it are read as one cell."
+    return "it holds a NUL byte." if any("\0" in cell for cell in cells) else ""
 
 
 def _swallows_rows(cell: str, place: int, columns: int, delimiter: str) -> bool:

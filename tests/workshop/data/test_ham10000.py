@@ -187,9 +187,17 @@ def test_a_table_that_is_not_utf8_is_refused(tmp_path, content):
     assert "HAM10000_metadata.csv is no UTF-8 table separated by commas, tabs or semicolons" in rejection(tmp_path)
 
 
-def test_an_unclosed_quote_is_refused(tmp_path):
+def test_an_unclosed_quote_is_refused_with_its_line(tmp_path):
     table = write(tmp_path) / "HAM10000_metadata.csv"
     table.write_text(table.read_text(encoding="utf-8") + 'HAM_8,"ISIC_8,mel', encoding="utf-8")
+    message = rejection(tmp_path)
+    assert message.startswith("HAM10000_metadata.csv, line 6: it is no row of a table: unexpected end of data.")
+    assert "Close every quotation mark" in message
+
+
+def test_an_unclosed_quote_in_the_header_is_refused(tmp_path):
+    table = write(tmp_path) / "HAM10000_metadata.csv"
+    table.write_text('"' + table.read_text(encoding="utf-8"), encoding="utf-8")
     assert "no UTF-8 table separated by commas, tabs or semicolons" in rejection(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """A sample is its picture and its lesion: masks, thumbnails, copies, two names of one file, ids that name nothing."""
 
+import logging
 import os
 import shutil
 import unicodedata
@@ -161,13 +162,13 @@ def twins(folder: Path, rows: str, link=shutil.copy) -> Path:
 
 
 @pytest.mark.parametrize("link", [shutil.copy, os.link, os.symlink])
-def test_one_content_of_two_lesions_stays_on_one_side_and_is_told(tmp_path, link):
+def test_one_content_of_two_lesions_stays_on_one_side_and_is_told(tmp_path, link, caplog):
     rows = "".join(f"L{n},I{n},{dx},histo,5,male,back\n" for n, dx in ((1, "nv"), (2, "nv")))
-    lines: list[str] = []
-    samples = read_samples(twins(tmp_path, rows, link), HAM10000, log=lines.append)
+    caplog.set_level(logging.INFO, "dermedge")
+    samples = read_samples(twins(tmp_path, rows, link), HAM10000)
     assert samples[0].content == samples[1].content != ""
     assert groups_of(samples) == ["L1", "L1"]
-    assert lines == [
+    assert caplog.messages == [
         "1 photographs are, byte for byte, one of another lesion, and stay on its side of a split: I1 = I2"
     ]
 
@@ -244,14 +245,14 @@ def test_accents_are_one_however_they_are_encoded(tmp_path, in_table, on_disk):
     assert len(taken(tmp_path)) == 1
 
 
-def test_pictures_that_no_row_names_are_counted_and_named(tmp_path):
+def test_pictures_that_no_row_names_are_counted_and_named(tmp_path, caplog):
     photograph(table(tmp_path) / "images" / "I1.jpg")
     for number in range(7):
         photograph(tmp_path / "images" / f"X{number}.jpg", seed=number)
     mask(tmp_path / "HAM10000_segmentations" / "I1.png")
-    lines: list[str] = []
-    assert taken(tmp_path, log=lines.append) == ["images/I1.jpg"]
-    (line,) = lines
+    caplog.set_level(logging.INFO, "dermedge")
+    assert taken(tmp_path) == ["images/I1.jpg"]
+    (line,) = caplog.messages
     assert line.startswith("7 pictures below") and "are in no row of HAM10000_metadata.csv and left out" in line
     assert line.endswith(": images/X0.jpg, images/X1.jpg, images/X2.jpg, images/X3.jpg, images/X4.jpg and others")
 

@@ -1,5 +1,6 @@
 """Reading a clinic's own table with its schema, and PAD-UFES-20 where it is there."""
 
+import logging
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -106,15 +107,15 @@ def test_folders_that_the_schema_skips_hold_no_pictures(tmp_path):
     assert len(read(tmp_path)) == 4
 
 
-def test_missing_images_are_an_error_unless_they_are_allowed_and_counted(tmp_path):
+def test_missing_images_are_an_error_unless_they_are_allowed_and_counted(tmp_path, caplog):
     write_clinic(tmp_path)
     (tmp_path / "photos" / "p3.jpg").unlink()
     message = rejection(tmp_path)
     assert f"1 of the 4 images named in cases.csv are not below {tmp_path}: p3.jpg." in message
     assert "--allow-missing-images" in message
-    lines: list[str] = []
-    assert len(read(tmp_path, allow_missing_images=True, log=lines.append)) == 3
-    (line,) = lines
+    caplog.set_level(logging.INFO, "dermedge")
+    assert len(read(tmp_path, allow_missing_images=True)) == 3
+    (line,) = caplog.messages
     assert line.startswith("1 of the 4 images") and "left out" in line
 
 
@@ -158,12 +159,13 @@ def test_messages_about_a_split_name_the_group(tmp_path):
         check_leaks(Split("grouped", rows, "patient"))
 
 
-def test_the_real_pad_ufes_20_is_read_and_split_by_patient(pad_ufes_20):
-    schema, lines = load_schema("pad_ufes_20"), []
-    samples = read_samples(pad_ufes_20, schema, allow_missing_images=True, log=lines.append)
+def test_the_real_pad_ufes_20_is_read_and_split_by_patient(pad_ufes_20, caplog):
+    schema = load_schema("pad_ufes_20")
+    caplog.set_level(logging.INFO, "dermedge")
+    samples = read_samples(pad_ufes_20, schema, allow_missing_images=True)
     pictures = {path.stem for path in (pad_ufes_20 / "images").iterdir()}
     assert {Path(sample.image_id).stem for sample in samples} == pictures
-    assert f"{2298 - len(samples)} of the 2298 images" in lines[0]
+    assert f"{2298 - len(samples)} of the 2298 images" in caplog.messages[0]
     assert {schema.classes[sample.label] for sample in samples} == set(schema.classes)
     assert {name for sample in samples for name in sample.clinical} == set(schema.clinical("paper").names)
     assert all(sample.image_id.startswith(f"{sample.lesion_id}_") for sample in samples)

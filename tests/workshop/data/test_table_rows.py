@@ -1,5 +1,6 @@
 """Tables as spreadsheets save them: encodings, delimiters, decimal commas, quotes, blank rows, bad lines."""
 
+import logging
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,16 @@ from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema_file import load_schema, parse_schema
 from dermedge_runtime.errors import InputRejected
 
+BAD = (
+    ("A;50;p50.jpg;wart;30;head;yes;true;", "unknown diagnosis 'wart'"),
+    ("A;50;p50.jpg;nevus;300;head;yes;true;", "got 300"),
+    ("A;50;p50.jpg;nevus;30;head", "the row has not as many columns as the header."),
+    ('A;50;"p50".jpg;nevus;30;head;yes;true;', "it is no row of a table: ';' expected after '\"'."),
+    ("A;;p50.jpg;nevus;30;head;yes;true;", "Photo or Ward or Patient is empty."),
+    ("n/a;50;p50.jpg;nevus;30;head;yes;true;", "Ward is 'n/a', which names no patient."),
+    ("A;50;p50.jpg;nevus;30;\0;yes;true;", "it holds a NUL byte."),
+)
+"""Rows that cannot be used, and what is said of them."""
 ANY_DELIMITER = SCHEMA.replace('delimiter = ";"\n', "")
 
 
@@ -95,13 +106,13 @@ def test_a_quote_that_swallows_rows_is_refused(tmp_path, last):
     assert message == "cases.csv, line 2: a quotation mark is not closed, and the rows below it are read as one cell."
 
 
-def test_blank_rows_are_counted(tmp_path):
+def test_blank_rows_are_counted(tmp_path, caplog):
     write_clinic(tmp_path)
     text = "\n".join([HEADER, ROWS[0], ";" * 8, *ROWS[1:], " ;" * 8])
     (tmp_path / "cases.csv").write_text(text, encoding="utf-8")
-    lines: list[str] = []
-    assert len(read(tmp_path, log=lines.append)) == 4
-    assert lines == ["2 rows of cases.csv are blank and left out, first line 3"]
+    caplog.set_level(logging.INFO, "dermedge")
+    assert len(read(tmp_path)) == 4
+    assert caplog.messages == ["2 rows of cases.csv are blank and left out, first line 3"]
 
 
 @pytest.mark.parametrize(
@@ -140,12 +151,44 @@ def test_all_bad_rows_are_told_at_once_up_to_twenty(tmp_path):
     assert "got 300" in said[3] and "not as many columns" in said[5]
 
 
-def test_another_table_beside_the_one_that_is_read_is_told(tmp_path):
+def test_forty_bad_lines_of_every_kind_are_told_at_once(tmp_path):
+    good = [f"A;{n};p{n}.jpg;nevus;30;head;yes;true;" for n in range(40)]
+    rows = [row for n, row in enumerate(good) for row in (row, BAD[n % len(BAD)][0])]
+    write_clinic(tmp_path, tuple(good))
+    (tmp_path / "cases.csv").write_text("\n".join([HEADER, *rows]), encoding="utf-8")
+    first, *said, last = rejection(tmp_path).splitlines()
+    assert (first, last, len(said)) == ("40 rows of cases.csv cannot be used:", "and 20 more.", 20)
+    for n, line in enumerate(said):
+        assert line.startswith(f"cases.csv, line {3 + 2 * n}: ") and BAD[n % len(BAD)][1] in line
+
+
+def test_everything_that_is_wrong_with_a_line_is_told_at_once(tmp_path):
+    write_clinic(tmp_path, (ROWS[0], "NaN;?;p9.jpg;wart;200;tail;maybe;yes;"))
+    message = rejection(tmp_path)
+    assert message.startswith("cases.csv, line 3: Ward is 'NaN', which names no patient.")
+    for reason in ("Patient is '?'", "diagnosis 'wart'", "got 200", "site 'tail'", "itch 'maybe'", "confirmed 'yes'"):
+        assert reason in message
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    write_clinic(tmp_path, (ROWS[0], ROWS[1] + "\0"))
+    assert rejection(tmp_path) == "cases.csv, line 3: it holds a NUL byte."
+    rewrite(tmp_path, lambda text: text.encode("utf-16-le"))
+    assert "no UTF-8 table separated by ';': its header holds NUL bytes, as UTF-16 without" in rejection(tmp_path)
+
+
+def test_ids_are_texts_and_keep_their_zeros(tmp_path):
+    write_clinic(tmp_path, ("007;1e3;2023/01.jpg;nevus;030;head;yes;true;", *ROWS))
+    sample = read(tmp_path)[0]
+    assert (sample.image_id, sample.lesion_id, sample.clinical["age"]) == ("2023/01.jpg", "007 / 1e3", 30.0)
+
+
+def test_another_table_beside_the_one_that_is_read_is_told(tmp_path, caplog):
     write_clinic(tmp_path, schema=SCHEMA.replace('"cases.csv"', '"cases.csv", "more.csv"'))
-    lines: list[str] = []
+    caplog.set_level(logging.INFO, "dermedge")
     (tmp_path / "more.csv").write_bytes((tmp_path / "cases.csv").read_bytes())
-    read(tmp_path, log=lines.append)
-    assert lines == []
+    read(tmp_path)
+    assert caplog.messages == []
     (tmp_path / "more.csv").write_text("other", encoding="utf-8")
-    read(tmp_path, log=lines.append)
-    assert lines == ["cases.csv is read; more.csv beside it differs and is left out"]
+    read(tmp_path)
+    assert caplog.messages == ["cases.csv is read; more.csv beside it differs and is left out"]
