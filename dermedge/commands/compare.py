@@ -137,5 +137,5 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     request = wanted.settings.values
     base = chosen_settings(request)
     plan = Plan(wanted.folder, cells, base, wanted.head_epochs or base.epochs, request.feature_views)
-    samples = read_samples(Path(request.data) if request.data else None, _log.info)
+    samples = read_samples(Path(request.data) if request.data else None)
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

@@ -98,7 +98,7 @@ class Run(RunFolder):
         folder = Path(data or self.config.data) if data or self.config.data else None
         if folder not in self._samples:
             allow = bool(self.record.get("allow_missing_images"))
-            found = read_samples(folder, self.schema, allow_missing_images=allow, log=_log.info)
+            found = read_samples(folder, self.schema, allow_missing_images=allow)
             self._samples[folder] = tuple(found)
         return list(self._samples[folder])
 

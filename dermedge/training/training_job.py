@@ -108,7 +108,7 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
             " replace it, or another folder with --run."
         )
     schema, data = load_schema(new.schema), Path(config.data) if config.data else None
-    samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images, log=_log.info)
+    samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
     ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
     _tell(ready)
     if new.start_from is None:
