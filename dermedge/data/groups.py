@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from .words import fold
 
 if TYPE_CHECKING:
@@ -65,20 +67,12 @@ def groups_of(samples: Sequence[Sample]) -> list[str]:
 
     They belong together if they are spelt alike, or if a photograph of one is, byte for byte, one of the other.
     """
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for sample in samples:
-        for other in (f"id {group_key(sample.lesion_id)}", f"content {sample.content}" if sample.content else ""):
-            if other:
-                parent[root(other)] = root(f"as written {sample.lesion_id}")
-    name: dict[str, str] = {}
-    for sample in samples:
-        own = root(f"as written {sample.lesion_id}")
-        name[own] = min(name.get(own, sample.lesion_id), sample.lesion_id)
-    return [name[root(f"as written {sample.lesion_id}")] for sample in samples]
+    ids = pd.Series([sample.lesion_id for sample in samples], dtype=object)
+    content = pd.Series([sample.content or place for place, sample in enumerate(samples)], dtype=object)
+    key, names = ids.map(group_key), sorted(set(ids))
+    group = ids.map({name: place for place, name in enumerate(names)})
+    while True:  # a copy of a copy joins what neither the id nor the content of the first joins
+        joined = group.groupby(key).transform("min").groupby(content).transform("min")
+        if joined.equals(group):
+            return [names[place] for place in group]
+        group = joined

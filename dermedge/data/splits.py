@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from dermedge_runtime.errors import InputRejected, UsageError
@@ -64,11 +63,8 @@ class Split:
 
     def to_csv(self) -> str:
         """Give the split as a table; its SHA-256 is the split's identity."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("image_id", f"{self.group_name}_id", "split"))
-        writer.writerows(self.rows)
-        return out.getvalue()
+        table = pd.DataFrame(self.rows, columns=["image_id", f"{self.group_name}_id", "split"], dtype=object)
+        return table.to_csv(index=False, lineterminator="\n")
 
     @property
     def sha256(self) -> str:
@@ -84,7 +80,9 @@ class Split:
         """Read what `save` wrote.
 
         :raises ValueError: another table.
+        :raises csv.Error: no table.
         """
+        # Not by pandas: it fills short rows up.
         with path.open(encoding="utf-8", newline="") as stream:
             header, *rows = [tuple(row) for row in csv.reader(stream, strict=True)]
         if len(header) != 3 or not header[1].endswith("_id") or any(len(row) != 3 for row in rows):
@@ -110,11 +108,9 @@ def make_split(samples: Sequence[Sample], protocol: str, seed: int, schema: Data
 
 
 def _grouped(samples: Sequence[Sample], seed: int, schema: DataSchema) -> list[str]:
-    group_of = groups_of(samples)
-    label_of = _labels_of_groups(samples, group_of)
-    lesions = sorted(label_of)
-    groups = Counter(label_of.values())
-    counts = {label: groups[label] for label in sorted({sample.label for sample in samples})}
+    photographs = pd.DataFrame({"group": groups_of(samples), "label": [sample.label for sample in samples]})
+    label_of = _labels_of_groups(photographs)
+    counts = {label: int((label_of == label).sum()) for label in sorted(photographs["label"].unique())}
     few = [f"{schema.classes[label]} ({count})" for label, count in counts.items() if count < _MINIMUM_LESIONS]
     if few:
         raise InputRejected(
@@ -123,22 +119,20 @@ def _grouped(samples: Sequence[Sample], seed: int, schema: DataSchema) -> list[s
         )
     part: dict[str, str] = {}
     for label in counts:  # class by class, so that even three lesions reach all three parts
-        own = [lesion for lesion in lesions if label_of[lesion] == label]
+        own = label_of.index[label_of == label].tolist()
         held = max(2, round(0.3 * len(own)))
         train, rest = train_test_split(own, test_size=held, random_state=seed)
         validation, test = train_test_split(rest, test_size=0.5, random_state=seed)
         part |= dict.fromkeys(train, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
-    return [part[group] for group in group_of]
+    return photographs["group"].map(part).tolist()
 
 
-def _labels_of_groups(samples: Sequence[Sample], group_of: Sequence[str]) -> dict[str, int]:
-    """The class that a group is stratified by: its only one, or, of a patient with several, the rarest."""
-    pairs = {(group, sample.label) for group, sample in zip(group_of, samples, strict=True)}
-    groups_with = Counter(label for _, label in pairs)
-    label_of: dict[str, int] = {}
-    for group, label in sorted(pairs, key=lambda pair: (groups_with[pair[1]], pair[1])):
-        label_of.setdefault(group, label)
-    return label_of
+def _labels_of_groups(photographs: pd.DataFrame) -> pd.Series[int]:
+    """Give the class that each group is stratified by, the groups by name: its only one, or of several the rarest."""
+    pairs = photographs.drop_duplicates()
+    pairs = pairs.assign(groups=pairs["label"].map(pairs["label"].value_counts()))
+    first = pairs.sort_values(["groups", "label"]).drop_duplicates("group")
+    return first.set_index("group")["label"].sort_index()
 
 
 def _random(samples: Sequence[Sample], seed: int) -> list[str]:
@@ -159,15 +153,13 @@ def count_leaks(split: Split, samples: Sequence[Sample] = ()) -> int:
 
 def _leaking(split: Split, samples: Sequence[Sample]) -> list[str]:
     """Names of the test photographs that leak."""
-    content = {sample.image_id: sample.content for sample in samples if sample.content}
-    others = [row for row in split.rows if row[2] != "test"]
-    lesions = {group_key(lesion) for _, lesion, _ in others}
-    contents = {content[image] for image, _, _ in others if image in content}
-    return [
-        image
-        for image, lesion, part in split.rows
-        if part == "test" and (group_key(lesion) in lesions or content.get(image) in contents)
-    ]
+    table = pd.DataFrame(split.rows, columns=["image", "group", "part"])
+    contents = {sample.image_id: sample.content for sample in samples if sample.content}
+    table["group"], table["content"] = table["group"].map(group_key), table["image"].map(contents)
+    tested = table["part"] == "test"
+    others = table[~tested]
+    seen = table["group"].isin(others["group"]) | table["content"].isin(others["content"].dropna())
+    return table.loc[tested & seen, "image"].tolist()
 
 
 def check_leaks(split: Split, samples: Sequence[Sample] = ()) -> int:

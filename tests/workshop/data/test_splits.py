@@ -1,3 +1,4 @@
+import csv
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -128,6 +129,32 @@ def test_a_saved_split_is_read_back_and_its_hash_is_the_files(tmp_path):
     split.save(tmp_path / "split.csv")
     assert Split.load(tmp_path / "split.csv", "grouped") == split
     assert split.sha256 == hashlib.sha256((tmp_path / "split.csv").read_bytes()).hexdigest()
+
+
+def test_ids_that_look_like_something_else_are_texts(tmp_path):
+    ids = ("007", "1e5", "NA", "", " x ", "a,b", 'say "a"', "two\nlines", "12.0", "None", "ä")
+    split = Split("grouped", tuple((name, f"L{name}", "train") for name in ids))
+    split.save(tmp_path / "split.csv")
+    assert Split.load(tmp_path / "split.csv", "grouped") == split
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "image_id,lesion_id\na,L1\n",
+        "image_id,lesion,split\na,L1,train\n",
+        "image_id,lesion_id,split\na,L1\n",
+        "image_id,lesion_id,split\na,L1,train,more\n",
+        "image_id,lesion_id,split\na,L1,train\nb,L2,test,more\n",
+        "image_id,lesion_id,split\na,L1,train\n\nb,L2,test\n",
+        'image_id,lesion_id,split\na,"L1,train\n',
+    ],
+)
+def test_another_table_is_no_split(tmp_path, text):
+    (tmp_path / "split.csv").write_text(text, encoding="utf-8")
+    with pytest.raises((ValueError, csv.Error)):
+        Split.load(tmp_path / "split.csv", "grouped")
 
 
 def test_the_hash_changes_when_one_image_moves():
