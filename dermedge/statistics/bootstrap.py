@@ -7,7 +7,7 @@ takes the trained weights as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +54,7 @@ def paired_bootstrap(
     assert outcomes
     lesions = np.unique(np.concatenate([outcome.lesions for outcome in outcomes]))
     tables = [_by_lesion(outcome, lesions, n_classes) for outcome in outcomes]
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for start in range(0, replicates, _CHUNK):
-        drawn.append(_differences(multiplicities(len(lesions), min(_CHUNK, replicates - start), rng), tables))
+    drawn = [_differences(counts, tables) for counts in multiplicities(len(lesions), replicates, seed)]
     low, high = np.nanpercentile(np.concatenate(drawn), (2.5, 97.5), axis=0)
     value = _differences(np.ones((1, len(lesions))), tables)[0]
     names = ("accuracy", "balanced_accuracy")
@@ -74,10 +71,13 @@ def _by_lesion(outcome: PairedOutcome, lesions: NDArray[np.str_], n_classes: int
     return photographs.reshape(shape), gained
 
 
-def multiplicities(lesions: int, replicates: int, rng: np.random.Generator) -> _Floats:
-    """How often each replicate drew each lesion, float [replicates, lesions]."""
-    drawn = rng.integers(lesions, size=(replicates, lesions)) + lesions * np.arange(replicates)[:, None]
-    return np.bincount(drawn.ravel(), minlength=replicates * lesions).reshape(replicates, lesions).astype(np.float64)
+def multiplicities(lesions: int, replicates: int, seed: int) -> Iterator[_Floats]:
+    """Give how often each replicate drew each lesion, float [at most `_CHUNK` replicates, lesions] at a time."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, replicates, _CHUNK):
+        shape = (min(_CHUNK, replicates - start), lesions)
+        drawn = rng.integers(lesions, size=shape) + lesions * np.arange(shape[0])[:, None]
+        yield np.bincount(drawn.ravel(), minlength=shape[0] * lesions).reshape(shape).astype(np.float64)
 
 
 def _differences(multiplicities: _Floats, tables: Sequence[tuple[_Floats, _Floats]]) -> _Floats:

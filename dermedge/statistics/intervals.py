@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from .bootstrap import REPLICATES, Interval, multiplicities
 
-_CHUNK = 100
 _Floats = NDArray[np.float64]
 
 
@@ -40,11 +39,10 @@ def score_intervals(
     cells = n_classes * n_classes
     cell = own * cells + labels * n_classes + predicted
     by_lesion = np.bincount(cell, minlength=len(names) * cells).reshape(len(names), cells).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for start in range(0, replicates, _CHUNK):
-        counts = multiplicities(len(names), min(_CHUNK, replicates - start), rng) @ by_lesion
-        drawn.append(_figures(counts.reshape(-1, n_classes, n_classes)))
+    drawn = [
+        _figures((counts @ by_lesion).reshape(-1, n_classes, n_classes))
+        for counts in multiplicities(len(names), replicates, seed)
+    ]
     value = _figures(by_lesion.sum(axis=0).reshape(1, n_classes, n_classes))
     return {name: _intervals(value[name][0], np.concatenate([part[name] for part in drawn])) for name in value}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,6 +18,13 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 
 _DPI = 120
+_CURVES = {
+    "train_loss": "training (balanced, augmented)",
+    "validation_loss": "validation",
+    "train_accuracy": "training accuracy (balanced)",
+    "validation_balanced_accuracy": "validation balanced accuracy",
+}
+"""Columns of a history, and what they are called in its plot."""
 
 
 def confusion_plot(scores: dict[str, Any], title: str, path: Path) -> None:
@@ -56,20 +63,21 @@ def roc_plot(
 
 
 def history_plot(history_csv: Path, title: str, path: Path) -> None:
-    """Plot loss and balanced accuracy over the epochs."""
+    """Plot loss and balanced accuracy over the epochs.
+
+    :raises DermedgeError: the history is damaged.
+    """
     try:
-        with history_csv.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        epochs = [int(row["epoch"]) for row in rows]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        history = pd.read_csv(history_csv, index_col="epoch").astype(dict.fromkeys(_CURVES, float))
+        epochs = [int(epoch) for epoch in history.index]
+    except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{history_csv} is damaged ({error}). Train the run again.") from error
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
-    _curve(loss, epochs, rows, "train_loss", "training (balanced, augmented)")
-    _curve(loss, epochs, rows, "validation_loss", "validation")
+    for column, label in _CURVES.items():
+        if history[column].notna().any():
+            (loss if column.endswith("loss") else accuracy).plot(epochs, history[column], marker=".", label=label)
     loss.set(xlabel="epoch", ylabel="cross-entropy")
-    _curve(accuracy, epochs, rows, "train_accuracy", "training accuracy (balanced)")
-    _curve(accuracy, epochs, rows, "validation_balanced_accuracy", "validation balanced accuracy")
     accuracy.set(xlabel="epoch", ylabel="share", ylim=(0, 1.02))
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
@@ -79,11 +87,6 @@ def history_plot(history_csv: Path, title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     save_figure(figure, path)
-
-
-def _curve(axes: Any, epochs: list[int], rows: list[dict[str, str]], column: str, label: str) -> None:
-    if rows and rows[0][column]:
-        axes.plot(epochs, [float(row[column]) for row in rows], marker=".", label=label)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from dermedge.statistics import explain_plots, plots
 from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
+from dermedge_runtime.errors import DermedgeError
 
 CLASSES = ("akiec", "mel", "nv")
 
@@ -70,6 +71,18 @@ def test_a_history_without_validation_shows_the_training_alone(tmp_path, validat
     history_plot(history(tmp_path / "history.csv", validation=validation), "title", path)
     assert BLUE in colours(path)
     assert (ORANGE in colours(path)) is validation
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("2,1.0", "two,1.0"), ("2,1.0", "2,high"), ("train_loss", "loss"), ("epoch,", "era,"), ("2,", "2,2,")],
+)
+def test_a_damaged_history_is_one_sentence(tmp_path, old, new):
+    table = history(tmp_path / "history.csv", validation=True)
+    table.write_text(table.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DermedgeError, match=r"history\.csv is damaged \(.*\)\. Train the run again\."):
+        history_plot(table, "title", tmp_path / "history.png")
+    assert not (tmp_path / "history.png").exists()
 
 
 @pytest.mark.parametrize(("classes", "third"), [(3, True), (2, False)])
