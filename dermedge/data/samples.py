@@ -1,7 +1,7 @@
 """Read a data set as its schema says: one metadata table, and pictures anywhere below its folder.
 
-Not covered: the table's text (`table_rows`) and what its cells mean (`table_columns`), finding (`image_files`) and
-decoding (`pixel_cache`) the pictures, and splitting (`splits`).
+Not covered: the table (`metadata_table`), finding (`image_files`) and decoding (`pixel_cache`) the pictures, and
+splitting (`splits`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import pandas as pd
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import ClinicalValue
 
-from .files.bad_lines import BadLines
 from .files.image_files import ImageFiles
+from .files.metadata_table import BadLines, read_table
 from .files.same_content import same_content
-from .files.table_rows import read_rows
 from .groups import group_key
 from .schema import DataSchema
-from .table_columns import read_columns
 
 _log = logging.getLogger(__name__)
 _FIRST = 5
@@ -58,7 +56,7 @@ def read_samples(folder: Path | None, schema: DataSchema, *, allow_missing_image
     table = _find_table(folder, schema)
     assert folder is not None
     bad = BadLines(table.name)
-    rows = read_columns(read_rows(table, schema, bad), schema, bad)
+    rows = read_table(table, schema, bad)
     if not bad.lines:
         _check_names(rows, table.name)
     images = ImageFiles(folder, schema.images)

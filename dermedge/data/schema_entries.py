@@ -1,6 +1,6 @@
 """The keys of a schema file as pydantic models: their kinds, their limits, and how they may not contradict each other.
 
-Not covered: reading the file (`schema_file`), and the sentences about its faults (`schema_faults`).
+Not covered: reading the file (`schema_file`), and the sentences about its faults (there too).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -24,15 +24,34 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from dermedge_runtime.inputs.clinical import CategoricalField, NumericField
 
-from .schema_faults import about_key, refuse
 from .words import fold
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TAKEN = ("image", "target")
 """Names of `Classifier.predict`'s own parameters."""
+
+
+def _about_key(reason: str, before: str = "") -> PydanticCustomError:
+    """Make the error of one key.
+
+    :param reason: what follows the key's name, such as "must be one word".
+    :param before: what comes before it.
+    """
+    return PydanticCustomError("about_key", "{reason}", {"reason": reason, "before": before})
+
+
+def _refuse(reasons: Iterable[str]) -> None:
+    """Refuse a table of the file whose keys contradict each other.
+
+    :param reasons: whole sentences without their full stops; nothing happens without any.
+    :raises PydanticCustomError: for all of them.
+    """
+    if told := list(reasons):
+        raise PydanticCustomError("contradictions", "{reasons}", {"reasons": told})
 
 
 def _composed(text: str) -> str:
@@ -44,7 +63,7 @@ def _must(holds: Callable[[str], object], reason: str) -> AfterValidator:
 
     def check(text: str) -> str:
         if not holds(text):
-            raise about_key(reason.format(text))
+            raise _about_key(reason.format(text))
         return text
 
     return AfterValidator(check)
@@ -56,9 +75,9 @@ def _different(minimum: int) -> AfterValidator:
     def check(words: Any) -> Any:
         counts = Counter(fold(word) for word in words)
         if len(counts) < minimum or "" in counts:
-            raise about_key(f"must hold {minimum} or more words, none of them empty")
+            raise _about_key(f"must hold {minimum} or more words, none of them empty")
         if twice := [word for word, count in counts.items() if count > 1]:
-            raise about_key(f"holds '{twice[0]}' more than once, case and _ aside")
+            raise _about_key(f"holds '{twice[0]}' more than once, case and _ aside")
         return words
 
     return AfterValidator(check)
@@ -68,7 +87,7 @@ def _names_apart(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Refuse names of a table that become one when they are read."""
     taken = read(value)
     if len(taken) < len(value):
-        raise about_key("differ in spaces or in the encoding of an accent alone", before="two names in ")
+        raise _about_key("differ in spaces or in the encoding of an accent alone", before="two names in ")
     return taken
 
 
@@ -122,7 +141,7 @@ class TableRule(_Table):
     @classmethod
     def _another_sign(cls, decimal: str, others: ValidationInfo) -> str:
         if decimal not in (".", ",") or decimal == others.data.get("delimiter"):
-            raise about_key(f"must be . or , and another sign than the delimiter, found '{decimal}'")
+            raise _about_key(f"must be . or , and another sign than the delimiter, found '{decimal}'")
         return decimal
 
 
@@ -164,7 +183,7 @@ class NumericEntry(_Field):
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         if self.minimum >= self.maximum:
-            refuse([f"the field {self.name} has the minimum {self.minimum:g} and the maximum {self.maximum:g}"])
+            _refuse([f"the field {self.name} has the minimum {self.minimum:g} and the maximum {self.maximum:g}"])
         return self
 
     def field(self) -> NumericField:
@@ -177,7 +196,7 @@ class _WordEntry(_Field):
 
     @model_validator(mode="after")
     def _check_synonyms(self) -> Self:
-        refuse(self._contradictions())
+        _refuse(self._contradictions())
         return self
 
     def _contradictions(self) -> Iterator[str]:
@@ -245,7 +264,7 @@ class SchemaEntries(_Table):
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
-        refuse([*self._about_classes(), *self._about_fields()])
+        _refuse([*self._about_classes(), *self._about_fields()])
         return self
 
     def _about_classes(self) -> Iterator[str]:

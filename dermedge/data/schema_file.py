@@ -1,24 +1,42 @@
-"""Read a schema file, a shipped one or a clinic's own: TOML, checked whole before any data is read."""
+"""Read a schema file, a shipped one or a clinic's own: TOML, checked whole before any data is read.
+
+What pydantic finds wrong becomes one sentence for each fault, with the key and the nearest name.
+"""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from dermedge_runtime.errors import InputRejected
 
 from .schema import DataSchema, TableField
 from .schema_entries import MODELS, SchemaEntries
-from .schema_faults import faults
 from .words import fold
 
 _SUFFIX = ".toml"
+_Place = tuple[int | str, ...]
+"""Where a fault is, as pydantic gives it; the name of an entry's kind follows its number in a list."""
+_KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_WANTED = {
+    "string_type": "a text",
+    "string_too_short": "a text",
+    "string_pattern_mismatch": "one character",
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "tuple_type": "a list of texts",
+    "too_short": "a list of texts",
+    "dict_type": "a table of texts",
+}
+"""What a key must be, by the kind of pydantic's error; otherwise a table."""
 
 
 def shipped_schemas() -> tuple[str, ...]:
@@ -70,7 +88,7 @@ def schema_from_record(record: Mapping[str, Any], source: str) -> DataSchema:
     try:
         entries = SchemaEntries.model_validate(record)
     except ValidationError as error:
-        raise InputRejected("\n".join(f"The schema {source}: {fault}" for fault in faults(error, MODELS))) from error
+        raise InputRejected("\n".join(f"The schema {source}: {fault}" for fault in _faults(error))) from error
     return DataSchema(
         name=entries.name,
         published=entries.published,
@@ -87,3 +105,53 @@ def schema_from_record(record: Mapping[str, Any], source: str) -> DataSchema:
         images=entries.images,
         record=dict(record),
     )
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Give everything that is wrong, a sentence each."""
+    found: list[str] = []
+    for each in error.errors(include_url=False):
+        # A list with a faulty entry is also called too short.
+        if each["type"] != "too_short" or not each["input"]:
+            found += _reasons(each)
+    return [fault if fault.endswith("?") else f"{fault}." for fault in found]
+
+
+def _reasons(fault: ErrorDetails) -> Sequence[str]:
+    kind, place, given = fault["type"], fault["loc"], fault.get("ctx", {})
+    name = _name(place)
+    if kind == "contradictions":
+        reasons: list[str] = given["reasons"]
+        return reasons
+    if kind == "about_key":
+        return [f"{given['before']}{name} {given['reason']}"]
+    if kind in ("missing", "union_tag_not_found"):
+        return [f"the key {name if kind == 'missing' else f'{name}.kind'} is missing"]
+    if kind == "extra_forbidden":
+        table = MODELS[tuple(part for part in place[:-1] if isinstance(part, str))]
+        return [f"the key {name} is unknown{_hint(str(place[-1]), list(table.model_fields))}"]
+    if kind == "union_tag_invalid":
+        return [f"{name}.kind must be numeric, categorical or boolean, found '{given['tag']}'"]
+    wanted = "one or more tables [[fields]]" if name == "fields" else _WANTED.get(kind, "a table")
+    return [f"{name or 'it'} must be {wanted}, found {_described(fault['input'])}"]
+
+
+def _name(place: _Place) -> str:
+    """Full name of a key, such as table.image or fields[2].unit."""
+    name = ""
+    for before, part in zip((None, *place), place, strict=False):
+        if isinstance(part, int):
+            name += f"[{part + 1}]"
+        elif not isinstance(before, int) and part != "[key]":
+            name += f".{part}"
+    return name.removeprefix(".")
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+
+
+def _described(value: Any) -> str:
+    kind = _KINDS.get(type(value), "something else")
+    return f"{kind}, {value!r}" if isinstance(value, str | int | float) else kind

@@ -1,7 +1,7 @@
-"""Read a metadata table as text: its encoding, its delimiter, its header, its rows with their lines.
+"""Read a metadata table: its text, its rows with their lines, and what their cells mean, column by column.
 
 The strict reader of the standard library reads the text: pandas' own tells nobody the line of a row, fills short rows
-up and forgives a quotation mark. Not covered: what the cells mean (`table_columns`).
+up and forgives a quotation mark. Not covered: the pictures (`image_files`).
 """
 
 from __future__ import annotations
@@ -11,29 +11,93 @@ import csv
 import difflib
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dermedge.data.groups import names_nothing
 from dermedge.data.schema import DataSchema
-from dermedge.data.words import visible
+from dermedge.data.words import fold, visible
 from dermedge_runtime.errors import InputRejected
-
-from .bad_lines import BadLines
 
 _log = logging.getLogger(__name__)
 _DELIMITERS = ("\t", ",", ";")
+_SHOWN = 20
 
 
-def read_rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
+class BadLines:
+    """The lines of one table that cannot be used, and why."""
+
+    def __init__(self, table: str) -> None:
+        """:param table: its name, for messages."""
+        self._table = table
+        self._reasons: dict[int, list[str]] = defaultdict(list)
+
+    @property
+    def lines(self) -> list[int]:
+        """Their numbers."""
+        return list(self._reasons)
+
+    def add(self, line: int, reason: str) -> None:
+        """Note one thing that is wrong with a line, as a sentence."""
+        self._reasons[line].append(reason)
+
+    def add_each(self, reasons: pd.Series[Any]) -> None:
+        """Note a column of reasons. :param reasons: by line; NaN where nothing is wrong."""
+        for line, reason in reasons.dropna().items():
+            self.add(int(str(line)), reason)
+
+    def refuse(self) -> None:
+        """Refuse the table with all that is wrong with it, up to twenty lines.
+
+        :raises InputRejected: any line is bad.
+        """
+        said = [f"{self._table}, line {line}: {' '.join(told)}" for line, told in sorted(self._reasons.items())]
+        if len(said) == 1:
+            raise InputRejected(said[0])
+        if said:
+            more = [f"and {len(said) - _SHOWN} more."] if len(said) > _SHOWN else []
+            raise InputRejected(
+                "\n".join([f"{len(said)} rows of {self._table} cannot be used:", *said[:_SHOWN], *more])
+            )
+
+
+def read_table(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
     """Read a table in UTF-8, or in UTF-16 with its mark. Blank rows are left out, and logged.
 
-    :param bad: learns of the lines that are no row of the table.
-    :return: the other rows; the schema's columns as text, indexed by the line where a row begins.
+    :param bad: learns of every line that is no row of the table, and of every cell that means nothing.
+    :return: the other lines, indexed by where they begin: `image_id`, `lesion_id`, `label` and `clinical`, as
+        `samples.Sample` has them.
     :raises InputRejected: no such text, no such delimiter, a column that is absent or there twice.
     """
+    rows, rule = _rows(table, schema, bad), schema.table
+    image_id, *group = (rows[column].map(str.strip) for column in (rule.image, *rule.group))
+    empty = (pd.concat([image_id, *group], axis=1) == "").any(axis=1)
+    bad.add_each(empty.map({True: f"{' or '.join((rule.image, *rule.group))} is empty."}))
+    for column, ids in zip(rule.group, group, strict=True):
+        _read(ids[~empty], partial(_group_id, column=column, schema=schema), bad)
+    label = _read(rows[rule.diagnosis], partial(_label, schema=schema), bad)
+    values = {
+        entry.field.name: _read(
+            rows[entry.column], partial(entry.read, unknown=schema.unknown, decimal=rule.decimal), bad
+        )
+        for entry in schema.fields
+    }
+    clinical = [
+        {name: value for name, value in record.items() if pd.notna(value)}
+        for record in pd.DataFrame(values).to_dict("records")
+    ]
+    lesion_id = [" / ".join(parts) for parts in zip(*group, strict=True)]
+    frame = pd.DataFrame({"image_id": image_id, "lesion_id": lesion_id, "label": label, "clinical": clinical})
+    return frame[~frame.index.isin(bad.lines)].astype({"label": int})
+
+
+def _rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
+    """Give the rows that are whole: the schema's columns as text, indexed by the line where a row begins."""
     try:
         text = _decoded(table.read_bytes())
         delimiter = schema.table.delimiter or _delimiter(text, schema)
@@ -131,3 +195,33 @@ def _swallows_rows(cell: str, place: int, columns: int, delimiter: str) -> bool:
         return False
     whole = all(count == columns - 1 for count in counts[1:-1])
     return counts[0] == columns - 1 - place and whole and counts[-1] == place
+
+
+def _read(column: pd.Series[Any], read: Callable[[str], Any], bad: BadLines) -> pd.Series[Any]:
+    """Read every different text of a column once; NaN where it cannot be read, or means unknown."""
+    values, reasons = {}, {}
+    for text in column.unique():
+        try:
+            values[text] = read(text)
+        except InputRejected as error:
+            reasons[text] = str(error)
+    bad.add_each(column.map(reasons))
+    return column.map(values)
+
+
+def _group_id(text: str, column: str, schema: DataSchema) -> str:
+    name = schema.table.group_name
+    if names_nothing(text) or fold(text) in schema.unknown:
+        raise InputRejected(
+            f"{column} is '{text}', which names no {name}. Write the id of the {name}, or an id of its own if no other"
+            f" photograph shows this {name}."
+        )
+    return text
+
+
+def _label(text: str, schema: DataSchema) -> int:
+    code = schema.diagnoses.get(fold(text))
+    if code is None:
+        known = dict.fromkeys((*schema.classes, *schema.diagnoses.values()))
+        raise InputRejected(f"unknown diagnosis '{text}'; known are {', '.join(known)}.")
+    return schema.classes.index(code)
