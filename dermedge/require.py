@@ -9,7 +9,7 @@ from dermedge_runtime.commands.command_list import is_there
 from dermedge_runtime.errors import DermedgeError
 
 _TRAIN = ("typer", "pydantic", "torch", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm")
-PACKAGES = {"train": (*_TRAIN, "onnxruntime"), "export": (*_TRAIN, "onnx", "onnxscript", "onnxruntime")}
+PACKAGES = {"train": (*_TRAIN, "onnxruntime"), "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime")}
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
 
 
