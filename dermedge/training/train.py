@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dermedge import __version__
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import hide_clinical
 from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
@@ -32,6 +31,7 @@ from dermedge.data.splits import Split
 from dermedge.models.classifier import PatientClassifier
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
+from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights

@@ -14,11 +14,11 @@ import onnx
 import onnxruntime
 import torch
 
-from dermedge import __version__
 from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.models.fusion import fusion_class
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
 from dermedge.training.run import Run
+from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dermedge import __version__
 from dermedge.evaluation.fill_template import fill
+from dermedge_runtime import __version__
 
 from .missing import missing_lines
 from .rows import Record
