@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dermedge import cli
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
 from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
@@ -22,6 +23,8 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "bench": bench_command.parser,
 }
 _WORKSHOP: dict[str, Any] = workshop.group().commands
+_ALONE = [[word] for word in ("--help", "-h", "--version", *cli._COMPLETION)]
+"""What can stand after `dermedge` without a command."""
 
 
 def commands() -> tuple[str, ...]:
@@ -39,7 +42,7 @@ def check(arguments: Sequence[str]) -> None:
         _check_edge(word, rest)
     elif word in _WORKSHOP:
         _check_workshop(word, rest)
-    elif arguments not in (["--help"], ["-h"], ["--version"]):
+    elif list(arguments) not in _ALONE:
         raise ValueError(f"there is no command {word}")
 
 
@@ -87,7 +90,7 @@ def option_names() -> set[str]:
     parameters = (parameter for command in _WORKSHOP.values() for parameter in command.params)
     named = _names(parameter for parameter in parameters if not getattr(parameter, "hidden", False))
     named |= {name for command in _EDGE for action in _edge_actions(command) for name in action.option_strings}
-    return {name for name in named if name.startswith("--")} | {"--help", "--version"}
+    return {name for name in named if name.startswith("--")} | {"--help", "--version", *cli._COMPLETION}
 
 
 def _names(parameters: Iterable[Any]) -> set[str]:
