@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-RUN, OUTPUT = "<!-- run -->", "<!-- output -->"
-"""Written alone on the line before a block: it is run by the tests; it is what the block before it prints."""
+RUN, SLOW, OUTPUT = "<!-- run -->", "<!-- run slow -->", "<!-- output -->"
+"""Alone on the line before a block: it is run by the tests; it takes long; it is what the block before it prints."""
 _SHELLS = ("sh", "bash", "powershell", "indented")
 _FENCE = re.compile(r"^ *(`{3,})\s*(\w*)")
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from docs.pages import OUTPUT, PAGES, ROOT, RUN, Block, blocks
+from docs.pages import OUTPUT, PAGES, ROOT, RUN, SLOW, Block, blocks
 
 _BLOCKS = [block for page in PAGES for block in blocks(page)]
-_RUNNABLE = [block for block in _BLOCKS if block.marker == RUN]
+_RUNNABLE = [block for block in _BLOCKS if block.marker in (RUN, SLOW)]
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _MACHINE = re.compile(r"\((?:CPUExecutionProvider|on )[^)]*\)")
 
@@ -31,7 +31,11 @@ def reader(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("block", _RUNNABLE, ids=[block.place for block in _RUNNABLE])
+def _case(block: Block):
+    return pytest.param(block, id=block.place, marks=[pytest.mark.slow] if block.marker == SLOW else [])
+
+
+@pytest.mark.parametrize("block", [_case(block) for block in _RUNNABLE])
 def test_it_runs_and_prints_what_the_page_says(block: Block, reader: Path) -> None:
     done = _run(block, reader)
     assert done.returncode == 0, f"{block.place}\n{done.stdout}\n{done.stderr}"
@@ -57,7 +61,7 @@ def _run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     else:
         command = ["bash", "-ec", f'dermedge() {{ "$PYTHON" -m dermedge "$@"; }}\n{block.text}']
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8"
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False, encoding="utf-8"
     )
 
 
