@@ -74,7 +74,7 @@ def read_samples(folder: Path | None, schema: DataSchema, *, allow_missing_image
             *(len(unnamed), folder, table.name, _first(unnamed)),
         )
     hashes = same_content(rows["path"])
-    rows["content"] = [hashes.get(path, "") for path in rows["path"]]
+    rows = rows.assign(content=[hashes.get(path, "") for path in rows["path"]])
     _compare_copies(rows, schema, bad)
     _tell_spellings(rows["lesion_id"], schema)
     names = [each.name for each in fields(Sample)]
