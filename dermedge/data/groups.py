@@ -11,46 +11,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .words import fold
+from .spelling import fold
 
 if TYPE_CHECKING:
     from .samples import Sample
 
-_NO_ID = frozenset(
-    {
-        "",
-        "na",
-        "n/a",
-        "n\\a",
-        "n/k",
-        "n.a.",
-        "n.a",
-        "n. a.",
-        "tbd",
-        "k.a.",
-        "k. a.",
-        "nan",
-        "nat",
-        "none",
-        "null",
-        "nil",
-        "unknown",
-        "missing",
-        "undefined",
-    }
-    | {"unspecified", "not available", "not applicable", "not known", "not given", "empty", "unbekannt", "-1", "-1.0"}
-)
-_MADE_OF_NOTHING = re.compile(r"(?:.*[^a-z0-9])?(?:nan|none|null)")
-"""PAT_nan: a program has put a prefix before a missing number."""
 _WHOLE_NUMBER = re.compile(r"(?<![\w.])(\d+)\.0+(?![\w.])")
 _LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
-
-
-def names_nothing(group_id: str) -> bool:
-    """Whether an id is a word or a sign for a missing one, however it is written: NaN, n/a, <NA>, #N/A, -, ?."""
-    word = fold(group_id)
-    bare = word.strip("<>#!()[]'\"* ")
-    return bare in _NO_ID or bool(_MADE_OF_NOTHING.fullmatch(bare)) or not any(sign.isalnum() for sign in word)
 
 
 def group_key(group_id: str) -> str:

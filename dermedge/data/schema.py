@@ -22,7 +22,7 @@ from dermedge_runtime.inputs.clinical import (
 )
 
 from .schema_entries import ImageRule, TableRule
-from .words import fold
+from .spelling import fold
 
 PAPER = "paper"
 """The protocol that also reads fields which are not known before the diagnosis."""

@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from dermedge_runtime.inputs.clinical import CategoricalField, NumericField
 
-from .words import fold
+from .spelling import fold
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TAKEN = ("image", "target")

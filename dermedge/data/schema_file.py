@@ -19,7 +19,7 @@ from dermedge_runtime.errors import InputRejected
 
 from .schema import DataSchema, TableField
 from .schema_entries import MODELS, SchemaEntries
-from .words import fold
+from .spelling import fold
 
 _SUFFIX = ".toml"
 _Place = tuple[int | str, ...]

@@ -17,7 +17,7 @@ from statistics import median
 from typing import NoReturn
 
 from dermedge.data.schema_entries import ImageRule
-from dermedge.data.words import visible
+from dermedge.data.spelling import visible
 from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, SUFFIXES
 from dermedge_runtime.errors import InputRejected
 

@@ -19,9 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from dermedge.data.groups import names_nothing
 from dermedge.data.schema import DataSchema
-from dermedge.data.words import fold, visible
+from dermedge.data.spelling import fold, names_nothing, visible
 from dermedge_runtime.errors import InputRejected
 
 _log = logging.getLogger(__name__)

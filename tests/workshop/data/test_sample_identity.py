@@ -12,9 +12,10 @@ from PIL import Image
 
 from dermedge.data.files.mask_check import is_mask
 from dermedge.data.files.same_content import same_content
-from dermedge.data.groups import group_key, groups_of, names_nothing
+from dermedge.data.groups import group_key, groups_of
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema_file import load_schema
+from dermedge.data.spelling import names_nothing
 from dermedge.data.splits import Split, check_leaks, count_leaks, make_split
 from dermedge_runtime.errors import InputRejected
 
