@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from .option_values import choice, option, path, whole, words
 from .setting_options import with_settings
 from .shared_options import OUTPUT_PANEL, AsJson, MaxDrop, MinAgreement, MinHeatmap
 
-_log = logging.getLogger(__name__)
 _PANEL = "What is compared"
 _MODEL_PANEL = "Model files"
 _OWN = ("fusion", "protocol", "seed", "freeze_image_branch")

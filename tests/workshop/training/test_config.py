@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from dermedge.config import AskedSettings, Augmentation, RequestedSettings, TrainConfig
 from dermedge.setting_fields import settings_of
 from dermedge.training.chosen_settings import changed_settings, chosen_settings
+from dermedge.training.run import Run
 from dermedge.training.train import versions
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.inputs.clinical import UNKNOWN_MODES
 from dermedge_runtime.inputs.image import RESAMPLING
 
@@ -96,6 +97,15 @@ def test_a_record_that_does_not_fit_is_refused_in_one_sentence(change, sentence)
     with pytest.raises(ValueError) as refused:
         TrainConfig.from_record({**TrainConfig("d").to_record(), **change})
     assert str(refused.value) == sentence
+
+
+def test_a_settings_file_that_does_not_fit_is_named_with_its_key(tmp_path):
+    record = {"settings": {**TrainConfig("d").to_record(), "epoch": 3}, "split_sha256": ""}
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(DermedgeError) as refused:
+        Run.open(tmp_path)
+    for word in (str(tmp_path / "config.json"), "there is no setting epoch; did you mean epochs?"):
+        assert word in str(refused.value)
 
 
 def test_a_record_without_data_is_refused():
