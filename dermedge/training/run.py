@@ -1,7 +1,8 @@
-"""A training run, opened: settings, schema and split read and checked once, and passed on from there.
+"""A training run, opened: settings, schema, split and data read and checked once, and passed on from there.
 
-What a training does not change is read by `Run.open`. What it does change is looked at when it is asked for: the
-weights are hashed once for every state of their file. Where another run was written in the place of an open one, its
+What a training does not change is read once: settings and schema when the run is opened, the split and the data when
+they are first asked for. What it does change is looked at again: the weights are hashed once for every state of their
+file. Where another run was written in the place of an open one, its
 weights are refused. Not covered: writing a run (`run_folder`, `train.start_run`).
 """
 
@@ -13,6 +14,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,9 @@ _FileState = tuple[int, int, int]
 """Inode, bytes and time of the last change in ns: another file, or other content, has another one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Run(RunFolder):
-    """A run folder whose settings, schema and split have been read.
+    """A run folder whose settings and schema have been read.
 
     ::
 
@@ -47,8 +49,6 @@ class Run(RunFolder):
     """Settings of the training."""
     schema: DataSchema = field(repr=False)
     """Of the data set."""
-    split: Split = field(repr=False)
-    """Which photograph belongs to which part."""
     _opened: _FileState = field(repr=False)
     """Of `config.json`."""
     _samples: dict[Path | None, tuple[Sample, ...]] = field(default_factory=dict, init=False, repr=False)
@@ -59,7 +59,7 @@ class Run(RunFolder):
         """Read and check a run.
 
         :param path: its folder, such as `runs/cross_attention`.
-        :raises DermedgeError: no run there, a file that is damaged, or a split that was changed after the training.
+        :raises DermedgeError: no run there, or its `config.json` is damaged.
         """
         folder = RunFolder(Path(path))
         if not folder.config_file.is_file():
@@ -68,7 +68,15 @@ class Run(RunFolder):
             )
         state = _state_of(folder.config_file)
         record, config = _read_record(folder)
-        return cls(folder.path, record, config, _read_schema(folder, record), _read_split(folder, record), state)
+        return cls(folder.path, record, config, _read_schema(folder, record), state)
+
+    @cached_property
+    def split(self) -> Split:
+        """Which photograph belongs to which part.
+
+        :raises DermedgeError: missing, damaged, or changed after the training.
+        """
+        return _read_split(self, self.record)
 
     @property
     def weights_sha256(self) -> str:

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def error_of(folder: RunFolder) -> str:
     with pytest.raises(DermedgeError) as caught:
-        Run.open(folder.path)
+        _ = Run.open(folder.path).split
     assert caught.value.exit_code == 1
     return str(caught.value)
 
@@ -43,7 +43,9 @@ def test_a_new_run_is_read_back(folder):
 
 def test_an_open_run_reads_nothing_again(folder):
     run = Run.open(folder.path)
+    first = run.split
     shutil.rmtree(folder.path)
+    assert run.split is first
     assert (run.config, run.split, run.schema.name) == (CONFIG, SPLIT, "HAM10000")
     assert opened(run) is run
 
