@@ -268,6 +268,20 @@ def test_weights_that_changed_since_are_not_reported(synthetic_data, tmp_path):
     assert "seed 0 begun: clinical_only" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_comparison_from_before_the_trunk_was_called_so_goes_on(synthetic_data, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "dermedge")
+    plan = small_plan(tmp_path, synthetic_data, fusions="clinical_only")
+    run_plan(plan)
+    path = run_in(tmp_path, "clinical_only").path / "results.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    former = {"format": 1, "image_branch": record.pop("trunk")}
+    path.write_text(json.dumps({**record, **former}), encoding="utf-8")
+    caplog.clear()
+    again, _ = run_plan(plan)
+    assert caplog.messages[0] == "1 trainings, 1 of them measured already"
+    assert row_of(again, "clinical_only", "none")["seeds"] == [0]
+
+
 def test_damaged_results_are_one_sentence(synthetic_data, tmp_path):
     run_plan(small_plan(tmp_path, synthetic_data, fusions="clinical_only"))
     (run_in(tmp_path, "clinical_only").path / "results.json").write_text('{"format": 1}', encoding="utf-8")
