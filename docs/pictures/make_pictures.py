@@ -23,6 +23,7 @@ _GAP = 16
 FLOORS = {
     "dermedge.cli": "looks at the first word, and imports what stands behind it",
     "dermedge.commands": "the commands of the workshop: training and export",
+    "dermedge.api": "train, resume, evaluate, export from Python; the commands call it",
     "dermedge.evaluation": "evaluate, explain, compare, card",
     "dermedge_export": "trained weights to one ONNX file: explanations, FP16, INT8, parity, engines",
     "dermedge.bench": "latency, throughput, cold start",
