@@ -103,7 +103,7 @@ def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
 
 def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
     if cell.trunk == SHARED and read_results(cell.trunk_source.run(plan.root).path) is None:
-        raise DermedgeError("its image branch, image_only, could not be trained.")
+        raise DermedgeError("its trunk, image_only, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
         return f"; {left.text(cell, epochs_left(history, epochs))}"

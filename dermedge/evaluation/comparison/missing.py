@@ -17,5 +17,5 @@ def missing_lines(record: Record, protocol: str) -> list[str]:
     for (trunk, begun, absent), fusions in alike.items():
         said = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} {state}"
                 for seeds, state in ((begun, "begun"), (absent, "missing")) if seeds]  # fmt: skip
-        lines.append(f"image branch {trunk}: {'; '.join(said)}: {', '.join(fusions)}")
+        lines.append(f"trunk {trunk}: {'; '.join(said)}: {', '.join(fusions)}")
     return lines

@@ -113,7 +113,7 @@ def _names(rows: Sequence[Record], models: list[str]) -> list[Column]:
     seeds = [", ".join(map(str, row["seeds"])) for row in rows]
     return [
         Column("model", models),
-        Column("image branch", [row["trunk"] for row in rows], "text"),
+        Column("trunk", [row["trunk"] for row in rows], "text"),
         Column("seeds", seeds, "text"),
     ]
 

@@ -52,7 +52,7 @@ class Cell:
     @property
     def title(self) -> str:
         """For the log."""
-        shared = ", shared image branch" if self.trunk == SHARED else ""
+        shared = ", shared trunk" if self.trunk == SHARED else ""
         return f"{self.protocol}, seed {self.seed}, {self.fusion}{shared}"
 
 

@@ -197,8 +197,8 @@ def test_what_was_asked_for_and_not_measured_is_told_once_and_never_invented(syn
     assert row["begun_seeds"] == row["missing_seeds"] == [0, 1]
     assert set(row["figures"].values()) == {None}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r"<li>(image branch .*?)</li>", page) == [
-        "image branch none: seed 1 begun: clinical_only", "image branch own: seeds 0, 1 begun: image_only",
+    assert re.findall(r"<li>(trunk .*?)</li>", page) == [
+        "trunk none: seed 1 begun: clinical_only", "trunk own: seeds 0, 1 begun: image_only",
     ]  # fmt: skip
     assert {line[0] for line in page_text(page) if "only" in line[0]} == {
         "clinical_only (Clinical MLP (metadata only))", "clinical_only",
@@ -301,8 +301,8 @@ def test_a_training_that_diverges_does_not_stop_the_others(synthetic_data, tmp_p
     record, failed = run_plan(small_plan(tmp_path, synthetic_data, "shared", fusions="cross_attention,clinical_only"))
     assert [line.split(":")[0] for line in failed] == [
         "grouped, seed 0, image_only",
-        "grouped, seed 0, image_only, shared image branch",
-        "grouped, seed 0, cross_attention, shared image branch",
+        "grouped, seed 0, image_only, shared trunk",
+        "grouped, seed 0, cross_attention, shared trunk",
     ]
     assert row_of(record, "clinical_only", "none")["seeds"] == [0]
     assert row_of(record, "image_only", "own")["begun_seeds"] == [0]

@@ -124,9 +124,9 @@ def test_what_is_missing_is_told_in_one_line_for_all_that_miss_the_same():
         ("image_only", "own", [], []), ("gated", "shared", [], [0]),
     )  # fmt: skip
     assert missing_lines(record, "paper") == [
-        "image branch own: seeds 0, 1 missing: gated, tensor",
-        "image branch own: seed 1 begun; seed 2 missing: concat",
-        "image branch shared: seed 0 missing: gated",
+        "trunk own: seeds 0, 1 missing: gated, tensor",
+        "trunk own: seed 1 begun; seed 2 missing: concat",
+        "trunk shared: seed 0 missing: gated",
     ]
     assert missing_lines(record, "grouped") == []
 
@@ -144,7 +144,7 @@ def test_what_was_asked_for_is_remembered_when_the_page_is_made_anew(tmp_path):
     publish(tmp_path, tmp_path / "page.html", asked=cells)
     for record in (publish(tmp_path, tmp_path / "page.html"), publish(tmp_path, tmp_path / "again.html")):
         assert [row["fusion"] for row in record["rows"]] == ["image_only", "gated"]
-        assert comparison_text(record).endswith("grouped, image branch own: seeds 0, 1 missing: image_only, gated")
+        assert comparison_text(record).endswith("grouped, trunk own: seeds 0, 1 missing: image_only, gated")
     page = (tmp_path / "again.html").read_text(encoding="utf-8")
     assert page.count("missing") == 1 and "Protocol paper" not in page
 
