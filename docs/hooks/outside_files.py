@@ -1,7 +1,7 @@
 """MkDocs: show files from outside `docs/` as pages, and send links to the right place.
 
 Links in the sources are those of the repository, so that they work in an editor and in a code browser too. Here they
-are turned into links between pages. A link to a file that is neither a page nor in `PAGES` stays as it is, and the
+are turned into links between pages. A link to a file that is neither a page nor named here stays as it is, and the
 strict build refuses it.
 """
 
@@ -16,25 +16,33 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
-    "README.md": "index.md",
     "benchmarks/LOG.md": "measurements.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "examples/README.md": "examples.md",
     "runtime/dermedge_runtime/model/shipped/ham10000-concat-int8.md": "model-in-the-box.md",
-    "dermedge/data/schemas/ham10000.toml": "schemas/ham10000.toml",
-    "dermedge/data/schemas/pad_ufes_20.toml": "schemas/pad_ufes_20.toml",
 }
-"""Path in the repository to path in the site."""
-_EXISTING = {"index.md"}
-_SOURCES = {page: source for source, page in PAGES.items() if page not in _EXISTING}
+"""Path in the repository to page of the site."""
+ASSETS = (
+    *("dermedge/data/schemas/ham10000.toml", "dermedge/data/schemas/pad_ufes_20.toml"),
+    *("examples/plain_python.py", "examples/node_client.js", "examples/cpp_client.cpp", "examples/CsharpClient.cs"),
+    *("examples/golden/golden.json", "examples/golden/picture.png"),
+)
+"""Files that pages lead to, and that are shown as they are, under the same path."""
+INSTEAD = {
+    "README.md": "index.md",
+    "runtime/dermedge_runtime/model/shipped/ham10000-concat-int8.onnx": "model-in-the-box.md",
+}
+"""What is not in the site, and the page that a link to it leads to."""
+_TARGETS = PAGES | INSTEAD | {path: path for path in ASSETS}
+_SOURCES = {page: source for source, page in PAGES.items()}
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[#)])")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that lie outside."""
-    for source, page in PAGES.items():
-        if page not in _EXISTING:
-            files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for source, page in (PAGES | {path: path for path in ASSETS}).items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     return files
 
 
@@ -47,7 +55,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def _site_link(target: str, source: str, page: str) -> str:
     in_repository = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
-    in_site = PAGES.get(in_repository, in_repository.removeprefix("docs/"))
-    if in_site == in_repository:
+    in_site = _TARGETS.get(in_repository, in_repository.removeprefix("docs/"))
+    if in_site == in_repository and in_repository not in ASSETS:
         return target
     return posixpath.relpath(in_site, posixpath.dirname(page) or ".")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+_FRONT = ("README.md", "CONTRIBUTING.md", "examples/README.md")
+PAGES = (*(ROOT / name for name in _FRONT), *sorted((ROOT / "docs").glob("*.md")))
 RUN, SLOW, OUTPUT = "<!-- run -->", "<!-- run slow -->", "<!-- output -->"
 """Alone on the line before a block: it is run by the tests; it takes long; it is what the block before it prints."""
 _SHELLS = ("sh", "bash", "powershell", "indented")
