@@ -12,7 +12,7 @@ from PIL import Image
 from dermedge.data.ham10000 import read_samples
 from dermedge_export import pipeline
 from dermedge_export.check.own_resizing import OwnResizing, compare_own_resizing
-from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, ParityError, compare
+from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, ParityError, parity_of
 from dermedge_export.pipeline import ExportedModel, export_model
 from dermedge_runtime import Classifier, UsageError
 from dermedge_runtime.inputs.image import upright_rgb
@@ -99,7 +99,7 @@ def test_over_the_limit_nothing_is_written(trained_run, synthetic_data: Path, tm
 def test_the_gate_counts_the_classes() -> None:
     rows = np.full((4, 2), 0.5, np.float32)
     labels = np.array([0, 1, 0, 1])
-    parity = compare(rows, rows, labels, ("a", "b"), melanoma=None, split="test", provider="CPUExecutionProvider")
+    parity = parity_of(rows, rows, labels, ("a", "b"), melanoma=None, split="test", provider="CPUExecutionProvider")
     assert replace(parity, own_resizing=OwnResizing(200, 0.999, 0.2)).violations(DEFAULT_LIMITS["fp32"]) == []
     (broken,) = replace(parity, own_resizing=OwnResizing(200, 0.99, 0.2)).violations(DEFAULT_LIMITS["fp32"])
     assert broken == (
