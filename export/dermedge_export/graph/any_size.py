@@ -2,8 +2,9 @@
 
 So no client can resize otherwise than training did. ONNX Runtime computes a bilinear Resize with antialias on bytes
 as Pillow does, in whole numbers, first along the rows and then along the columns. Where a value lies on the border
-between two grey levels, its float32 scale falls on the other side than Pillow's double: on photographs one value in
-ten thousand is one level off, on noise some are two. A picture of the own size passes unchanged.
+between two grey levels, its float32 scale can fall on the other side than Pillow's double: one value in ten thousand
+of 250 dermatoscopic photographs is one level off, one in seventy of 250 others that shrink from 256 to 224 pixels, a
+few of these by two. A picture of the own size passes unchanged.
 
 Covered: graphs of every precision whose filter is bilinear. Not covered: decoding, turning pictures upright,
 transparency, and other runtimes than ONNX Runtime. TensorRT refuses antialias. OpenVINO (2026.4.1) takes the graph and
