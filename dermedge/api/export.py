@@ -47,7 +47,7 @@ def export(
     :param run: opened, or its folder.
     :param precision: fp32, fp16 or int8.
     :param target: what an INT8 file is quantised for, cpu or rtx; by default cpu.
-    :param path: file to write; by default `FUSION-PRECISION.onnx` in `models`.
+    :param path: file to write; by default `FUSION-PRECISION.onnx` in `models`, or `FUSION-PRECISION-any-size.onnx`.
     :param models: folder of that file.
     :param data: data folder; by default the run's own.
     :param explanations: with heat map and clinical relevance among the outputs.
@@ -74,7 +74,11 @@ def export(
         check_graph(precision, flavour, any_size=any_size)
     tensorrt = load_tensorrt(engine) if engine is not None else None  # first: an export takes minutes
     run = opened(run)
-    file = Path(path) if path is not None else Path(models) / file_name(run.config.fusion, precision, flavour)
+    file = (
+        Path(path)
+        if path is not None
+        else Path(models) / file_name(*(run.config.fusion, precision, flavour), any_size=any_size)
+    )
     samples = run.samples(data)
     model = export_model(
         *(run, samples, precision, file),
@@ -89,9 +93,10 @@ def export(
     return replace(model, engine=write_engine(file, engine, tensorrt))
 
 
-def file_name(fusion: str, precision: str, flavour: str = "cpu") -> str:
-    """Name of a model file, such as cross_attention-int8-rtx.onnx."""
-    return f"{fusion}-{precision}{'-rtx' if precision == 'int8' and flavour == 'rtx' else ''}.onnx"
+def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:
+    """Name of a model file, such as cross_attention-int8-rtx.onnx or gated-fp16-any-size.onnx."""
+    kind = "-rtx" if precision == "int8" and flavour == "rtx" else ""
+    return f"{fusion}-{precision}{kind}{'-any-size' if any_size else ''}.onnx"
 
 
 def check_options(precision: str, target: str | None, *, sensitivity: bool) -> None:

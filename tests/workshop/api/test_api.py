@@ -158,6 +158,7 @@ def test_files_are_named_by_fusion_and_precision():
     assert [file_name("gated", precision, "rtx") for precision in PRECISIONS] == [
         "gated-fp32.onnx", "gated-fp16.onnx", "gated-int8-rtx.onnx",
     ]  # fmt: skip
+    assert file_name("gated", "int8", any_size=True) == "gated-int8-any-size.onnx"
 
 
 def test_every_public_name_is_there_and_documented():
