@@ -11,7 +11,7 @@ import typer
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
-from .option_values import option, path, words
+from .option_values import any_text, option, path
 from .shared_options import OUTPUT_PANEL, RUN_PANEL, Data
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _Run = Annotated[
 ]
 _Notes = Annotated[
     list[str] | None,
-    option(OUTPUT_PANEL, "A paragraph on data or training; may be given several times.", "--note", **words("text")),
+    option(OUTPUT_PANEL, "A paragraph on data or training; may be given several times.", "--note", **any_text("text")),
 ]
 _Out = Annotated[
     Path | None,

@@ -15,7 +15,7 @@ from dermedge.require import extras
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files import refuse_overwriting
 
-from .option_values import choice, option, path, whole, words
+from .option_values import any_text, choice, option, path, whole
 from .setting_options import with_settings
 from .shared_options import OUTPUT_PANEL, AsJson, MaxDrop, MinAgreement, MinHeatmap
 
@@ -25,8 +25,8 @@ _OWN = ("fusion", "protocol", "seed", "freeze_image_branch")
 """Settings that a comparison chooses itself, for every training."""
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]
-_Fusions = Annotated[str, option(_PANEL, "Comma-separated.", **words("words"))]
-_Protocols = Annotated[str, option(_PANEL, "Comma-separated.", **words("words"))]
+_Fusions = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
+_Protocols = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
 _Seeds = Annotated[int, option(_PANEL, "0 to SEEDS - 1, also splits'.", **whole(1, 100))]
 _Trunk = Annotated[
     str,

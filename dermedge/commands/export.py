@@ -10,7 +10,7 @@ from dermedge.api import export as api
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
-from .option_values import choice, option, whole, words
+from .option_values import any_text, choice, option, whole
 from .shared_options import (
     FUSION,
     MODELS,
@@ -55,11 +55,11 @@ _Engine = Annotated[
 ]
 _Gpus = Annotated[
     str | None,
-    option(_ENGINE_PANEL, "Cards of the engine, as rtx4060; by default RTX 30, 40, 50.", "--gpu", **words("cards")),
+    option(_ENGINE_PANEL, "Cards of the engine, as rtx4060; by default RTX 30, 40, 50.", "--gpu", **any_text("cards")),
 ]
 _Capabilities = Annotated[
     str | None,
-    option(_ENGINE_PANEL, "The same by number, as 8.9,12.0.", "--compute-capability", **words("numbers")),
+    option(_ENGINE_PANEL, "The same by number, as 8.9,12.0.", "--compute-capability", **any_text("numbers")),
 ]
 _MaxBatch = Annotated[
     int | None,

@@ -40,7 +40,7 @@ def path(what: str = "file") -> OptionArguments:
     return {"parser": _from_text(read), "metavar": f"<{what}>"}
 
 
-def words(what: str) -> OptionArguments:
+def any_text(what: str) -> OptionArguments:
     """Take any text.
 
     :param what: what it is, for the help.

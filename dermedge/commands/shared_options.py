@@ -10,7 +10,7 @@ import typer
 
 from dermedge.require import extras
 
-from .option_values import number, option, path, words
+from .option_values import any_text, number, option, path
 
 if TYPE_CHECKING:
     from dermedge.training.run import Run
@@ -20,7 +20,7 @@ MODEL_PANEL = "Model files"
 OUTPUT_PANEL = "Output"
 LIMITS_PANEL = "Limits that a file must keep"
 
-Fusion: TypeAlias = Annotated[str, option(RUN_PANEL, "Fusion of the run.", "--fusion", **words("word"))]
+Fusion: TypeAlias = Annotated[str, option(RUN_PANEL, "Fusion of the run.", "--fusion", **any_text("word"))]
 RunPath: TypeAlias = Annotated[
     Path | None,
     option(RUN_PANEL, "Run folder; by default RUNS/FUSION.", "--run", **path("folder")),

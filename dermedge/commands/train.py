@@ -10,13 +10,13 @@ from dermedge.config import AskedSettings
 from dermedge.setting_fields import Group
 from dermedge_runtime.errors import UsageError
 
-from .option_values import option, path, words
+from .option_values import any_text, option, path
 from .setting_options import with_settings
 from .shared_options import RUN_PANEL, RUNS, RunPath, Runs, run_folder
 
 _Schema = Annotated[
     str | None,
-    option(Group.DATA.value, "Of the data: ham10000 (the default), pad_ufes_20 or a .toml file.", **words("word")),
+    option(Group.DATA.value, "Of the data: ham10000 (the default), pad_ufes_20 or a .toml file.", **any_text("word")),
 ]
 _AllowMissing = Annotated[
     bool,

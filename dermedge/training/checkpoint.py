@@ -38,7 +38,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     :raises SafetensorError: damaged.
     :raises OSError: it cannot be read.
     """
-    _compare(path)
+    _check_digest(path)
     tensors: dict[str, Tensor] = load_file(path)
     return tensors
 
@@ -54,7 +54,7 @@ def _save(path: Path, content: bytes) -> None:
         temporary.write_bytes(whole)
 
 
-def _compare(path: Path) -> None:
+def _check_digest(path: Path) -> None:
     """Compare a file with the checksum in its header, where it has one.
 
     :raises SafetensorError: it differs.

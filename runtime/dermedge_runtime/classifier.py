@@ -20,14 +20,14 @@ from .errors import InputRejected, ModelFileError, UsageError
 from .explanation import Explanation, name_imputed
 from .inputs.arguments import known_device, require_several, whole_number
 from .inputs.clinical import ClinicalValue
-from .inputs.image import ImageSource, describe
+from .inputs.image import ImageSource, picture_name
 from .inputs.kept_source import Fingerprint, Source, absolute, decode, fingerprint, keep
 from .inputs.look_ahead import look_ahead
 from .inputs.patients import Clinical, Patient, in_step, read_patient
 from .model.answer_check import Outputs, run_checked
 from .model.description import ModelSpec
 from .model.model_file import ModelFile, read_model_file
-from .model.promised_tensors import check_signature
+from .model.promised_tensors import check_promised_tensors
 from .prediction import Prediction, Rejection
 
 PREDICTED = -1
@@ -103,7 +103,7 @@ class Classifier:
         self.provider_version, self.hardware = self._opened.version, self._opened.hardware
         self._class_names = {code: self.spec.class_names.get(code, code) for code in self.spec.classes}
         self._versions = {"dermedge": __version__, "onnxruntime": str(import_onnxruntime().__version__)}
-        check_signature(self._opened.session, self.spec, self.name)
+        check_promised_tensors(self._opened.session, self.spec, self.name)
         self._process, self._forked = os.getpid(), Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class Classifier:
 
     def _keep(self, image: Any) -> Source:
         if self.spec.image is None and image is not None:
-            raise InputRejected(f"{self.name} reads clinical values alone; leave the image {describe(image)} out.")
+            raise InputRejected(f"{self.name} reads clinical values alone; leave the image {picture_name(image)} out.")
         if self.spec.image is not None and image is None:
             raise InputRejected(f"{self.name} reads an image; give one.")
         return keep(image)
@@ -260,7 +260,7 @@ class Classifier:
             # The caller's own Pillow image: it can be another picture soon, and two threads cannot load one.
             return (self._read(source), patient) if isinstance(image, Image.Image) else (source, patient)
         except InputRejected as error:
-            return Rejection(describe(image), str(error))
+            return Rejection(picture_name(image), str(error))
 
     def _try_to_read(self, taken: _Taken) -> _Read:
         if isinstance(taken, Rejection):

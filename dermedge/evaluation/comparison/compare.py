@@ -44,15 +44,15 @@ def compare_fusions(
     """
     check_plan(plan, samples)
     wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
-    missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run(plan.root), limits)]
+    missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run_folder(plan.root), limits)]
     _log.info(f"{len(plan.cells)} trainings, {len(plan.cells) - len(missing)} of them measured already")
     failed: list[str] = []
     try:
         if missing:
             _check_ready(plan, samples)
-            failed = _work(plan, missing, wanted, samples, latency=latency)
+            failed = _do_missing(plan, missing, wanted, samples, latency=latency)
         if latency:
-            _time(plan.root)
+            _time_files(plan.root)
     except KeyboardInterrupt:
         _log.info("Go on with the same command: it goes on after the last whole epoch.")
         raise
@@ -69,7 +69,7 @@ def _check_ready(plan: Plan, samples: list[Sample]) -> None:
     check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
 
 
-def _work(
+def _do_missing(
     plan: Plan,
     missing: list[Cell],
     wanted: dict[Cell, Limits | None],
@@ -85,7 +85,7 @@ def _work(
         _log.info(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
         left.to_come.remove(cell)
         try:
-            _do(plan, cell, wanted[cell], samples, left)
+            _train_and_measure(plan, cell, wanted[cell], samples, left)
         except DermedgeError as error:
             # A rejected picture, a missing device or other settings stop everything; a diverged training does not.
             if type(error) is not DermedgeError:
@@ -97,18 +97,19 @@ def _work(
 
 def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
     # From its history, because this start may have done only the end of it.
-    for seconds in trained_seconds([cell.run(plan.root).history_file]):
+    seconds = trained_seconds(cell.run_folder(plan.root).history_file)
+    if seconds is not None:
         left.trained(cell, seconds)
 
 
-def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
-    if cell.trunk == SHARED and read_results(cell.trunk_source.run(plan.root).path) is None:
+def _train_and_measure(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
+    if cell.trunk == SHARED and read_results(cell.trunk_source.run_folder(plan.root).path) is None:
         raise DermedgeError("its trunk, image_only, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
         return f"; {left.text(cell, epochs_left(history, epochs))}"
 
-    folder = cell.run(plan.root)
+    folder = cell.run_folder(plan.root)
     done = read_results(folder.path) is not None
     run = Run.open(folder.path) if done else train_cell(plan, cell, samples, on_epoch)
     _note_training(plan, cell, left)
@@ -117,7 +118,7 @@ def _do(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], le
     left.measured(cell, time.perf_counter() - started)
 
 
-def _time(root: Path) -> None:
+def _time_files(root: Path) -> None:
     """Time one INT8 file of every row that is there, whichever plan it is of: their ratios are what counts."""
     runs = read_runs(root)
     paths = {row_name(key): int8_path(runs.of(key)) for key in sorted(runs.keys())}

@@ -34,7 +34,7 @@ class Cell:
     trunk: str
     """`OWN`, `SHARED` or `NONE`: how it was trained."""
 
-    def run(self, root: Path) -> RunFolder:
+    def run_folder(self, root: Path) -> RunFolder:
         """Its run folder below the comparison's."""
         name = self.fusion + (f"-{SHARED}" if self.trunk == SHARED else "")
         return RunFolder(root / self.protocol / f"seed{self.seed}" / name)
@@ -43,11 +43,6 @@ class Cell:
     def trunk_source(self) -> Cell:
         """The cell whose trunk a `SHARED` one takes."""
         return replace(self, fusion=BASELINE, trunk=OWN)
-
-    @property
-    def kind(self) -> str:
-        """Cells of one kind take about the same time."""
-        return self.trunk
 
     @property
     def title(self) -> str:
@@ -131,7 +126,7 @@ def check_plan(plan: Plan, samples: Sequence[Sample]) -> None:
     :raises UsageError: a folder with a run of other settings or other data; the message says what differs.
     """
     for cell in plan.cells:
-        folder = cell.run(plan.root)
+        folder = cell.run_folder(plan.root)
         if folder.config_file.is_file():
             _check_run(plan, cell, Run.open(folder.path), samples)
 

@@ -1,13 +1,13 @@
 """How long the rest of a comparison will take, from what its finished trainings took.
 
-Cells of one kind (whole networks, heads on shared features, clinical values alone) are taken to last alike, and so are
+Cells of one trunk (whole networks, heads on shared features, clinical values alone) are taken to last alike, and so are
 their measurements, with an INT8 file or without. What no cell has shown yet is not guessed: the sum is then said to be
 more than what is known. Not covered: the latencies at the end, which are only mentioned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ import pandas as pd
 from .plan import Cell
 
 _Kind = tuple[str, bool]
-"""Of a measurement: kind of the cell, and whether an INT8 file is made of it."""
+"""Of a measurement: the trunk of its cell, and whether an INT8 file is made of it."""
 
 
 @dataclass(slots=True)
 class TimeLeft:
-    """Seconds that cells of each kind took, and the cells that are still to come."""
+    """Seconds that cells of each trunk took, and the cells that are still to come."""
 
     to_come: list[Cell]
     with_int8: AbstractSet[Cell] = frozenset()
@@ -35,14 +35,14 @@ class TimeLeft:
 
     def trained(self, cell: Cell, seconds: float) -> None:
         """Note a finished training."""
-        self.training.setdefault(cell.kind, []).append(seconds)
+        self.training.setdefault(cell.trunk, []).append(seconds)
 
     def measured(self, cell: Cell, seconds: float) -> None:
         """Note a finished measurement."""
         self.measuring.setdefault(self._kind(cell), []).append(seconds)
 
     def _kind(self, cell: Cell) -> _Kind:
-        return cell.kind, cell in self.with_int8
+        return cell.trunk, cell in self.with_int8
 
     def text(self, current: Cell | None = None, current_seconds: float = 0.0) -> str:
         """Say what is left.
@@ -51,7 +51,7 @@ class TimeLeft:
         :param current_seconds: what is left of its training.
         """
         parts: list[float | None] = [current_seconds]
-        parts += [_mean(self.training.get(cell.kind)) for cell in self.to_come]
+        parts += [_mean(self.training.get(cell.trunk)) for cell in self.to_come]
         in_work = [] if current is None else [current]
         parts += [_mean(self.measuring.get(self._kind(cell))) for cell in (*in_work, *self.to_come)]
         known = [part for part in parts if part is not None]
@@ -66,15 +66,12 @@ def _mean(seconds: Sequence[float] | None) -> float | None:
     return fmean(seconds) if seconds else None
 
 
-def trained_seconds(histories: Iterable[Path]) -> list[float]:
-    """Sum the epochs of finished trainings; a history that cannot be read counts for nothing."""
-    found = []
-    for path in histories:
-        try:
-            found.append(float(pd.read_csv(path, dtype={"seconds": float})["seconds"].sum()))
-        except (OSError, KeyError, ValueError):
-            continue
-    return found
+def trained_seconds(history: Path) -> float | None:
+    """Sum the epochs of a finished training; None where its history cannot be read."""
+    try:
+        return float(pd.read_csv(history, dtype={"seconds": float})["seconds"].sum())
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def epochs_left(history: Sequence[Mapping[str, float]], epochs: int) -> float:

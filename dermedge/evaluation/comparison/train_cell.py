@@ -30,7 +30,7 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
     :raises InputRejected: a picture that cannot be read.
     :raises DermedgeError: the loss is no longer a number.
     """
-    folder, trunk = cell.run(plan.root), None
+    folder, trunk = cell.run_folder(plan.root), None
     if cell.trunk == SHARED:
         trunk = shared_trunk(plan, cell)
     if folder.config_file.is_file():
@@ -55,7 +55,7 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     """Give the trained trunk that a cell takes."""
-    run = Run.open(cell.trunk_source.run(plan.root).path)
+    run = Run.open(cell.trunk_source.run_folder(plan.root).path)
     network = trained_model(run).trunk
     assert network is not None
     return FrozenTrunk(network, run.weights_sha256, plan.views, run.features)

@@ -24,16 +24,25 @@ from .formats.stored_picture import Enough, StoredPicture
 from .orientation import SWAPS, TURNS, is_exif_known, orientation_of
 from .picture_memory import MAX_PIXELS, Damaged, Unsuitable, check_size, one_picture
 from .picture_rows import resize, resize_rows, rows_of_array, to_rgb
-from .picture_source import ImageSource, cannot_read, check_array, describe, printable, read_path, read_whole, reason_of
+from .picture_source import (
+    ImageSource,
+    cannot_read,
+    check_array,
+    picture_name,
+    printable,
+    read_path,
+    read_whole,
+    reason_of,
+)
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "RESAMPLING",
     "ImageSource",
-    "describe",
     "load_image",
     "load_sized",
+    "picture_name",
     "read_whole",
     "squash",
     "upright_rgb",
@@ -121,7 +130,7 @@ def _within(size: tuple[int, int], largest: int) -> tuple[int, int]:
 @contextmanager
 def _rejecting(source: object) -> Iterator[str]:
     """Turn every way in which a picture can fail into one `InputRejected`; gives the picture's name."""
-    name = describe(source)
+    name = picture_name(source)
     try:
         with one_picture():
             yield name

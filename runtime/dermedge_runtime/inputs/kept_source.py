@@ -20,7 +20,7 @@ from PIL import Image
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.description import ImageSpec
 
-from .image import MAX_PIXELS, ImageSource, describe, load_sized, upright_rgb
+from .image import MAX_PIXELS, ImageSource, load_sized, picture_name, upright_rgb
 from .picture_source import cannot_read, printable, read_whole, reason_of
 
 MAX_STREAM = 256 * 2**20
@@ -54,21 +54,21 @@ def keep(image: Any) -> Source:
     :raises InputRejected: it is none of these, or an open file that cannot be read.
     """
     if image is None or isinstance(image, Image.Image):
-        return Source(describe(image), image)
+        return Source(picture_name(image), image)
     if isinstance(image, str | os.PathLike):
         return _keep_path(os.fsdecode(image))
     if isinstance(image, np.ndarray):
         # What is no picture is refused when it is read, and need not be copied for that.
         fits = image.dtype == np.uint8 and image.nbytes <= 4 * MAX_PIXELS
-        return Source(describe(image), image.copy() if fits else image)
+        return Source(picture_name(image), image.copy() if fits else image)
     if callable(getattr(image, "read", None)):
-        name = describe(image)
+        name = picture_name(image)
         return Source(name, read_whole(image, name))
     try:
         content = image if isinstance(image, bytes) else bytes(memoryview(image))
     except TypeError:
         raise InputRejected(_no_picture(image)) from None
-    return Source(describe(content), content)
+    return Source(picture_name(content), content)
 
 
 def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[int, int], ImageSource]:
@@ -86,7 +86,7 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
             content = Image.fromarray(np.array(upright_rgb(content)))
     except InputRejected as error:
         # Messages name the picture as it was given.
-        told, given = printable(describe(content)), printable(source.name)
+        told, given = printable(picture_name(content)), printable(source.name)
         raise InputRejected(str(error).replace(told, given)) from error
     return pixels, size, content
 

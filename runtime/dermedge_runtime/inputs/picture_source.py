@@ -37,7 +37,7 @@ _KINDS = (
 )
 
 
-def describe(source: object) -> str:
+def picture_name(source: object) -> str:
     """Name a picture in messages and results: its path, or what kind of object it is; never fails."""
     if source is None:
         return "<no image>"

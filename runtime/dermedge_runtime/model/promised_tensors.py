@@ -20,7 +20,7 @@ _DTYPES = {
 }
 
 
-def check_signature(session: Any, spec: ModelSpec, source: str) -> None:
+def check_promised_tensors(session: Any, spec: ModelSpec, source: str) -> None:
     """Compare a session with a description.
 
     :param session: an `onnxruntime.InferenceSession`.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge_runtime.inputs.image import RESAMPLING, describe, load_image, upright_rgb
+from dermedge_runtime.inputs.image import RESAMPLING, picture_name, load_image, upright_rgb
 
 CORNERS = {(0, 0): (230, 20, 20), (0, 1): (20, 200, 20), (1, 0): (20, 20, 210), (1, 1): (240, 240, 240)}
 
@@ -190,5 +190,5 @@ def test_pictures_are_named_in_messages(tmp_path: Path) -> None:
     PICTURE.save(path)
     with path.open("rb") as stream, Image.open(path) as image:
         sources = [None, str(path), path, stream, image, b"abc", PICTURE, np.zeros((2, 2), np.uint8), io.BytesIO()]
-        found = [describe(source) for source in sources]
+        found = [picture_name(source) for source in sources]
     assert found == ["<no image>", *[str(path)] * 4, "<3 bytes>", "<Image>", "<ndarray>", "<BytesIO>"]

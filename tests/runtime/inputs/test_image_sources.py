@@ -20,7 +20,7 @@ from PIL import Image
 
 from dermedge_runtime import InputRejected
 from dermedge_runtime.inputs import picture_source
-from dermedge_runtime.inputs.image import describe, load_image, read_whole, upright_rgb
+from dermedge_runtime.inputs.image import picture_name, load_image, read_whole, upright_rgb
 
 CONTENT = ALL["PNG"]
 EXPECTED = load_image(CONTENT, 32)
@@ -223,7 +223,7 @@ def test_names_of_files(tmp_path: Path) -> None:
         path.write_bytes(CONTENT)
         for source in (path, str(path)):
             np.testing.assert_array_equal(load_image(source, 32), EXPECTED)
-            assert describe(source) == str(path)
+            assert picture_name(source) == str(path)
         path.write_bytes(b"no picture")
         text = rejection(path)
         assert "no picture of a known format" in text
@@ -240,7 +240,7 @@ def test_a_pathlike_of_bytes(tmp_path: Path) -> None:
 
     (tmp_path / "a.png").write_bytes(CONTENT)
     np.testing.assert_array_equal(load_image(Name(), 32), EXPECTED)
-    assert describe(Name()) == str(tmp_path / "a.png")
+    assert picture_name(Name()) == str(tmp_path / "a.png")
 
 
 def test_endless_and_huge_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +328,6 @@ class OddPath(os.PathLike):  # type: ignore[type-arg]
     ],
 )
 def test_everything_has_a_name(source: Any, name: str) -> None:
-    assert describe(source) == name
+    assert picture_name(source) == name
     if not isinstance(source, np.ndarray):
         rejection(source)

@@ -72,8 +72,8 @@ def test_settings_of_a_cell():
         data="", fusion="image_only", protocol="paper", seed=2, epochs=5, cutmix=0.5
     )
     assert (plan.settings(head).epochs, plan.settings(head).cutmix) == (9, 0.0)
-    assert own.run(plan.root).path == Path("root/paper/seed2/image_only")
-    assert head.run(plan.root).path == Path("root/paper/seed2/image_only-shared")
+    assert own.run_folder(plan.root).path == Path("root/paper/seed2/image_only")
+    assert head.run_folder(plan.root).path == Path("root/paper/seed2/image_only-shared")
 
 
 def test_time_left_is_the_mean_of_each_kind():
