@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dermedge.data.ham10000 import Sample, read_samples
+from dermedge.data.ham10000 import read_samples
+from dermedge.data.samples import Sample
 from dermedge.data.synthetic_picture import picture
 from dermedge.training.run import Run
 from dermedge_export.description import describe, write_described

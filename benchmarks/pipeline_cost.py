@@ -21,7 +21,7 @@ from dermedge.bench.bench import take_turns
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import augment
 from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
-from dermedge.data.ham10000 import HAM10000, read_samples, schema_of
+from dermedge.data.ham10000 import HAM10000, read_samples
 from dermedge.data.splits import make_split
 from dermedge.training.trained_part import build_model
 
@@ -36,7 +36,9 @@ def main() -> None:
     config = TrainConfig(str(arguments.data), image_size=arguments.image_size, precision=arguments.precision)
     started = time.perf_counter()
     samples = read_samples(arguments.data)
-    data = LesionData.load(make_split(samples, "grouped", 0).select(samples, "train"), schema_of("grouped"), config)
+    data = LesionData.load(
+        make_split(samples, "grouped", 0).select(samples, "train"), HAM10000.clinical("grouped"), config
+    )
     ready_s = time.perf_counter() - started
     device = torch.device("cpu")
     model = build_model(config, HAM10000).to(memory_format=torch.channels_last).train()

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, HAM10000
+from dermedge.data.ham10000 import CLASSES, HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.dermiresnet import ResidualUnit
 from dermedge.models.fusion import fusion_class
@@ -114,7 +114,7 @@ def random_model_file(
         proto = packed(quantize(proto, RandomReader(proto), flavour), flavour)
     spec = ModelSpec(
         classes=CLASSES,
-        class_names=CLASS_NAMES,
+        class_names=HAM10000.class_names,
         fusion=fusion,
         precision=precision,
         outputs=output_names(kind, explain=True),

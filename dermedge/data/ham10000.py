@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema
+from dermedge_runtime.inputs.clinical import CategoricalField
 
 from . import samples
 from .samples import Sample
 from .schema_file import load_schema
 
-__all__ = ["CLASSES", "CLASS_NAMES", "HAM10000", "METADATA_NAMES", "SITES", "Sample", "read_samples", "schema_of"]
-
 HAM10000 = load_schema("ham10000")
-CLASS_NAMES = HAM10000.class_names
 CLASSES = HAM10000.classes
-METADATA_NAMES = HAM10000.table.files
 SITES = next(
     field.vocabulary
     for field in HAM10000.clinical("grouped").fields
     if isinstance(field, CategoricalField) and field.name == "site"
 )
-
-
-def schema_of(protocol: str) -> ClinicalSchema:
-    """Clinical fields of HAM10000 that a protocol lets the model read."""
-    return HAM10000.clinical(protocol)
 
 
 def read_samples(folder: Path | None) -> list[Sample]:

@@ -8,7 +8,7 @@ import pytest
 from export_networks import SIZE, random_classifier
 from made_once import SharedFolder
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.models.fusion import FUSIONS
 from dermedge_export.graph.to_onnx import to_onnx
 
@@ -27,7 +27,7 @@ def traced(shared_folder: SharedFolder) -> Traced:
 
     def graph(fusion: str) -> onnx.ModelProto:
         def trace(path: Path) -> None:
-            onnx.save(to_onnx(random_classifier(fusion), schema_of("grouped"), SIZE), path)
+            onnx.save(to_onnx(random_classifier(fusion), HAM10000.clinical("grouped"), SIZE), path)
 
         return onnx.load(shared_folder.once(f"{fusion}.onnx", trace))
 

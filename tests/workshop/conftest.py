@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dermedge.config import TrainConfig
-from dermedge.data.ham10000 import Sample, read_samples
+from dermedge.data.ham10000 import read_samples
+from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.models import dermiresnet
 from dermedge.training.run import Run

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import augment
 from dermedge.data.batches.lesion_data import Batch, LesionData, preparation_of
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.models.classifier import pool
 from dermedge.progress import progress
 from dermedge_runtime.inputs.clinical import ClinicalSchema

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dermedge.data.ham10000 import HAM10000, Sample
+from dermedge.data.ham10000 import HAM10000
+from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.training.run import Run
 from dermedge.training.train import check_ready

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermedge.data.ham10000 import CLASSES, Sample
+from dermedge.data.ham10000 import CLASSES
+from dermedge.data.samples import Sample
 from dermedge.data.splits import count_leaks
 from dermedge.statistics.metrics import score
 from dermedge.training.head_training import recorded_trunk

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from dermedge.config import Protocol, TrainConfig
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge.training.head_training import recorded_trunk

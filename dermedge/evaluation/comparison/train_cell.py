@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dermedge.data.cache.feature_cache import FrozenTrunk
-from dermedge.data.ham10000 import Sample
+from dermedge.data.samples import Sample
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.training.head_training import HeadOnFeatures, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model

@@ -14,7 +14,7 @@ from export_networks import change_weights, random_classifier, random_inputs, to
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge_export.fp16.to_float16 import LARGEST_HALF, compute_trunk_in_half, rounding_loss, store_matrices_in_half
 from dermedge_export.fp16.value_ranges import HalfRanges, measure_half_ranges
 from dermedge_export.graph.to_onnx import to_onnx
@@ -28,7 +28,7 @@ def _exported() -> tuple[onnx.ModelProto, np.ndarray]:
     model = random_classifier("cross_attention")
     with torch.no_grad():
         model.head.classifier[-1].weight.mul_(100)  # as it is, the image hardly moves the probabilities
-    proto = to_onnx(model, schema_of("grouped"), SIZE, explain=False)
+    proto = to_onnx(model, HAM10000.clinical("grouped"), SIZE, explain=False)
     return proto, torch_probabilities_of(model, INPUTS).numpy()
 
 
@@ -130,7 +130,7 @@ def test_matrices_that_float16_cannot_hold_are_stored_in_float32() -> None:
         model.head.image[0].weight.mul_(1e7)
         model.head.image[0].bias.mul_(1e7)
         model.head.image[2].weight.div_(1e7)
-    proto = to_onnx(model, schema_of("grouped"), SIZE, explain=False)
+    proto = to_onnx(model, HAM10000.clinical("grouped"), SIZE, explain=False)
     kept = store_matrices_in_half(proto)
     kinds = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     assert len(kept) == 2

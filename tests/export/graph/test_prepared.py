@@ -12,7 +12,7 @@ from export_networks import SIZE, RandomReader, random_classifier, random_inputs
 from needs_tensorrt import needs_tensorrt
 from onnx import TensorProto
 
-from dermedge.data.ham10000 import CLASS_NAMES, CLASSES, schema_of
+from dermedge.data.ham10000 import CLASSES, HAM10000
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.preparation.preparation import Preparation
 from dermedge.training.run import Run
@@ -48,7 +48,7 @@ def network() -> FusedClassifier:
 @cache
 def traced() -> bytes:
     """The one export that all tests share."""
-    content: bytes = to_onnx(network(), schema_of("grouped"), SIZE).SerializeToString()
+    content: bytes = to_onnx(network(), HAM10000.clinical("grouped"), SIZE).SerializeToString()
     return content
 
 
@@ -178,7 +178,7 @@ def test_layers_given_back_to_float_leave_the_preparation_alone() -> None:
 def test_tensorrt_takes_the_graph(precision: str, tmp_path: Path) -> None:
     spec = ModelSpec(
         classes=CLASSES,
-        class_names=CLASS_NAMES,
+        class_names=HAM10000.class_names,
         fusion=FUSION,
         precision=precision,
         outputs=output_names(network().head.fusion, explain=True),

@@ -6,7 +6,7 @@ import pytest
 from export_networks import SIZE, open_session, random_classifier, random_inputs, torch_probabilities_of
 from graph_shapes import shapes_by_rule, shapes_by_running
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.graph.layers import trunk_layers
@@ -109,7 +109,7 @@ def test_nodes_are_named_by_layer(traced) -> None:
 
 def test_head_matrices_in_half_are_folded_back_by_the_runtime() -> None:
     model, inputs = random_classifier("cross_attention"), random_inputs(3)
-    proto = to_onnx(model, schema_of("grouped"), SIZE, explain=False)
+    proto = to_onnx(model, HAM10000.clinical("grouped"), SIZE, explain=False)
     plain_size = len(proto.SerializeToString())
     store_matrices_in_half(proto)
     onnx.checker.check_model(proto, full_check=True)

@@ -12,7 +12,8 @@ from export_networks import SIZE, random_model_file
 from onnx import numpy_helper
 
 from dermedge.config import TrainConfig
-from dermedge.data.ham10000 import HAM10000, Sample, read_samples
+from dermedge.data.ham10000 import HAM10000, read_samples
+from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.evaluation.card import _of_unknown
 from dermedge.evaluation.explain import _mean_relevance

@@ -11,7 +11,7 @@ from export_networks import change_weights, open_session, random_classifier, ran
 from onnxruntime import InferenceSession
 from torch import nn
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
 from dermedge_export.int8.quantize import quantize
@@ -44,7 +44,7 @@ def _exported() -> onnx.ModelProto:
             nn.init.kaiming_normal_(module.weight)
     with torch.no_grad():
         model.head.classifier[-1].weight.mul_(HEAD)
-    return to_onnx(model, schema_of("grouped"), SIZE, explain=False)
+    return to_onnx(model, HAM10000.clinical("grouped"), SIZE, explain=False)
 
 
 def _quantised(original: onnx.ModelProto) -> onnx.ModelProto:

@@ -8,7 +8,8 @@ import pytest
 from export_networks import RandomReader
 from onnx import TensorProto, numpy_helper
 
-from dermedge.data.ham10000 import Sample, read_samples
+from dermedge.data.ham10000 import read_samples
+from dermedge.data.samples import Sample
 from dermedge_export.conversion import conversions
 from dermedge_export.description import describe
 from dermedge_export.int8.calibration import CalibrationReader, choose

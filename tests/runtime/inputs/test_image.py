@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge_runtime.inputs.image import RESAMPLING, picture_name, load_image, upright_rgb
+from dermedge_runtime.inputs.image import RESAMPLING, load_image, picture_name, upright_rgb
 
 CORNERS = {(0, 0): (230, 20, 20), (0, 1): (20, 200, 20), (1, 0): (20, 20, 210), (1, 1): (240, 240, 240)}
 

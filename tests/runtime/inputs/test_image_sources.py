@@ -20,7 +20,7 @@ from PIL import Image
 
 from dermedge_runtime import InputRejected
 from dermedge_runtime.inputs import picture_source
-from dermedge_runtime.inputs.image import picture_name, load_image, read_whole, upright_rgb
+from dermedge_runtime.inputs.image import load_image, picture_name, read_whole, upright_rgb
 
 CONTENT = ALL["PNG"]
 EXPECTED = load_image(CONTENT, 32)

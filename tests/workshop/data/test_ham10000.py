@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dermedge.data.ham10000 import CLASSES, METADATA_NAMES, read_samples, schema_of
+from dermedge.data.ham10000 import CLASSES, HAM10000, read_samples
 from dermedge_runtime.errors import InputRejected
 
 HEADER = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
@@ -45,7 +45,7 @@ def rejection(folder: Path | None) -> str:
 
 @pytest.mark.parametrize("parts", [TWO_FOLDERS, ("HAM10000_images",), (".",), ("a/b/c",)])
 @pytest.mark.parametrize("comma", [",", "\t"])
-@pytest.mark.parametrize("name", METADATA_NAMES)
+@pytest.mark.parametrize("name", HAM10000.table.files)
 def test_every_published_layout_gives_the_same_samples(tmp_path, name, comma, parts):
     samples = read_samples(write(tmp_path, name=name, comma=comma, bom=comma == ",", parts=parts))
     assert [(s.image_id, s.lesion_id, CLASSES[s.label]) for s in samples] == [
@@ -96,8 +96,8 @@ def test_upper_case_suffixes_are_pictures_too(tmp_path):
 
 
 def test_dx_type_is_a_field_only_on_request():
-    assert schema_of("grouped").names == ("age", "sex", "site")
-    assert schema_of("paper").names == ("age", "sex", "site", "dx_type")
+    assert HAM10000.clinical("grouped").names == ("age", "sex", "site")
+    assert HAM10000.clinical("paper").names == ("age", "sex", "site", "dx_type")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from PIL import Image
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
-from dermedge.data.ham10000 import CLASSES, SITES, Sample, schema_of
+from dermedge.data.ham10000 import CLASSES, HAM10000, SITES
+from dermedge.data.samples import Sample
 from dermedge_runtime.inputs.image import load_image
 
 LABELS = np.repeat(np.array([0, 1, 3]), (3, 20, 6))
@@ -110,7 +111,7 @@ def three(tmp_path) -> list[Sample]:
 
 
 def test_clinical_values_and_labels_are_encoded_with_unknown_kept_unknown(three):
-    data = LesionData.load(three, schema_of("grouped"), SETTINGS)
+    data = LesionData.load(three, HAM10000.clinical("grouped"), SETTINGS)
     assert len(data) == 3
     np.testing.assert_array_equal(data.labels, [CLASSES.index(code) for code in ("mel", "nv", "df")])
     np.testing.assert_array_equal(data.numeric, np.array([[40], [0], [math.nan]], dtype=np.float32))
@@ -118,13 +119,15 @@ def test_clinical_values_and_labels_are_encoded_with_unknown_kept_unknown(three)
 
 
 def test_dx_type_is_read_under_the_papers_protocol_alone(three):
-    assert LesionData.load(three, schema_of("grouped"), SETTINGS).categorical.shape == (3, 2)
-    np.testing.assert_array_equal(LesionData.load(three, schema_of("paper"), SETTINGS).categorical[:, 2], [3, -1, -1])
+    assert LesionData.load(three, HAM10000.clinical("grouped"), SETTINGS).categorical.shape == (3, 2)
+    np.testing.assert_array_equal(
+        LesionData.load(three, HAM10000.clinical("paper"), SETTINGS).categorical[:, 2], [3, -1, -1]
+    )
 
 
 def test_pictures_are_not_even_opened_for_a_fusion_that_reads_none(three):
     three[0].path.unlink()
-    data = LesionData.load(three, schema_of("grouped"), TrainConfig(data="", fusion="clinical_only"))
+    data = LesionData.load(three, HAM10000.clinical("grouped"), TrainConfig(data="", fusion="clinical_only"))
     (batch,) = data.batches(np.arange(3), 3, CPU)
     assert data.pixels is None and batch.image is None
     assert batch.label.tolist() == data.labels.tolist()
@@ -132,7 +135,7 @@ def test_pictures_are_not_even_opened_for_a_fusion_that_reads_none(three):
 
 @pytest.mark.parametrize("resample", ["bilinear", "lanczos"])
 def test_training_sees_the_very_pixels_that_the_runtime_serves(three, resample):
-    data = LesionData.load(three, schema_of("grouped"), TrainConfig(data="", image_size=40, resample=resample))
+    data = LesionData.load(three, HAM10000.clinical("grouped"), TrainConfig(data="", image_size=40, resample=resample))
     (batch,) = data.batches(np.arange(3), 3, CPU)
     for sample, image in zip(three, batch.image, strict=True):
         served = load_image(sample.path.read_bytes(), 40, resample)  # as bytes: the way of an upload

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermedge.data.ham10000 import CLASSES, Sample, read_samples, schema_of
+from dermedge.data.ham10000 import CLASSES, HAM10000, read_samples
+from dermedge.data.samples import Sample
 from dermedge.data.splits import SPLITS, Split, check_leaks, count_leaks, make_split
 from dermedge_runtime.errors import InputRejected
 
@@ -182,8 +183,8 @@ def test_select_counts_absent_images_and_names_the_first_five():
 
 
 def test_only_the_paper_protocol_reads_dx_type():
-    assert schema_of("grouped").names == schema_of("refit").names == ("age", "sex", "site")
-    assert schema_of("paper").names == ("age", "sex", "site", "dx_type")
+    assert HAM10000.clinical("grouped").names == HAM10000.clinical("refit").names == ("age", "sex", "site")
+    assert HAM10000.clinical("paper").names == ("age", "sex", "site", "dx_type")
 
 
 def test_on_real_data_the_papers_split_leaks_a_third_and_ours_nothing(ham10000):

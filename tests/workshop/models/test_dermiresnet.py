@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ImageHead, ResidualUnit
 
@@ -103,5 +103,5 @@ def test_pooling_is_the_mean_and_the_final_block_linear_leaky_relu_linear():
 
 
 def test_the_whole_network_has_11_9_million_parameters():
-    network = FusedClassifier("cross_attention", schema_of("grouped"), n_classes=7)
+    network = FusedClassifier("cross_attention", HAM10000.clinical("grouped"), n_classes=7)
     assert sum(parameter.numel() for parameter in network.parameters()) == pytest.approx(11.9e6, rel=0.05)

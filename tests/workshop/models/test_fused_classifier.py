@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.models.fusion import FUSIONS
 
 each_fusion = pytest.mark.parametrize("name", FUSIONS)
-SCHEMA = schema_of("grouped")
+SCHEMA = HAM10000.clinical("grouped")
 
 
 def made(name: str) -> FusedClassifier:

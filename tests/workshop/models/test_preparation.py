@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from dermedge.data.batches.lesion_data import LesionData, preparation_of
 from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import pool
 from dermedge.models.preparation.colour_constancy import ColourConstancy
 from dermedge.models.preparation.hair_removal import HairRemoval
@@ -167,7 +167,7 @@ def test_a_training_with_both_steps_resumes_to_the_same_weights(new_run, samples
 def test_computed_features_are_those_of_prepared_pictures(new_run, samples, tmp_path):
     config, run = new_run(fusion="image_only", **BOTH)
     trunk = Trainer(config, samples, run).model.trunk.eval()
-    schema = schema_of(config.protocol)
+    schema = HAM10000.clinical(config.protocol)
     frozen = FrozenTrunk(trunk, "hash", 0, tmp_path)
     found = load_feature_data(frozen, samples[:5], schema, config, 0).features[0]
     (batch,) = LesionData.load(samples[:5], schema, config).batches(np.arange(5), 5, torch.device("cpu"))

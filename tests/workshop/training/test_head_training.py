@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from dermedge.data.batches.augment import Augmentation
 from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
-from dermedge.data.ham10000 import schema_of
+from dermedge.data.ham10000 import HAM10000
 from dermedge.data.splits import make_split
 from dermedge.models.classifier import pool
 from dermedge.training.head_training import HeadOnFeatures, shared_trunk_record
@@ -28,7 +28,7 @@ def frozen(new_run, samples, tmp_path: Path) -> FrozenTrunk:
     config, run = new_run(fusion="image_only")
     train(config, samples, run)
     trunk = trained_model(run).trunk.train()
-    (batch,) = LesionData.load(samples, schema_of(config.protocol), config).batches(
+    (batch,) = LesionData.load(samples, HAM10000.clinical(config.protocol), config).batches(
         np.arange(len(samples)), len(samples), torch.device("cpu")
     )
     with torch.no_grad():
@@ -52,7 +52,7 @@ def head_run(new_run, samples, frozen) -> Callable[..., Trainer]:
 
 def test_view_0_is_the_photograph_and_the_others_are_augmented(new_run, samples, frozen):
     config, _ = new_run(fusion="image_only")
-    schema = schema_of(config.protocol)
+    schema = HAM10000.clinical(config.protocol)
     data = load_feature_data(frozen, samples, schema, config, VIEWS)
     plain = LesionData.load(samples, schema, config)
     (batch,) = plain.batches(np.arange(len(plain)), len(plain), torch.device("cpu"))
@@ -69,13 +69,13 @@ def test_view_0_is_the_photograph_and_the_others_are_augmented(new_run, samples,
 
 def test_without_augmentation_every_view_is_the_photograph(new_run, samples, frozen):
     config, _ = new_run(fusion="image_only", augmentation=Augmentation(False, 0.0, 0.0, 0.0, 0.0))
-    data = load_feature_data(frozen, samples, schema_of(config.protocol), config, 1)
+    data = load_feature_data(frozen, samples, HAM10000.clinical(config.protocol), config, 1)
     np.testing.assert_array_equal(data.features[0], data.features[1])
 
 
 def test_views_are_computed_once_and_a_lost_one_comes_back_the_same(new_run, samples, frozen):
     config, _ = new_run(fusion="image_only")
-    schema = schema_of(config.protocol)
+    schema = HAM10000.clinical(config.protocol)
     first = [np.array(view) for view in load_feature_data(frozen, samples, schema, config, VIEWS).features]
     files = sorted(frozen.folder.glob("*.f32"))
     assert len(files) == 1 + VIEWS
@@ -90,7 +90,7 @@ def test_views_are_computed_once_and_a_lost_one_comes_back_the_same(new_run, sam
 
 def test_a_damaged_view_is_computed_again(new_run, samples, frozen, caplog):
     config, _ = new_run(fusion="image_only")
-    schema = schema_of(config.protocol)
+    schema = HAM10000.clinical(config.protocol)
     first = np.array(load_feature_data(frozen, samples, schema, config, 0).features[0])
     (file,) = frozen.folder.glob("*.f32")
     content = bytearray(file.read_bytes())
@@ -102,15 +102,15 @@ def test_a_damaged_view_is_computed_again(new_run, samples, frozen, caplog):
 
 def test_other_weights_have_other_features(new_run, samples, frozen):
     config, _ = new_run(fusion="image_only")
-    load_feature_data(frozen, samples, schema_of(config.protocol), config, 0)
+    load_feature_data(frozen, samples, HAM10000.clinical(config.protocol), config, 0)
     other = FrozenTrunk(frozen.network, "another hash", VIEWS, frozen.folder)
-    load_feature_data(other, samples, schema_of(config.protocol), config, 0)
+    load_feature_data(other, samples, HAM10000.clinical(config.protocol), config, 0)
     assert len(list(frozen.folder.glob("*.f32"))) == 2
 
 
 def test_a_batch_draws_among_all_views_of_its_own_photographs(new_run, samples, frozen):
     config, _ = new_run(fusion="image_only")
-    data = load_feature_data(frozen, samples, schema_of(config.protocol), config, VIEWS)
+    data = load_feature_data(frozen, samples, HAM10000.clinical(config.protocol), config, VIEWS)
     torch.manual_seed(0)
     order = np.repeat(np.arange(5), 20)
     (batch,) = data.batches(order, len(order), torch.device("cpu"))
