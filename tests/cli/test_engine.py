@@ -24,7 +24,8 @@ def exported(cli, trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 def test_export_writes_engine_and_description(exported) -> None:
     folder, record = exported
     stem = "cross_attention-int8-rtx"
-    assert {path.name for path in folder.iterdir()} == {f"{stem}.onnx", f"{stem}.engine", f"{stem}.engine.json"}
+    endings = ("onnx", "json", "engine", "engine.json")
+    assert {path.name for path in folder.iterdir()} == {f"{stem}.{ending}" for ending in endings}
     assert record["engine"]["bytes"] == (folder / f"{stem}.engine").stat().st_size
     assert record["engine"]["compute_capabilities"] == ["8.9", "12.0"]
     assert record["engine"]["batch"]["max"] == 4
