@@ -27,6 +27,12 @@ def share_batch_statistics(model: nn.Module, device: torch.device) -> None:
 class GlobalBatchNorm(nn.BatchNorm2d):
     """`BatchNorm2d` over the shares of all processes, which must be of one size; in evaluation it is the plain one."""
 
+    def __init__(self, *settings: Any) -> None:
+        """:param settings: as the plain layer takes them."""
+        super().__init__(*settings)
+        # Here, not as a decorator: it imports torch's compiler, which takes seconds, and only several CPUs need it.
+        self._sum_over_processes = torch.compiler.disable(_sum_over_processes)
+
     @classmethod
     def like(cls, plain: nn.BatchNorm2d) -> GlobalBatchNorm:
         """Take over a plain layer's settings, parameters and buffers."""
@@ -43,7 +49,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         own_var, own_mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
         # In float64, where mean(x^2) - mean(x)^2 loses nothing that float32 holds.
         moments = torch.stack([own_mean.double(), own_var.double() + own_mean.double().square()])
-        mean, square = _sum_over_processes(moments).div(dist.get_world_size())
+        mean, square = self._sum_over_processes(moments).div(dist.get_world_size())
         var = square - mean.square()
         self._remember(mean.detach(), var.detach(), values.numel() // len(mean) * dist.get_world_size())
         scale = self.weight * torch.rsqrt(var + self.eps).float()
@@ -76,7 +82,6 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _sum_over_processes(own: Tensor) -> Tensor:
     total: Tensor = _SumOverProcesses.apply(own)
     return total
