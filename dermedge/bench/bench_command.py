@@ -22,7 +22,7 @@ _MAX_BATCH = 1024  # largest batch of an exported graph
 def parser() -> CommandParser:
     """Define the options."""
     defined = CommandParser("bench", SUMMARY)
-    defined.arguments("MODELS", path, fewest=1, help="Model files.")
+    defined.arguments("MODELS", path, help="Model files; by default the model in the box.")
     devices = tuple(PROVIDERS)
     defined.option(
         "--devices",
@@ -64,10 +64,12 @@ def run(arguments: Sequence[str]) -> int:
     if options is None:
         return 0
     from dermedge_runtime.files import write_json
+    from dermedge_runtime.model.shipped_model import model_in_the_box
 
     from .bench import benchmark
     from .report import bench_text
 
+    options.models = options.models or [model_in_the_box()]
     _check_out(options)
     record = benchmark(
         options.models,

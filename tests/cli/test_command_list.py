@@ -30,7 +30,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["--verzion"], 2, "", "dermedge: No such option --verzion; did you mean --version?\n"),
         (["--json", "infer"], 2, "", "dermedge: No such option --json. See dermedge --help.\n"),
         (["infer", "--agee", "5"], 2, "", "dermedge: No such option --agee; did you mean --age?\n"),
-        (["bench"], 2, "", "dermedge: bench needs MODELS. See dermedge bench --help.\n"),
         (
             ["inspect", "no.onnx"],
             4,

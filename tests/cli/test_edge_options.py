@@ -8,6 +8,7 @@ import pytest
 from dermedge.bench import bench_command
 from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
 from dermedge_runtime.errors import UsageError
+from dermedge_runtime.model.shipped_model import model_in_the_box
 
 PARSERS = {
     "infer": infer_command.parser,
@@ -23,7 +24,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "inspect": {"model": [], "as_json": False},
     "doctor": {"device": None, "as_json": False},
     "bench": {
-        "models": [Path("m.onnx")], "devices": ["cpu", "openvino"], "batches": [1, 32], "image": None, "run": None,
+        "models": [], "devices": ["cpu", "openvino"], "batches": [1, 32], "image": None, "run": None,
         "runs": Path("runs"), "rounds": 30, "cuda_graphs": False, "cold": True, "out": Path("bench.json"),
         "as_json": False,
     },
@@ -59,8 +60,7 @@ GIVEN = [
 
 
 def parsed(command: str, *arguments: str) -> dict[str, Any]:
-    needed = ["m.onnx"] if command == "bench" else []
-    options = PARSERS[command]().parse([*needed, *arguments])
+    options = PARSERS[command]().parse(arguments)
     assert options is not None
     return {name: value for name, value in vars(options).items() if name != "help"}
 
@@ -110,11 +110,6 @@ def test_refusals(command: str, arguments: list[str], sentence: str) -> None:
     assert str(refused.value) == sentence
 
 
-def test_bench_needs_a_model() -> None:
-    with pytest.raises(UsageError, match="bench needs MODELS"):
-        bench_command.run([])
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -137,3 +132,5 @@ def test_an_output_of_bench_is_no_input(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder; name a file"):
         bench_command.run([str(model), "--out", str(tmp_path)])
     assert model.read_bytes() == b"x"
+    with pytest.raises(UsageError, match="is also an input"):
+        bench_command.run(["--out", str(model_in_the_box())])
