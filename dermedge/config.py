@@ -82,11 +82,11 @@ class RequestedSettings:
     hair_removal: Annotated[
         bool, Field(description="Remove dark hairs, inside the network and the model file."), Group.NETWORK
     ] = False
-    """Before anything else (`models.hair_removal`); not in the paper."""
+    """Before anything else (`models.preparation.hair_removal`); not in the paper."""
     colour_constancy: Annotated[
         bool, Field(description="Take out the light's colour, inside the network and the model file."), Group.NETWORK
     ] = False
-    """`models.colour_constancy`; not in the paper."""
+    """`models.preparation.colour_constancy`; not in the paper."""
     epochs: Annotated[
         int, Field(ge=1, description="Rounds; in each, every class is drawn --per-class times."), Group.TRAINING
     ] = 100

@@ -1,11 +1,15 @@
-"""One progress bar for everything that can take longer than two seconds: on standard error, only on a terminal."""
+"""One progress bar for everything that can take longer than two seconds: on standard error, only on a terminal; and
+the same over work in threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def progress(items: Iterable[_Item], label: str, *, total: int | None = None, shown: bool = True) -> Iterable[_Item]:
@@ -18,3 +22,14 @@ def progress(items: Iterable[_Item], label: str, *, total: int | None = None, sh
     hidden = None if shown else True  # None: where no terminal listens
     bar: Iterable[_Item] = tqdm(items, desc=label, total=total, delay=2, leave=False, disable=hidden)
     return bar
+
+
+def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item], label: str) -> Iterator[_Result]:
+    """Call a function for every item, in as many threads as there are cores, with a bar; the results in order.
+
+    For work that releases the interpreter lock, as Pillow, hashlib and reading do.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from progress(pool.map(function, items), label, total=len(items))

@@ -66,31 +66,24 @@ def export(
     flavour = target or "cpu"
     with extras("export"):
         from dermedge.training.run import opened
-        from dermedge_export.engine.build import write_engine
-        from dermedge_export.engine.target import check_graph
-        from dermedge_export.engine.tensorrt_library import load_tensorrt
+        from dermedge_export.engine.build import engine_builder
         from dermedge_export.pipeline import export_model
-    if engine is not None:
-        check_graph(precision, flavour, any_size=any_size)
-    tensorrt = load_tensorrt(engine) if engine is not None else None  # first: an export takes minutes
+    # First: an export takes minutes.
+    build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
     run = opened(run)
-    file = (
-        Path(path)
-        if path is not None
-        else Path(models) / file_name(*(run.config.fusion, precision, flavour), any_size=any_size)
-    )
-    samples = run.samples(data)
+    name = file_name(run.config.fusion, precision, flavour, any_size=any_size)
     model = export_model(
-        *(run, samples, precision, file),
+        run,
+        run.samples(data),
+        precision,
+        Path(models, name) if path is None else Path(path),
         explain=explanations,
         flavour=flavour,
         limits=limits,
         sensitivity=sensitivity,
         any_size=any_size,
     )
-    if engine is None or tensorrt is None:
-        return model
-    return replace(model, engine=write_engine(file, engine, tensorrt))
+    return model if build is None else replace(model, engine=build(model.path))
 
 
 def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:

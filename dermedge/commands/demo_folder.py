@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
+from dermedge.data.files.content_hashes import hash_file
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import write_json
 
@@ -61,4 +61,4 @@ class DemoFolder:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return hash_file(path) if path.is_file() else ""

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from dermedge.api import evaluate as api
+from dermedge.api.evaluate import MODELS
+from dermedge.api.train import RUNS
 from dermedge_runtime.devices.providers import DEVICES
 
 from .option_values import choice, option
 from .shared_options import (
     FUSION,
     MODEL_PANEL,
-    MODELS,
     RUN_PANEL,
-    RUNS,
     AsJson,
     Data,
     Fusion,

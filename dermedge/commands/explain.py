@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from dermedge.api.evaluate import MODELS
+from dermedge.api.train import RUNS
 from dermedge.require import extras
 
 from .option_values import option, whole
 from .shared_options import (
     FUSION,
-    MODELS,
     OUTPUT_PANEL,
-    RUNS,
     AsJson,
     Data,
     Fusion,

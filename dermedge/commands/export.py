@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dermedge.api import export as api
+from dermedge.api.evaluate import MODELS
+from dermedge.api.train import RUNS
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
 from .option_values import any_text, choice, option, whole
 from .shared_options import (
     FUSION,
-    MODELS,
     OUTPUT_PANEL,
-    RUNS,
     AsJson,
     Data,
     Fusion,

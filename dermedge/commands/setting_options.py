@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -26,19 +27,19 @@ def with_settings(without: Collection[str] = ()) -> Callable[[Callable[..., None
     settings = [setting for setting in settings_of(RequestedSettings) if setting.name not in without]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        def wrapper(context: typer.Context, data: Path | None, **values: Any) -> None:
-            names = [setting.option for setting in settings]
-            written = {name: values.pop(name) for name in names if _is_written(context, name)}
-            others = {name: value for name, value in values.items() if name not in names}
-            command(asked=AskedSettings.of(data, written), **others)
+        @functools.wraps(command)
+        def with_options(context: typer.Context, data: Path | None, **values: Any) -> None:
+            chosen = {setting.option: values.pop(setting.option) for setting in settings}
+            written = {name: value for name, value in chosen.items() if _is_written(context, name)}
+            command(asked=AskedSettings.of(data, written), **values)
 
         own = inspect.signature(command, eval_str=True).parameters
         made = [_parameter("context", typer.Context), _parameter("data", _DATA, None), *map(_option, settings)]
-        parameters = [*made, *(each.replace(kind=each.KEYWORD_ONLY) for name, each in own.items() if name != _ASKED)]
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
-        wrapper.__name__, wrapper.__doc__, wrapper.__module__ = command.__name__, command.__doc__, command.__module__
-        return wrapper
+        kept = [_parameter(name, each.annotation, each.default) for name, each in own.items() if name != _ASKED]
+        # Typer reads a command's options from its signature, and their types from its annotations.
+        with_options.__signature__ = inspect.Signature([*made, *kept])  # type: ignore[attr-defined]
+        with_options.__annotations__ = {each.name: each.annotation for each in (*made, *kept)}
+        return with_options
 
     return decorate
 

@@ -46,8 +46,6 @@ MinHeatmap: TypeAlias = Annotated[
 ]
 
 FUSION = "cross_attention"
-RUNS = Path("runs")
-MODELS = Path("models")
 
 
 def print_json(record: Any) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dermedge.api import train as api
+from dermedge.api.train import RUNS
 from dermedge.config import AskedSettings
 from dermedge.setting_fields import Group
 from dermedge_runtime.errors import UsageError
 
 from .option_values import any_text, option, path
 from .setting_options import with_settings
-from .shared_options import RUN_PANEL, RUNS, RunPath, Runs, run_folder
+from .shared_options import RUN_PANEL, RunPath, Runs, run_folder
 
 _Schema = Annotated[
     str | None,

@@ -21,7 +21,7 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference with its 95 % percentile interval."""
+    """A figure, or the difference of two, with its 95 % percentile interval."""
 
     value: float
     low: float

@@ -2,14 +2,13 @@
 
 What a training does not change is read once: settings and schema when the run is opened, the split and the data when
 they are first asked for. What it does change is looked at again: the weights are hashed once for every state of their
-file. Where another run was written in the place of an open one, its
-weights are refused. Not covered: writing a run (`run_folder`, `train.start_run`).
+file. Where another run was written in the place of an open one, its weights are refused. Not covered: writing a run
+(`run_folder`, `train.start_run`).
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dermedge.config import TrainConfig
+from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
@@ -92,7 +92,7 @@ class Run(RunFolder):
             raise DermedgeError(f"Another run was written to {self.path} since this one was opened. Open it again.")
         state = _state_of(self.weights_file)
         if state not in self._hashes:
-            self._hashes[state] = hashlib.sha256(self.weights_file.read_bytes()).hexdigest()
+            self._hashes[state] = hash_file(self.weights_file)
         return self._hashes[state]
 
     def samples(self, data: Path | str | None = None) -> list[Sample]:

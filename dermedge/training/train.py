@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
+from dermedge.models.autocast import autocast
 from dermedge.models.classifier import PatientClassifier
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
@@ -46,7 +47,6 @@ from .scoring import training_score
 from .trained_part import TrainedPart, WholeNetwork
 
 _log = logging.getLogger(__name__)
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _VALIDATION_BATCH = 128
 
 
@@ -264,7 +264,7 @@ class Trainer:
             visual = self.part.seen(batch)
             clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
             mixed = mix(visual, clinical, self.config.mixup, self.config.cutmix)
-            with self._autocast():
+            with autocast(self.config.precision, self.device):
                 logits = self.score(mixed.visual, mixed.clinical)
                 loss = mixed.share * self.loss(logits, batch.label)
                 if mixed.partner is not None:
@@ -293,7 +293,7 @@ class Trainer:
             return {"validation_loss": None, "validation_accuracy": None, "validation_balanced_accuracy": None}
         model = self.part.new_network().to(self.device).to(memory_format=torch.channels_last)
         model.load_state_dict(self._kept())
-        logits = predict_logits(model, self.validation, self.device, self._autocast)
+        logits = predict_logits(model, self.validation, self.device, self.config.precision)
         labels = torch.from_numpy(self.validation.labels)
         predicted = logits.argmax(1).numpy()
         return {
@@ -315,24 +315,23 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(progress_epochs, self.config)
 
-    def _autocast(self) -> torch.autocast:
-        dtype = _AUTOCAST[self.config.precision]
-        return torch.autocast(self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
 
 @torch.no_grad()
 def predict_logits(
     model: PatientClassifier,
     data: LesionData,
     device: torch.device,
-    autocast: Callable[[], torch.autocast] | None = None,
+    precision: str = "fp32",
 ) -> Tensor:
-    """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU."""
+    """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU.
+
+    :param precision: fp32, bf16 or fp16, of the computation.
+    """
     model.eval()
     order = np.arange(len(data))
     scores = []
     batches = data.batches(order, _VALIDATION_BATCH, device)
     for batch in progress(batches, "validate", total=math.ceil(len(data) / _VALIDATION_BATCH)):
-        with autocast() if autocast else torch.autocast(device.type, enabled=False):
+        with autocast(precision, device):
             scores.append(model(batch.visual, batch.numeric, batch.categorical).float().cpu())
     return torch.cat(scores)

@@ -16,6 +16,7 @@ import torch
 
 from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.models.fusion import fusion_class
+from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
 from dermedge.training.run import Run
 from dermedge_runtime import __version__
@@ -57,7 +58,7 @@ def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "
             "split_sha256": record["split_sha256"],
             "settings": settings,
             **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
-            **({"image_branch": record["image_branch"]} if "image_branch" in record else {}),
+            **({"image_branch": trunk} if (trunk := recorded_trunk(record)) else {}),
         },
         metrics=_metrics(run),
         licence=schema.licence_of_weights,

@@ -22,6 +22,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import augment
 from dermedge.data.batches.lesion_data import Batch, LesionData, preparation_of
 from dermedge.data.samples import Sample
+from dermedge.models.autocast import autocast
 from dermedge.models.classifier import pool
 from dermedge.progress import progress
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -31,7 +32,6 @@ from .pixel_cache import pixels_key
 
 _FORMAT = "2"  # 2: a checksum
 _BATCH = 128
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,14 @@ def _load_view(
 
 @torch.no_grad()
 def _computed(trunk: FrozenTrunk, data: LesionData, config: TrainConfig, view: int) -> Iterator[NDArray[np.float32]]:
-    device, dtype = torch.device(config.device), _AUTOCAST[config.precision]
+    device = torch.device(config.device)
     network = trunk.network.eval().to(device).to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed * 1_000_003 + 500_000 + view)
     batches = LesionData.batches(data, np.arange(len(data)), _BATCH, device)
     label = f"features of view {view}"
     for batch in progress(batches, label, total=math.ceil(len(data) / _BATCH)):
         image = _seen(batch, config, view)
-        with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+        with autocast(config.precision, device):
             pooled = pool(network(image))
         features: NDArray[np.float32] = pooled.float().cpu().numpy()
         yield features

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.data.files.content_hashes import State, content_hashes, file_state, hash_file
-from dermedge.progress import progress
+from dermedge.progress import in_threads
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import cache_folder
 from dermedge_runtime.inputs.image import load_image
@@ -24,8 +22,6 @@ from dermedge_runtime.inputs.image import load_image
 from .kept_arrays import kept_or_private_array
 
 _FORMAT = "3"  # 2: large JPEG files are scaled while they are decoded; 3: a checksum
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 def load_pixels(paths: Sequence[Path], size: int, resample: str) -> NDArray[np.uint8]:
@@ -69,7 +65,7 @@ def _states(paths: Sequence[Path]) -> dict[str, State]:
 
 def _key(paths: Sequence[Path], states: dict[str, State], size: int, resample: str) -> str:
     index = cache_folder() / "pixels" / "content-hashes.json"
-    hashes = content_hashes(states, index, lambda names: _in_threads(hash_file, names, "hash images"))
+    hashes = content_hashes(states, index, lambda names: in_threads(hash_file, names, "hash images"))
     key = hashlib.sha256(f"{_FORMAT} {size} {resample}\n".encode())
     for path in paths:
         key.update(hashes[os.path.abspath(path)].encode())
@@ -89,15 +85,9 @@ def _decoded(paths: Sequence[Path], size: int, resample: str) -> Iterator[bytes]
             return str(error)
 
     rejected: list[str] = []
-    for result in _in_threads(read, paths, f"decode images at {size} px"):
+    for result in in_threads(read, paths, f"decode images at {size} px"):
         if isinstance(result, str):
             rejected.append(result)
         else:
             yield result.tobytes()
     _reject(rejected, len(paths))
-
-
-def _in_threads(function: Callable[[_In], _Out], items: Sequence[_In], label: str) -> Iterator[_Out]:
-    # Pillow and hashlib release the interpreter lock, so threads use every core.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from progress(pool.map(function, items), label, total=len(items))

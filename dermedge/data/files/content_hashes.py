@@ -58,9 +58,9 @@ def content_hashes(
     return known | fresh
 
 
-def hash_file(name: str) -> str:
+def hash_file(path: str | Path) -> str:
     """Hash one file."""
-    with Path(name).open("rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

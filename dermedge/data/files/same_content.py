@@ -1,8 +1,8 @@
 """Which files hold the same bytes; reads no more of them than that takes.
 
 Files of a size of their own are never opened, large ones are read whole only where their ends agree, and the hash of a
-file that was read whole is remembered (`content_hashes`). Not covered: pictures that look alike but
-were written anew, cropped or resized.
+file that was read whole is remembered (`content_hashes`). Not covered: pictures that look alike but were written anew,
+cropped or resized.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-from dermedge.progress import progress
+from dermedge.progress import in_threads
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.files import cache_folder
 
 from .content_hashes import content_hashes, file_state, hash_file
 
-_In = TypeVar("_In")
 _INDEX = Path("pixels", "content-hashes.json")  # the one of `pixel_cache`, which needs the same hashes
 _END = 1 << 16
 """Bytes at the end of a file that are compared first; the beginnings of pictures of one camera are alike."""
@@ -36,7 +33,7 @@ def same_content(paths: Iterable[Path]) -> dict[Path, str]:
     """
     sizes = {path: size for path in dict.fromkeys(paths) if (size := file_size(path))}
     alike = _shared(sizes, sizes.__getitem__)
-    ends = dict(zip(alike, _in_threads(_end_hash, alike, "compare images"), strict=True))
+    ends = dict(zip(alike, in_threads(_end_hash, alike, "compare images"), strict=True))
     alike = _shared([path for path in alike if ends[path]], lambda path: (sizes[path], ends[path]))
     hashes = {path: ends[path] for path in alike if sizes[path] <= _END}
     hashes |= _remembered_hashes([path for path in alike if sizes[path] > _END])
@@ -77,13 +74,7 @@ def _remembered_hashes(paths: Sequence[Path]) -> dict[Path, str]:
         return {}
     try:
         index = cache_folder() / _INDEX
-        hashes = content_hashes(states, index, lambda stale: _in_threads(hash_file, stale, "compare images"))
+        hashes = content_hashes(states, index, lambda stale: in_threads(hash_file, stale, "compare images"))
     except OSError as error:
         raise InputRejected(f"{error.filename} cannot be read: {error.strerror or error}.") from error
     return {names[name]: digest for name, digest in hashes.items()}
-
-
-def _in_threads(function: Callable[[_In], str], paths: Sequence[_In], label: str) -> list[str]:
-    # Reading and hashing release the interpreter lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(progress(pool.map(function, paths), label, total=len(paths)))

@@ -14,10 +14,9 @@ from typing import Any
 
 from dermedge.bench.bench import benchmark, machine_record
 from dermedge.bench.cold import model_names
+from dermedge.data.files.content_hashes import hash_file
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json
-
-from .results import file_sha256
 
 FILE = "latency.json"
 _ROUNDS = 30
@@ -39,7 +38,7 @@ def measure_latency(root: Path, files: Mapping[str, Path]) -> None:
     }
     rows = {
         row: {
-            "sha256": file_sha256(path),
+            "sha256": hash_file(path),
             "network": measured[f"{names[path]} (cpu)", "network"],
             "end_to_end": measured[f"{names[path]} (cpu)", "end to end"],
         }
@@ -56,7 +55,7 @@ def is_timed(root: Path, files: Mapping[str, Path]) -> bool:
         record is not None
         and record["machine"] == machine_record()
         and {row: entry["sha256"] for row, entry in record["rows"].items()}
-        == {row: file_sha256(path) for row, path in files.items()}
+        == {row: hash_file(path) for row, path in files.items()}
     )
 
 

@@ -28,16 +28,11 @@ from dermedge_export.pipeline import export_model
 from dermedge_runtime.errors import DermedgeError
 
 from .plan import Cell
-from .results import Predictions, read_results, write_predictions, write_results
+from .results import Predictions, int8_file, read_results, write_predictions, write_results
 from .runs import VALIDATION
 
 MEASURED_WITH = "trained weights in torch, float32, CPU"
 _log = logging.getLogger(__name__)
-
-
-def int8_file(run: RunFolder, fusion: str) -> Path:
-    """Where a cell's INT8 file lies."""
-    return run.path / f"{fusion}-int8.onnx"
 
 
 def measure_cell(cell: Cell, run: Run, samples: Sequence[Sample], int8_limits: Limits | None) -> dict[str, Any]:
@@ -66,7 +61,7 @@ def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bo
     found = record["int8"]
     if found is None or found["limits"] != asdict(limits):
         return False
-    return "refused" in found or int8_file(run, record["fusion"]).is_file()
+    return "refused" in found or int8_file(run.path, record["fusion"]).is_file()
 
 
 def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -110,7 +105,7 @@ def _best_epoch(run: RunFolder) -> dict[str, Any]:
 
 def _int8(run: Run, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
     _log.info("  export INT8")
-    target = int8_file(run, run.config.fusion)
+    target = int8_file(run.path, run.config.fusion)
     try:
         report = export_model(run, samples, "int8", target, limits=limits)
     except ParityError as error:

@@ -7,7 +7,6 @@ and the ROC curves are made without the data. Reading needs neither torch nor th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermedge.data.files.content_hashes import hash_file
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json, write_text
 
@@ -35,6 +35,11 @@ class Predictions:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     """[N, classes]."""
+
+
+def int8_file(folder: Path, fusion: str) -> Path:
+    """Where the INT8 file of a run lies."""
+    return folder / f"{fusion}-int8.onnx"
 
 
 def write_predictions(folder: Path, predictions: Predictions, classes: tuple[str, ...]) -> None:
@@ -89,15 +94,9 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{path} is damaged ({error}). {_mend(folder)}") from error
     weights = folder / "weights.safetensors"
-    if weights.is_file() and file_sha256(weights) != record["weights_sha256"]:
+    if weights.is_file() and hash_file(weights) != record["weights_sha256"]:
         return None
     return record
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _mend(folder: Path) -> str:

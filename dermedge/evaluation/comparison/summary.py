@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from dermedge.data.files.content_hashes import hash_file
 from dermedge.progress import progress
 from dermedge.statistics.bootstrap import REPLICATES, PairedOutcome, paired_bootstrap
 
 from .latency import read_latency
 from .paper_figures import BY_FUSION, PAPER_ROWS, PAPERS_BEST
-from .results import file_sha256, read_predictions
+from .results import int8_file, read_predictions
 from .rows import BASELINE, OWN, PROTOCOLS, ROW, SHARED, TRUNKS, Key, Record, row_key, row_name
 from .runs import FIGURES, VALIDATION, Runs, lines, read_runs
 
@@ -111,13 +112,13 @@ def int8_path(own: pd.DataFrame) -> Path | None:
     run = next((run for run in lines(own) if run["int8"]), None)
     if run is None or "refused" in run["int8"]:
         return None
-    return Path(run["folder"], f"{run['fusion']}-int8.onnx")
+    return int8_file(run["folder"], run["fusion"])
 
 
 def _latency(key: Key, own: pd.DataFrame, latency: Record | None) -> Record | None:
     """Latency of exactly the file that lies in the folder; None where there is none, or where it is another by now."""
     timed, path = (latency or {"rows": {}})["rows"].get(row_name(key)), int8_path(own)
-    if timed is None or path is None or (path.is_file() and file_sha256(path) != timed["sha256"]):
+    if timed is None or path is None or (path.is_file() and hash_file(path) != timed["sha256"]):
         return None
     return {"median_ms": timed["network"]["median_ms"], "end_to_end_median_ms": timed["end_to_end"]["median_ms"]}
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +22,8 @@ from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
 from .engine_file import write_engine_file
 from .gpus import BUILDABLE
-from .target import EngineTarget
-from .tensorrt_library import ahead_of_time, first_line, log_of
+from .target import EngineTarget, check_graph
+from .tensorrt_library import ahead_of_time, first_line, load_tensorrt, log_of
 
 _log = logging.getLogger(__name__)
 _TYPES = {"FLOAT": "float32", "HALF": "float16"}
@@ -49,6 +51,20 @@ class EngineReport:
             f"{self.path}: {self.bytes / 1e6:.1f} MB, {record.library} {record.version}, compute capability {cards},"
             f" batch 1 to {record.max_batch}, {sum(record.layers.values())} layers"
         )
+
+
+def engine_builder(
+    target: EngineTarget, precision: str, flavour: str, *, any_size: bool
+) -> Callable[[Path], EngineReport]:
+    """Check all that can be known before a model file is there, and give what builds its engine.
+
+    :param precision: of the model file; so with `flavour` and `any_size`.
+    :return: `write_engine` for that target.
+    :raises UsageError: a graph that TensorRT refuses, or compute capabilities asked of full TensorRT.
+    :raises DermedgeError: no TensorRT is installed, or it does not load.
+    """
+    check_graph(precision, flavour, any_size=any_size)
+    return partial(write_engine, target=target, trt=load_tensorrt(target))
 
 
 def write_engine(onnx: Path, target: EngineTarget, trt: ModuleType) -> EngineReport:

@@ -123,15 +123,14 @@ def test_a_run_without_weights_says_what_to_do(folder):
 
 def test_weights_are_hashed_once_for_every_state_of_their_file(folder, monkeypatch):
     hashed: list[bytes] = []
-    sha256 = hashlib.sha256
-    monkeypatch.setattr(module.hashlib, "sha256", lambda content=b"": [hashed.append(content), sha256(content)][1])
+    hash_file = module.hash_file
+    monkeypatch.setattr(module, "hash_file", lambda path: [hashed.append(path.read_bytes()), hash_file(path)][1])
     run = Run.open(folder.path)
-    hashed.clear()  # those of the split
     for content in (b"weights", b"better!"):  # of the same size
         beside = folder.path / "beside"
         beside.write_bytes(content)
         os.replace(beside, folder.weights_file)  # as a training does
-        assert run.weights_sha256 == run.weights_sha256 == sha256(content).hexdigest()
+        assert run.weights_sha256 == run.weights_sha256 == hashlib.sha256(content).hexdigest()
     assert hashed == [b"weights", b"better!"]
 
 
