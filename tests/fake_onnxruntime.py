@@ -78,10 +78,10 @@ class FakePlugins:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plugin = SimpleNamespace(get_library_path=lambda: "plugin.so")
         for name, value in {
-            "devices.opening.find_spec": lambda name: plugin,
-            "devices.opening.import_module": lambda name: plugin,
-            "devices.opening.import_onnxruntime": lambda: self,
-            "devices.opening._registered": set(),
+            "devices.starting.find_spec": lambda name: plugin,
+            "devices.starting.import_module": lambda name: plugin,
+            "devices.starting.import_onnxruntime": lambda: self,
+            "devices.starting._registered": set(),
             "devices.requirements.find_driver": lambda: DRIVER,
         }.items():
             monkeypatch.setattr(f"dermedge_runtime.{name}", value)

@@ -61,14 +61,12 @@ def export(
     :raises InputRejected: pictures are missing, or too few to calibrate with.
     :raises DermedgeError: no run there, no weights yet, a package is not installed, or no engine can be built.
     """
-    check_known("precision", precision, PRECISIONS)
     check_options(precision, target, sensitivity=sensitivity)
     flavour = target or "cpu"
     with extras("export"):
         from dermedge.training.run import opened
         from dermedge_export.engine.build import engine_builder
         from dermedge_export.pipeline import export_model
-    # First: an export takes minutes.
     build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
     run = opened(run)
     name = file_name(run.config.fusion, precision, flavour, any_size=any_size)
@@ -93,10 +91,11 @@ def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bo
 
 
 def check_options(precision: str, target: str | None, *, sensitivity: bool) -> None:
-    """Refuse options that are for INT8 alone.
+    """Refuse an unknown precision or target, and options that are for INT8 alone.
 
-    :raises UsageError: an unknown target, or an option of INT8 for another precision.
+    :raises UsageError: one of them.
     """
+    check_known("precision", precision, PRECISIONS)
     if target is not None:
         check_known("target", target, TARGETS)
     if target and precision != "int8":

@@ -28,7 +28,7 @@ from dermedge_runtime import __version__
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.devices.cpu_instructions import cpu_name
 from dermedge_runtime.devices.installed import versions
-from dermedge_runtime.devices.opening import PROVIDERS
+from dermedge_runtime.devices.providers import PROVIDERS
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DeviceUnavailable, InputRejected
 from dermedge_runtime.inputs.image import load_image

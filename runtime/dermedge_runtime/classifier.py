@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import __version__
-from .devices.opening import import_onnxruntime, open_session
+from .devices.opening import open_session
+from .devices.starting import import_onnxruntime
 from .devices.usable_cpus import usable_cpus
 from .errors import InputRejected, ModelFileError, UsageError
 from .explanation import Explanation, name_imputed

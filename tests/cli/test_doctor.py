@@ -137,7 +137,7 @@ def test_no_onnxruntime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise DermedgeError("onnxruntime is not installed. Run: pip install x.")
 
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_onnxruntime", absent)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_onnxruntime", absent)
     record = examine()
     assert exit_code(record, None) == 1
     assert {entry["cause"] for entry in record["devices"]} == {"onnxruntime is not installed. Run: pip install x."}

@@ -56,7 +56,7 @@ class EngineReport:
 def engine_builder(
     target: EngineTarget, precision: str, flavour: str, *, any_size: bool
 ) -> Callable[[Path], EngineReport]:
-    """Check all that can be known before a model file is there, and give what builds its engine.
+    """Check all that can be known before an export, which takes minutes, and give what builds the engine of its file.
 
     :param precision: of the model file; so with `flavour` and `any_size`.
     :return: `write_engine` for that target.

@@ -23,8 +23,8 @@ from dermedge_runtime.devices.cpu_instructions import cpu_name, int8_instruction
 from dermedge_runtime.devices.installed import versions, wheel_conflict
 from dermedge_runtime.devices.kernel_cache import kernel_folder, why_not_writable
 from dermedge_runtime.devices.nvidia_driver import find_driver
-from dermedge_runtime.devices.opening import is_installed
 from dermedge_runtime.devices.providers import AUTO, DRIVER_MEND, PROVIDERS
+from dermedge_runtime.devices.starting import is_installed
 from dermedge_runtime.devices.trial_run import Trial, run_trial, saturates
 from dermedge_runtime.devices.trusted_answers import forget
 from dermedge_runtime.devices.usable_cpus import usable_cpus

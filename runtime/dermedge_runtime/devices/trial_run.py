@@ -17,9 +17,9 @@ import numpy as np
 
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
-from .opening import open_session
 from .providers import DRIVER_MEND, PROVIDERS, Provider
 from .session import DeviceSession
+from .starting import Job, find_target, start
 from .trial_network import LARGEST_WEIGHT, OUTPUTS, expected, network, outputs, picture
 
 LIMIT = 0.02
@@ -56,7 +56,7 @@ def run_trial(device: str) -> Trial:
     """Run the network on a device of `PROVIDERS`; never raises for a device that does not run."""
     provider = PROVIDERS[device]
     try:
-        opened = _open(provider)
+        opened = _open_trial(provider)
     except DeviceUnavailable as error:
         return Trial(device, False, provider.name, cause=error.cause, mend=error.mend, installed=error.installed)
     except Exception as error:  # whatever is broken here is what was asked for
@@ -80,16 +80,21 @@ def differences_on(device: str) -> Differences:
 
     :raises Exception: whatever stops it.
     """
-    opened = _open(PROVIDERS[device])
+    opened = _open_trial(PROVIDERS[device])
     try:
         return _compare(opened)
     finally:
         opened.close()
 
 
-def _open(provider: Provider) -> DeviceSession:
-    content = network(quantised=_takes_int8(provider))
-    return open_session(content, "the trial network", provider.device, 1, keep_kernels=False, compare=False)
+def _open_trial(provider: Provider) -> DeviceSession:
+    return _open(network(quantised=_takes_int8(provider)), provider)
+
+
+def _open(content: bytes, provider: Provider) -> DeviceSession:
+    target = find_target(provider)
+    session = start(Job(content, "the trial network", threads=1), provider, target)
+    return DeviceSession(session, provider, target.version, target.hardware)
 
 
 def _takes_int8(provider: Provider) -> bool:
@@ -132,7 +137,7 @@ def saturates() -> bool:
     :raises DermedgeError: ONNX Runtime is not there.
     """
     image = picture()
-    opened = open_session(network(largest_weight=LARGEST_WEIGHT), "the trial network", "cpu", 1)
+    opened = _open(network(largest_weight=LARGEST_WEIGHT), PROVIDERS["cpu"])
     (found,) = opened.run(["quantised"], {"image": image})
     off = difference(found, expected(image, largest_weight=LARGEST_WEIGHT)["quantised"])
     return off is None or off > LIMIT

@@ -12,11 +12,12 @@ from fake_onnxruntime import DRIVER, FakePlugins, FakeSession
 from make_tiny_model import SIZE, TINY
 
 from dermedge_runtime import Classifier, DeviceUnavailable
-from dermedge_runtime.devices.opening import PROVIDERS, open_session
+from dermedge_runtime.devices.opening import open_session
+from dermedge_runtime.devices.providers import PROVIDERS
 
 
 def test_openvino_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
     assert "Run: pip install 'dermedge[openvino]', or pass --device cpu." in unavailable("openvino")
 
 
@@ -31,17 +32,17 @@ def test_rtx_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plugin_beside_the_gpu_wheel_is_mended_without_a_clash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
     monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: {"onnxruntime-gpu": "1.99.0"})
     assert "Run: pip uninstall -y onnxruntime-gpu && pip install 'dermedge[rtx]', or" in unavailable("rtx")
 
 
 def test_a_plugin_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = SimpleNamespace(get_library_path=lambda: "no_such_library.so")
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: plugin)
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", lambda name: plugin)
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_onnxruntime", lambda: onnxruntime)
-    monkeypatch.setattr("dermedge_runtime.devices.opening._registered", set())
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_module", lambda name: plugin)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_onnxruntime", lambda: onnxruntime)
+    monkeypatch.setattr("dermedge_runtime.devices.starting._registered", set())
     monkeypatch.setattr("dermedge_runtime.devices.requirements.find_driver", lambda: DRIVER)
     text = unavailable("rtx")
     assert text.startswith("rtx was requested, but its plugin did not load: ")

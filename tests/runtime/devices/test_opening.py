@@ -13,7 +13,9 @@ from make_tiny_model import TINY, build
 
 from dermedge_runtime import Classifier, DermedgeError, DeviceUnavailable, ModelFileError, UsageError
 from dermedge_runtime.devices.cpu_instructions import cpu_name
-from dermedge_runtime.devices.opening import DEVICES, PROVIDERS, import_onnxruntime, open_session
+from dermedge_runtime.devices.opening import open_session
+from dermedge_runtime.devices.providers import DEVICES, PROVIDERS
+from dermedge_runtime.devices.starting import import_onnxruntime
 
 CUDA = PROVIDERS["cuda"].name
 
@@ -82,7 +84,7 @@ def test_a_session_that_does_not_open_on_cuda(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("cuda_in_the_wheel")
 def test_auto_takes_cuda_when_it_really_runs(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
     monkeypatch.setattr(fake, "claims", (CUDA, "CPUExecutionProvider"))
     assert open_session(CONTENT, "tiny.onnx").provider == PROVIDERS["cuda"]
 
@@ -91,7 +93,7 @@ def test_auto_passes_over_a_device_without_antialias(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     installed = {"rtx", "cpu"}
-    monkeypatch.setattr("dermedge_runtime.devices.opening.is_installed", lambda provider: provider.device in installed)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.is_installed", lambda provider: provider.device in installed)
     caplog.set_level("INFO", "dermedge_runtime")
     assert open_session(CONTENT, "any.onnx", "auto", antialias=True).provider == PROVIDERS["cpu"]
     assert "auto passes over rtx: any.onnx takes pictures of any size, and TensorRT has no" in caplog.text
@@ -102,7 +104,7 @@ def test_auto_names_cpu_when_cuda_falls_back(
     fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "dermedge_runtime")
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
     assert open_session(CONTENT, "tiny.onnx", "auto").provider == PROVIDERS["cpu"]
     assert [options["providers"] for options in fake.opened] == [[CUDA], ["CPUExecutionProvider"]]
     assert "auto passes over cuda: ONNX Runtime started with CPUExecutionProvider instead" in caplog.text
@@ -119,7 +121,7 @@ def test_a_graph_that_onnxruntime_refuses() -> None:
 def test_threads_are_those_asked_for_or_the_usable_cpus(
     fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
 ) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.usable_cpus", lambda: 3)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.usable_cpus", lambda: 3)
     open_session(CONTENT, "tiny.onnx", "cpu", threads)
     assert fake.opened[0]["sess_options"].intra_op_num_threads == expected
 
@@ -170,7 +172,7 @@ def test_onnxruntime_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_onnxruntime_without_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", lambda name: ModuleType(name))
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_module", lambda name: ModuleType(name))
     with pytest.raises(
         DermedgeError, match=r"without its files\. Run: pip uninstall -y onnxruntime onnxruntime-gpu &&"
     ):
@@ -181,7 +183,7 @@ def test_onnxruntime_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None
     def fail(name: str) -> None:
         raise ImportError("DLL load failed")
 
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", fail)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_module", fail)
     with pytest.raises(DermedgeError, match=r"^onnxruntime does not load: DLL load failed\. Run: pip install"):
         import_onnxruntime()
 
@@ -190,6 +192,6 @@ def test_onnxruntime_that_is_broken_inside_shows_the_true_cause(monkeypatch: pyt
     def fail(name: str) -> None:
         raise ModuleNotFoundError("No module named 'flatbuffers'", name="flatbuffers")
 
-    monkeypatch.setattr("dermedge_runtime.devices.opening.import_module", fail)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.import_module", fail)
     with pytest.raises(ModuleNotFoundError, match="flatbuffers"):
         import_onnxruntime()

@@ -102,7 +102,7 @@ def test_an_import_that_came_first_is_said_once(home: Path) -> None:
     code = (
         "import onnxruntime; onnxruntime.__version__ = '1.32.0'\n"
         "stopped = []; onnxruntime.disable_telemetry_events = lambda: stopped.append(1)\n"
-        "from dermedge_runtime.devices.opening import import_onnxruntime\n"
+        "from dermedge_runtime.devices.starting import import_onnxruntime\n"
         "import_onnxruntime(); import_onnxruntime(); print(len(stopped))"
     )
     done = started(python(code), home)

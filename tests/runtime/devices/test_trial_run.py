@@ -122,7 +122,7 @@ def test_saturation_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_absent_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
     answer = run_trial("rtx")
     assert (answer.runs, answer.installed) == (False, False)
     assert answer.cause == "the package onnxruntime-ep-nv-tensorrt-rtx is not installed"
@@ -136,7 +136,7 @@ def test_anything_else_that_is_broken(monkeypatch: pytest.MonkeyPatch, error: Ex
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("dermedge_runtime.devices.trial_run.open_session", fail)
+    monkeypatch.setattr("dermedge_runtime.devices.trial_run.find_target", fail)
     assert run_trial("cpu") == Trial("cpu", False, "CPUExecutionProvider", cause=cause)
 
 

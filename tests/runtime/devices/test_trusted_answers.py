@@ -52,7 +52,7 @@ def machine(fake: type[FakeSession], monkeypatch: pytest.MonkeyPatch) -> Callabl
         monkeypatch.setattr(plugins, "InferenceSession", HonestSession)
         monkeypatch.setattr(fake, "claims", (name,))
         if PROVIDERS[device].plugin is None:
-            monkeypatch.setattr("dermedge_runtime.devices.opening.find_spec", lambda name: None)
+            monkeypatch.setattr("dermedge_runtime.devices.starting.find_spec", lambda name: None)
             monkeypatch.setattr("dermedge_runtime.devices.requirements.missing_library", lambda path: None)
             monkeypatch.setattr(plugins, "get_available_providers", lambda: [name, "CPUExecutionProvider"])
             monkeypatch.setattr(plugins, "__file__", str(onnxruntime.__file__), raising=False)
@@ -246,8 +246,9 @@ def test_what_is_kept_can_be_forgotten(machine, tmp_path: Path) -> None:
 def test_the_cpu_alone_pays_nothing(device: str, tmp_path: Path) -> None:
     script = f"""
 import sys
-from dermedge_runtime import Classifier, devices
-devices.find_spec = lambda name: None
+from dermedge_runtime import Classifier
+from dermedge_runtime.devices import starting
+starting.find_spec = lambda name: None
 import onnxruntime
 onnxruntime.get_available_providers = lambda: ["CPUExecutionProvider"]
 assert Classifier({str(TINY)!r}, {device!r}).device == "cpu"
