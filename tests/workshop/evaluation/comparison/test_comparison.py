@@ -349,7 +349,7 @@ def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_pa
         for name in ("whole", "killed")
     ]
     run_plan(plans[0])
-    tests = os.fspath(Path(__file__).parents[2])
+    tests = os.fspath(Path(__file__).parents[3])
     path = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
     arguments = [os.fspath(plans[1].root), os.fspath(synthetic_data), "3"]
     done = subprocess.run(

@@ -18,7 +18,7 @@ from dermedge.evaluation.comparison.runs import FIGURES
 from dermedge.evaluation.comparison.summary import spread
 from dermedge_runtime.errors import DermedgeError
 
-REAL = Path(__file__).parents[3] / "benchmarks" / "results" / "2026-11-25-compare-96px.json"
+REAL = Path(__file__).parents[4] / "benchmarks" / "results" / "2026-11-25-compare-96px.json"
 CLASSES = ("mel", "nv")
 
 

@@ -9,7 +9,7 @@ import pytest
 from dermedge_runtime.commands.inspection import inspection_record, inspection_text
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
-from dermedge_runtime.model import exported_models as model_store
+from dermedge_runtime.model import exported_models
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.exported_models import models_of, newest_model
 from dermedge_runtime.model.model_file import ModelFile
@@ -54,7 +54,7 @@ def test_models_of_a_run_are_found_by_the_hash_of_its_weights(tmp_path, monkeypa
             raise ModelFileError("damaged")
         return SimpleNamespace(spec=SimpleNamespace(weights_sha256="other" if path.stem == "foreign" else "mine"))
 
-    monkeypatch.setattr(model_store, "read_model_file", read)
+    monkeypatch.setattr(exported_models, "read_model_file", read)
     models(tmp_path, z=1, a=2, foreign=3, broken=4)
     assert models_of("mine", tmp_path) == [tmp_path / "a.onnx", tmp_path / "z.onnx"]
     assert models_of("nobody's", tmp_path) == []
