@@ -31,7 +31,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         """:param settings: as the plain layer takes them."""
         super().__init__(*settings)
         # Here, not as a decorator: it imports torch's compiler, which takes seconds, and only several CPUs need it.
-        self._sum_over_processes = torch.compiler.disable(_sum_over_processes)
+        self._sum_over_processes = torch.compiler.disable(_sum_over_processes)  # type: ignore[no-untyped-call]
 
     @classmethod
     def like(cls, plain: nn.BatchNorm2d) -> GlobalBatchNorm:
