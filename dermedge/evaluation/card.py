@@ -54,7 +54,7 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
     samples = run.split.select(run.samples(data), _PART)
     if not samples:
         raise InputRejected(f"The run in {run.path} has no {_PART} images to measure the card's figures on.")
-    _log.info(f"{classifier.name} in the runtime on {len(samples)} {_PART} images")
+    _log.info("%s in the runtime on %s %s images", classifier.name, len(samples), _PART)
     probabilities = runtime_probabilities(classifier, samples)
     return fill(
         "card.md.jinja",

@@ -85,18 +85,18 @@ def evaluate_run(
     labels = labels_of(samples)
     with model_files(run, models) as paths:
         classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
-    _log.info(f"{len(samples)} {part} images; trained weights in torch")
+    _log.info("%s %s images; trained weights in torch", len(samples), part)
     outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples, flips=flips)}
     for stem, classifier in classifiers.items():
-        _log.info(f"{classifier.name} in the runtime on {classifier.device}")
+        _log.info("%s in the runtime on %s", classifier.name, classifier.device)
         outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
     results = {name: score(labels, probabilities, run.schema.classes) for name, probabilities in outputs.items()}
     evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results)
     try:
         _write_files(run, evaluation, labels, outputs)
-        _log.info(f"written to {run.metrics_file} and {run.plots}")
+        _log.info("written to %s and %s", run.metrics_file, run.plots)
     except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
-        _log.info(f"not written: {error.filename or run.path}: {error.strerror or error}")
+        _log.info("not written: %s: %s", error.filename or run.path, error.strerror or error)
     return evaluation
 
 

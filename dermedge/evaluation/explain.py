@@ -52,7 +52,7 @@ def explain_run(
     folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
     with model_files(run, models, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")
-    _log.info(f"explain {len(samples)} test images with {classifier.name}")
+    _log.info("explain %s test images with %s", len(samples), classifier.name)
     results = _explain(classifier, samples)
     out = run.path / "explain"
     record: dict[str, Any] = {"model": classifier.name, "split": "test", "images": len(samples)}
@@ -67,7 +67,7 @@ def explain_run(
         _log.info("compare the heat maps with the lesion masks")
         record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), schema.classes)
     write_json(out / "explain.json", record)
-    _log.info(f"written to {out}")
+    _log.info("written to %s", out)
     return record
 
 

@@ -27,7 +27,7 @@ def model_files(run: Run, models: Path, *, precision: str | None = None) -> Iter
         yield found
         return
     kind = "model file" if precision is None else f"explained {precision.upper()} file"
-    _log.info(f"no {kind} of this run in {models}: a temporary FP32 file is made")
+    _log.info("no %s of this run in %s: a temporary FP32 file is made", kind, models)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{run.config.fusion}-fp32.onnx"
         write_unmeasured(run, path)

@@ -46,7 +46,7 @@ def compare_fusions(
     check_plan(plan, samples)
     wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
     missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run_folder(plan.root), limits)]
-    _log.info(f"{len(plan.cells)} trainings, {len(plan.cells) - len(missing)} of them measured already")
+    _log.info("%s trainings, %s of them measured already", len(plan.cells), len(plan.cells) - len(missing))
     failed: list[str] = []
     try:
         if missing:
@@ -83,7 +83,7 @@ def _do_missing(
         if cell not in missing:
             _note_training(plan, cell, left)
     for number, cell in enumerate(missing, start=1):
-        _log.info(f"[{number}/{len(missing)}] {cell.title}; {left.text()}")
+        _log.info("[%s/%s] %s; %s", number, len(missing), cell.title, left.text())
         left.to_come.remove(cell)
         try:
             _train_and_measure(plan, cell, wanted[cell], samples, left)
@@ -92,7 +92,7 @@ def _do_missing(
             if type(error) is not DermedgeError:
                 raise
             failed.append(f"{cell.title}: {error}")
-            _log.info(f"  failed: {error}")
+            _log.info("  failed: %s", error)
     return failed
 
 

@@ -29,7 +29,7 @@ def measure_latency(root: Path, files: Mapping[str, Path]) -> None:
     :param files: INT8 file by the name of its row.
     """
     names = model_names(list(files.values()))
-    _log.info(f"latency of {len(files)} INT8 files, in turn")
+    _log.info("latency of %s INT8 files, in turn", len(files))
     # No torch among the contenders: `runs` is a folder that holds none.
     record = benchmark(list(files.values()), ("cpu",), (1,), runs=root / "none", rounds=_ROUNDS, cold=False)
     measured = {

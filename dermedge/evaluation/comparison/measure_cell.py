@@ -67,7 +67,7 @@ def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bo
 def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
     config, split = run.config, run.split
     tested = split.select(samples, "test")
-    _log.info(f"  measure {len(tested)} test images")
+    _log.info("  measure %s test images", len(tested))
     probabilities, labels = torch_probabilities(run, tested), labels_of(tested)
     lesions = np.array([sample.lesion_id for sample in tested], dtype=np.str_)
     predictions = Predictions([sample.image_id for sample in tested], lesions, labels, probabilities)
@@ -110,7 +110,7 @@ def _int8(run: Run, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]
         report = export_model(run, samples, "int8", target, limits=limits)
     except ParityError as error:
         target.unlink(missing_ok=True)  # of an earlier comparison with wider limits
-        _log.info(f"  {error}")
+        _log.info("  %s", error)
         return {"limits": asdict(limits), "refused": str(error)}
-    _log.info(f"  {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
+    _log.info("  %.1f MB, %s", report.bytes / 1e6, report.parity.summary())
     return {"limits": asdict(limits), "bytes": report.bytes, "parity": report.parity.to_record()}

@@ -58,7 +58,7 @@ def publish(root: Path, page: Path, asked: Sequence[Cell] | None = None) -> Reco
     write_json(root / RECORD, record)
     write_text(root / "comparison.csv", to_csv(record))
     write_text(page, html_page(record, plots))
-    _log.info(f"written to {page}, {root / RECORD} and comparison.csv beside it")
+    _log.info("written to %s, %s and comparison.csv beside it", page, root / RECORD)
     return record
 
 

@@ -47,9 +47,9 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
         part = HeadOnFeatures(config, run.schema, trunk)
     trainer = Trainer(config, samples, run, part=part)
     if resume(trainer):
-        _log.info(f"  resumed after epoch {len(trainer.history)}{on_epoch(trainer.history, config.epochs)}")
+        _log.info("  resumed after epoch %s%s", len(trainer.history), on_epoch(trainer.history, config.epochs))
     for row in remaining_epochs(trainer):
-        _log.info(f"  {epoch_line(row, config.epochs)}{on_epoch(trainer.history, config.epochs)}")
+        _log.info("  %s%s", epoch_line(row, config.epochs), on_epoch(trainer.history, config.epochs))
     return run
 
 
