@@ -68,6 +68,10 @@ async function main(model, picture, ...values) {
   console.log(JSON.stringify({ label, classes: spec.classes, features: spec.features, ...found }));
 }
 
+if (process.argv.length < 4) {
+  console.error("Usage: node node_client.js MODEL.onnx PICTURE [FIELD=VALUE]...");
+  process.exit(1);
+}
 main(...process.argv.slice(2)).catch((error) => {
   console.error(error.message);
   process.exitCode = 1;

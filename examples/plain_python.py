@@ -18,15 +18,15 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
-def read_picture(path: str, size: int | None) -> np.ndarray:
-    """Upright RGB as uint8 [1, H, W, 3]; with a size the whole frame is squashed to it, bilinear with antialiasing."""
+def read_picture(path: str, size: int | None, resample: str) -> np.ndarray:
+    """Upright RGB as uint8 [1, H, W, 3]; with a size the whole frame is squashed to it, with antialiasing."""
     picture = ImageOps.exif_transpose(Image.open(path))
     if picture.has_transparency_data:  # laid on white
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     picture = picture.convert("RGB")
     if size is not None:
-        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+        picture = picture.resize((size, size), Image.Resampling[resample.upper()])
     return np.asarray(picture)[None]
 
 
@@ -40,10 +40,12 @@ def main(model: str, picture: str, *values: str) -> None:
     if foreign := set(given) - {field["name"] for field in (*clinical["numeric"], *clinical["categorical"])}:
         sys.exit(f"The model has no field {', '.join(sorted(foreign))}.")
     numbers = [float(given.get(field["name"], "nan")) for field in clinical["numeric"]]  # NaN: unknown
-    words = [  # -1: unknown
-        field["vocabulary"].index(given[field["name"]]) if field["name"] in given else -1
-        for field in clinical["categorical"]
-    ]
+    words = [-1] * len(clinical["categorical"])  # -1: unknown
+    for column, field in enumerate(clinical["categorical"]):
+        word, known = given.get(field["name"]), field["vocabulary"]
+        if word is not None and word not in known:
+            sys.exit(f"{field['name']} is one of {', '.join(known)}; got {word}.")
+        words[column] = -1 if word is None else known.index(word)
     image = spec["image"]
     feed = {
         "numeric": np.array([numbers], np.float32),
@@ -51,13 +53,15 @@ def main(model: str, picture: str, *values: str) -> None:
         "target": np.array([-1], np.int32),  # explain the predicted class
     }
     if image is not None:
-        feed["image"] = read_picture(picture, None if image.get("any_size") else image["size"])
+        feed["image"] = read_picture(picture, None if image.get("any_size") else image["size"], image["resample"])
     names = {value.name for value in session.get_inputs()}  # a model of one modality lacks the inputs of the other
     outputs = session.run(spec["outputs"], {name: array for name, array in feed.items() if name in names})
     found = {name: output[0].tolist() for name, output in zip(spec["outputs"], outputs, strict=True)}
     label = spec["classes"][int(np.argmax(found["probabilities"]))]
-    json.dump({"label": label, "classes": spec["classes"], "features": spec["features"], **found}, sys.stdout)
+    print(json.dumps({"label": label, "classes": spec["classes"], "features": spec["features"], **found}))
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("Usage: python plain_python.py MODEL.onnx PICTURE [FIELD=VALUE]...")
     main(*sys.argv[1:])
