@@ -1,6 +1,7 @@
 """A clinic's own table from its schema to predictions, on tiny pictures, as its engineer would do it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,13 @@ def test_the_file_describes_the_clinics_data(cli, clinic: Path, model: Path) -> 
     assert record["licence"].endswith("Example clinic 2024: internal use only")
     assert record["training"]["schema"] == "Example clinic 2024"
     assert record["parity"]["melanoma"] is record["parity"]["melanoma_recall"] is None
+
+
+def test_a_card_of_data_that_nobody_can_get_gives_no_place(cli_here, clinic: Path, run: Path, model: Path) -> None:
+    done = cli_here("card", model, "--run", run, "--out", "card.md", cwd=clinic)
+    assert done.returncode == 0, done.stderr
+    text = (clinic / "card.md").read_text(encoding="utf-8")
+    assert re.search(r"^Example clinic 2024, \d+ training, ", text, re.MULTILINE), text
 
 
 def test_bench_finds_a_patient_for_any_schema(cli, clinic: Path, model: Path) -> None:
