@@ -65,6 +65,7 @@ class Run(RunFolder):
         if not folder.config_file.is_file():
             raise DermedgeError(
                 f"There is no training run in {folder.path}. Run `dermedge train` first, or name one with --run."
+                f"{_runs_beside(folder.path)}"
             )
         state = _state_of(folder.config_file)
         record, config = _read_record(folder)
@@ -117,6 +118,12 @@ def opened(run: Run | Path | str) -> Run:
     :raises DermedgeError: as `Run.open`.
     """
     return run if isinstance(run, Run) else Run.open(run)
+
+
+def _runs_beside(path: Path) -> str:
+    """Name the runs of the folder in which one was looked for, as a sentence of its own; nothing where it has none."""
+    names = sorted(other.name for other in path.parent.glob("*/") if RunFolder(other).config_file.is_file())
+    return f" {path.parent} has {', '.join(names)}." if names else ""
 
 
 def _state_of(path: Path) -> _FileState:

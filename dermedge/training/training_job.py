@@ -100,7 +100,8 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
     if folder.config_file.exists() and not new.overwrite:
         raise DermedgeError(
-            f"{folder.path} holds a run already. Pass --resume, --overwrite, or another folder with --run."
+            f"{folder.path} holds a run already. Resume it (--resume), replace it (--overwrite), or name another folder"
+            " (--run)."
         )
     if (found := folder.own_files()) and not new.overwrite:
         raise DermedgeError(

@@ -61,6 +61,11 @@ def test_a_folder_without_a_run_says_how_to_make_one(tmp_path):
     )
 
 
+def test_a_folder_without_a_run_names_the_runs_beside_it(folder):
+    message = error_of(RunFolder(folder.path.parent / "nowhere"))
+    assert message.endswith(f"name one with --run. {folder.path.parent} has {folder.path.name}.")
+
+
 def without(key: str) -> bytes:
     record = {"settings": CONFIG.to_record(), "split_sha256": SPLIT.sha256}
     del record[key]
