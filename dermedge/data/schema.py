@@ -57,7 +57,12 @@ class TableField:
         same = next((entry for entry in self.field.vocabulary if fold(entry) == word), None)
         if same is not None:
             return same
-        index = -1 if word in UNKNOWN_WORDS else self.field.parse(text)
+        if word in UNKNOWN_WORDS:
+            return None
+        try:
+            index = self.field.parse(text)
+        except InputRejected as error:
+            raise InputRejected(f"{error} Or make it a synonym, in the schema.") from None
         return None if index < 0 else self.field.vocabulary[index]
 
     def _number(self, field: NumericField, text: str, decimal: str) -> float:

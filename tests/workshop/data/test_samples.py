@@ -46,6 +46,7 @@ def test_rows_are_read_as_the_schema_says(tmp_path):
         ("nevus", "wart", "unknown diagnosis 'wart'; known are benign, malignant, other"),
         ("Kopf", "tail", "site 'tail' is not in the vocabulary: head, trunk, limb."),
         ("Kopf", "trunc", "Did you mean 'trunk'?"),
+        ("Kopf", "Bein", "Leave it out if it is unknown. Or make it a synonym, in the schema."),
         ("yes", "ja", "itch 'ja' is not in the vocabulary: false, true."),
         (";30;", ";130;", "age must be a number from 0 to 110 years, got 130"),
         ("A;1;2023", "A;;2023", "Photo or Ward or Patient is empty."),
