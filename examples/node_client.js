@@ -3,9 +3,11 @@
 //     npm install onnxruntime-node sharp
 //     node node_client.js MODEL.onnx PICTURE [age=55] [sex=female] [site=back]
 //
-// Prints all outputs as JSON. Fields that are left out are unknown. The model must have been exported with --any-size:
-// then its graph resizes the picture as in training, which no JavaScript library does. ONNX Runtime gives JavaScript no
-// way to the description inside the file, so it is read from MODEL.json, which `dermedge export` writes beside it.
+// The first command asks for nuget.org too, for CUDA; with ONNXRUNTIME_NODE_INSTALL=skip set before it, it does not.
+// Prints all outputs as JSON, each as a flat list. Fields that are left out are unknown. The model must have been
+// exported with --any-size: then its graph resizes the picture as in training, which no JavaScript library does. ONNX
+// Runtime gives JavaScript no way to the description inside the file, so it is read from MODEL.json, which
+// `dermedge export` writes beside it.
 
 process.env.ORT_DISABLE_TELEMETRY = "1"; // before ONNX Runtime is loaded
 

@@ -58,7 +58,8 @@ def main(model: str, picture: str, *values: str) -> None:
     outputs = session.run(spec["outputs"], {name: array for name, array in feed.items() if name in names})
     found = {name: output[0].tolist() for name, output in zip(spec["outputs"], outputs, strict=True)}
     label = spec["classes"][int(np.argmax(found["probabilities"]))]
-    print(json.dumps({"label": label, "classes": spec["classes"], "features": spec["features"], **found}))
+    json.dump({"label": label, "classes": spec["classes"], "features": spec["features"], **found}, sys.stdout)
+    sys.stdout.write("\n")
 
 
 if __name__ == "__main__":
