@@ -50,7 +50,9 @@ def evaluate(
     """
     check_known("part of the split", split, PARTS)
     with extras("export"):
-        from dermedge.evaluation.evaluate import evaluate_run
         from dermedge.training.run import opened
+
+        run = opened(run)  # first: the imports of an evaluation take seconds
+        from dermedge.evaluation.evaluate import evaluate_run
     folder = None if data is None else Path(data)
-    return evaluate_run(opened(run), Path(models), split, device, data=folder, flips=flips)
+    return evaluate_run(run, Path(models), split, device, data=folder, flips=flips)

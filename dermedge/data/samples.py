@@ -131,7 +131,8 @@ def _with_picture(rows: pd.DataFrame, table: str, folder: Path, images: ImageFil
     present = rows.dropna(subset="path")
     if len(present) < len(rows):
         absent = rows.loc[rows["path"].isna(), "image_id"].tolist()
-        count = f"{len(absent)} of the {len(rows)} images named in {table} are not below {folder}"
+        verb = "is" if len(absent) == 1 else "are"
+        count = f"{len(absent)} of the {len(rows)} images named in {table} {verb} not below {folder}"
         if present.empty or not allow:
             mend = "take the rows out of the table, or leave them out with --allow-missing-images"
             raise InputRejected(

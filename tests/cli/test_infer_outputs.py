@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -315,3 +316,16 @@ def test_the_report_of_a_file_that_has_changed_is_refused(model: Classifier, her
     photo(here / "a.png", 20)
     with pytest.raises(InputRejected, match="no longer the picture"):
         html_report(result, model.spec)
+
+
+def test_a_reader_that_goes_away_costs_no_overlay(here: Path) -> None:
+    pictures = [photo(here / f"{name}.png", level) for name, level in (("a", 90), ("b", 150))]
+    command = [sys.executable, "-m", "dermedge", "infer", *pictures, "--explain", "--device", "cpu"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, cwd=here)
+    finally:
+        os.close(writing)
+    assert (done.returncode, "Traceback" in done.stderr, "could not" in done.stderr) == (0, False, False)
+    assert sorted(path.name for path in (here / "overlays").iterdir()) == ["a.png.heatmap.png", "b.png.heatmap.png"]

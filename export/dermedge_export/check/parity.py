@@ -87,8 +87,8 @@ class Parity:
             )
         if self.heatmap_correlation is not None and self.heatmap_correlation < limits.heatmap_correlation:
             found.append(
-                f"the heat maps' median correlation is {self.heatmap_correlation:.3f},"
-                f" the limit is {limits.heatmap_correlation:.3f}"
+                f"the heat maps' median correlation is {self.heatmap_correlation:.5f},"
+                f" the limit is {limits.heatmap_correlation:.5f}"
             )
         if self.own_resizing is not None and not self.own_resizing.agreement >= limits.agreement:
             found.append(f"{self.own_resizing.summary()}, the limit is {limits.agreement:.2%}")

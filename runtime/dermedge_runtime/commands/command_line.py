@@ -35,8 +35,7 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
         say(f"dermedge: {error}")
         code = error.exit_code
     except BrokenPipeError:
-        # The reader of standard output went away, as `| head` does; the interpreter must not flush into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_into_nothing()
         code = 1
     except OSError as error:
         say(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
@@ -57,3 +56,11 @@ def say(line: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
             print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def print_into_nothing() -> None:
+    """Let standard output go nowhere: its reader went away, as `| head` does.
+
+    What is still printed must not fail, and neither must the interpreter, which flushes at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

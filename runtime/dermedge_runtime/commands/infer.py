@@ -164,13 +164,14 @@ class _Outputs:
         """
         try:
             show(text)
-        except BrokenPipeError:  # the reader has seen enough
-            raise
         except OSError as error:
             if self._overlays is None and self._report is None:
                 raise
             self.mute = True
-            self._fail("answer", error)
+            if isinstance(error, BrokenPipeError):  # the reader has seen enough, but the pictures are still wanted
+                command_line.print_into_nothing()
+            else:
+                self._fail("answer", error)
 
     def place(self, result: Prediction) -> Path | None:
         """Find where a picture's overlay will go; None for nowhere."""

@@ -76,7 +76,7 @@ def test_a_blank_heat_map_where_there_was_one_counts_as_none() -> None:
 def test_heat_maps_that_point_elsewhere_are_a_violation() -> None:
     parity = replace(_compare(_rows(0, 1, 2, 2), _rows(0, 1, 2, 2)), heatmap_correlation=0.5)
     assert parity.violations(DEFAULT_LIMITS["int8"]) == [
-        "the heat maps' median correlation is 0.500, the limit is 0.950"
+        "the heat maps' median correlation is 0.50000, the limit is 0.95000"
     ]
 
 

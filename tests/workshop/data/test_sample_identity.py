@@ -122,7 +122,7 @@ def test_a_thumbnail_alone_is_no_photograph_and_the_message_says_where_it_lies(t
     photograph(tmp_path / "images" / "I2.jpg")
     photograph(tmp_path / "thumbs" / "I1.jpg", seed=1)
     message = rejection(tmp_path)
-    assert "1 of the 2 images named in HAM10000_metadata.csv are not below" in message
+    assert "1 of the 2 images named in HAM10000_metadata.csv is not below" in message
     assert "thumbs/I1.jpg: write the folder before the name" in message
     assert taken(tmp_path, allow_missing_images=True) == ["images/I2.jpg"]
 

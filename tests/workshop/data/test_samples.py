@@ -112,7 +112,7 @@ def test_missing_images_are_an_error_unless_they_are_allowed_and_counted(tmp_pat
     write_clinic(tmp_path)
     (tmp_path / "photos" / "p3.jpg").unlink()
     message = rejection(tmp_path)
-    assert f"1 of the 4 images named in cases.csv are not below {tmp_path}: p3.jpg." in message
+    assert f"1 of the 4 images named in cases.csv is not below {tmp_path}: p3.jpg." in message
     assert "--allow-missing-images" in message
     caplog.set_level(logging.INFO, "dermedge")
     assert len(read(tmp_path, allow_missing_images=True)) == 3
