@@ -39,7 +39,7 @@ def main() -> None:
 def _dispatch(arguments: Sequence[str]) -> int:
     edge = Group("At the edge", RUNTIME_SUMMARIES | {"bench": BENCH}, _edge_command, runtime_missing)
     workshop = Group("In the workshop", SUMMARIES, _workshop_command, _workshop_missing)
-    if _ASKED_BY_SHELL in os.environ or (arguments and arguments[0] in _COMPLETION):
+    if os.environ.get(_ASKED_BY_SHELL) or (arguments and arguments[0] in _COMPLETION):
         with extras("train"):
             from .commands.workshop import complete
         return complete(arguments, edge.summaries)

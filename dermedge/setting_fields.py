@@ -75,9 +75,11 @@ class Setting:
         :raises ValueError: it does not fit; the message is a sentence without its subject.
         """
         try:
+            if "_" in text and self.kind in (int, float):
+                raise ValueError("Python's own spelling of 1_000")
             adapter: TypeAdapter[Any] = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
             return adapter.validate_strings(text)
-        except ValidationError as error:
+        except ValueError as error:  # pydantic's is one
             kind = "a finite number" if _is_infinite(text) else "a number"
             expected = self.expected.replace("a number", kind)
             raise ValueError(f"takes {expected}, got '{text}'{nearest(text, self.choices)}") from error

@@ -124,7 +124,7 @@ def _check_rebuilding(asked: AskedSettings, folder: Path, page: Path) -> None:
 
 
 def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise UsageError("A comparison is the work of one process: torchrun is for `dermedge train`.")
     with extras("export"):
         from dermedge.data.ham10000 import read_samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ import typer
 from dermedge.setting_fields import Setting
 from dermedge_runtime.commands.option_types import nearest
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 OptionArguments: TypeAlias = dict[str, Any]
 """Arguments of `typer.Option` or `typer.Argument`."""
 
@@ -65,7 +67,7 @@ def whole(least: int, most: int | None = None) -> OptionArguments:
     limits = f"from {least} up" if most is None else f"from {least} to {most}"
 
     def read(text: str) -> int:
-        if not text.isascii() or not text.lstrip("+-").isdigit() or not least <= int(text) <= (most or math.inf):
+        if not _WHOLE.fullmatch(text) or not least <= int(text) <= (most or math.inf):
             raise ValueError(f"takes a whole number {limits}, got '{text}'.")
         return int(text)
 
@@ -77,7 +79,7 @@ def number(least: float, most: float) -> OptionArguments:
 
     def read(text: str) -> float:
         try:
-            value = float(text)
+            value = math.nan if "_" in text else float(text)
         except ValueError:
             value = math.nan
         if not least <= value <= most:

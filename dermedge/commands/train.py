@@ -67,5 +67,5 @@ def train(
     if resume:
         api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
     else:
-        chosen = schema or "ham10000"
+        chosen = "ham10000" if schema is None else schema
         api.train(config=asked, run=folder, schema=chosen, compiled=compiled, overwrite=overwrite, **shared)

@@ -6,6 +6,7 @@ imported inside the commands, so that `dermedge train --help` stays fast.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
 }
 _INTERRUPTED = 130
+_HELP = ("-h", "--help")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -43,7 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     :raises UsageError: words that the command does not know or cannot read.
     :raises DermedgeError: whatever the command refuses.
     """
-    return _run(group(), arguments)
+    commands = group()
+    return _run(commands, _checked(commands.commands[arguments[0]], arguments))
 
 
 def complete(arguments: Sequence[str], others: Mapping[str, str]) -> int:
@@ -75,6 +78,8 @@ def group(others: Mapping[str, str] | None = None, *, completion: bool = False) 
 
 
 def _run(commands: Any, arguments: Sequence[str]) -> int:
+    if os.environ.get("COLUMNS") == "0":  # as some terminals say that they do not know; Rich would write nothing
+        del os.environ["COLUMNS"]
     try:
         code = commands.main(list(arguments), prog_name="dermedge", standalone_mode=False)
     except typer.Abort as error:
@@ -84,6 +89,42 @@ def _run(commands: Any, arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     return int(code or 0)
+
+
+def _checked(command: Any, arguments: Sequence[str]) -> Sequence[str]:
+    """Hold to what the commands of the edge do, where Typer does not: see `command_parser`.
+
+    The help comes before every refusal; an option is no value of another one; a word too many is told in one sentence.
+
+    :return: the words for Typer.
+    :raises UsageError: a value is missing, or there is a word too many.
+    """
+    name, given = arguments[0], list(arguments[1:])
+    before = given[: given.index("--")] if "--" in given else given
+    if any(word in _HELP for word in before):
+        return [name, "--help"]
+    options = {text: each for each in command.params for text in (*each.opts, *each.secondary_opts)}
+    takes = [_name(each) for each in command.params if not each.opts[0].startswith("-")]
+    words: list[str] = []
+    waiting = iter(given)
+    for word in waiting:
+        if word == "--":
+            words += waiting
+        elif word == "-" or not word.startswith("-"):
+            words.append(word)
+        elif word.partition("=")[0] not in options:
+            return arguments  # Typer says so, with the nearest name
+        elif word in options and not options[word].is_flag:
+            _check_value(word, next(waiting, None), options)
+    if len(words) > len(takes):
+        most = f"at most one {takes[0]}, got also" if takes else "no argument, got"
+        raise UsageError(f"{name} takes {most} '{words[len(takes)]}'.")
+    return arguments
+
+
+def _check_value(option: str, value: str | None, options: Mapping[str, Any]) -> None:
+    if value is not None and (value == "--" or value.partition("=")[0] in options):
+        raise UsageError(f"{option} needs a value, got {value}; write {option}={value} if that is the value.")
 
 
 def _sentence(error: Any) -> str:

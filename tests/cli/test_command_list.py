@@ -7,7 +7,7 @@ import pytest
 from dermedge import __version__, cli
 from dermedge.commands import SUMMARIES
 from dermedge_runtime.commands.command_line import run_command_line
-from dermedge_runtime.errors import DeviceUnavailable
+from dermedge_runtime.errors import DeviceUnavailable, UsageError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -27,6 +27,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["infr"], 2, "", "dermedge: No such command infr; did you mean infer?\n"),
         (["trian", "--epochs", "3"], 2, "", "dermedge: No such command trian; did you mean train?\n"),
         (["nonsense"], 2, "", "dermedge: No such command nonsense. See dermedge --help.\n"),
+        (["tra\nin\x1b[31m"], 2, "", "dermedge: No such command tra\\nin\\x1b[31m. See dermedge --help.\n"),
+        ([""], 2, "", "dermedge: No such command ''. See dermedge --help.\n"),
+        (["x" * 5000], 2, "", f"dermedge: No such command {'x' * 100}... See dermedge --help.\n"),
         (["--verzion"], 2, "", "dermedge: No such option --verzion; did you mean --version?\n"),
         (["--json", "infer"], 2, "", "dermedge: No such option --json. See dermedge --help.\n"),
         (["infer", "--agee", "5"], 2, "", "dermedge: No such option --agee; did you mean --age?\n"),
@@ -52,6 +55,14 @@ def test_the_first_word(
     assert bool(told.out) == bool(out)
 
 
+def test_the_shell_asks_for_completion_only_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_DERMEDGE_COMPLETE", "")
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"dermedge, version {__version__}\n"
+
+
 def test_the_list_names_the_commands_of_the_workshop() -> None:
     workshop = pytest.importorskip("dermedge.commands.workshop", reason="the extra `train` is not installed")
     assert list(workshop.COMMANDS) == list(SUMMARIES)
@@ -64,6 +75,7 @@ def test_the_list_names_the_commands_of_the_workshop() -> None:
         (DeviceUnavailable("No such card."), 5, "dermedge: No such card.\n"),
         (FileNotFoundError(2, "No such file", "a.csv"), 1, "dermedge: No such file: a.csv.\n"),
         (OSError("strange"), 1, "dermedge: strange.\n"),
+        (UsageError("It is \x1b[31m.\nAnd so on."), 2, "dermedge: It is \\x1b[31m.\nAnd so on.\n"),
     ],
 )
 def test_foreseen_errors(error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:

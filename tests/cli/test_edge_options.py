@@ -18,7 +18,7 @@ PARSERS = {
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "infer": {
-        "images": [], "model": None, "models": Path("models"), "age": None, "sex": None, "site": None, "fields": [],
+        "images": [], "model": None, "models": Path("models"), "age": [], "sex": [], "site": [], "fields": [],
         "explain": False, "overlays": None, "target": None, "report": None, "device": "auto", "as_json": False,
     },
     "inspect": {"model": [], "as_json": False},
@@ -32,9 +32,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 GIVEN = [
     ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
     ("infer", "--models", "m", "models", Path("m")),
-    ("infer", "--age", "55", "age", 55.0),
-    ("infer", "--sex", "male", "sex", "male"),
-    ("infer", "--site", "lower extremity", "site", "lower extremity"),
+    ("infer", "--age", "55", "age", [55.0]),
+    ("infer", "--sex", "male", "sex", ["male"]),
+    ("infer", "--site", "lower extremity", "site", ["lower extremity"]),
     ("infer", "--field", "diameter=3", "fields", ["diameter=3"]),
     ("infer", "--explain", None, "explain", True),
     ("infer", "--overlays", "o", "overlays", Path("o")),
@@ -116,6 +116,10 @@ def test_refusals(command: str, arguments: list[str], sentence: str) -> None:
         (["--field", "age"], "--field takes NAME=VALUE, got 'age'."),
         (["--age", "30", "--field", "age=40"], "The field age is given twice."),
         (["--field", "a=1", "--field", "a=2"], "The field a is given twice."),
+        (["--age", "30", "--age", "40"], "The field age is given twice."),
+        (["--sex", "male", "--sex", "female"], "The field sex is given twice."),
+        (["--field", "=40"], "--field takes NAME=VALUE, got '=40'."),
+        (["--age", "5_5"], "--age takes a number, got '5_5'."),
     ],
 )
 def test_fields_of_infer(arguments: list[str], sentence: str) -> None:

@@ -175,12 +175,46 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
         ("card m.onnx", "card needs --run. See dermedge card --help."),
         ("demo --epochs", "--epochs needs a value."),
         ("export --int8=yes", "--int8 takes no value."),
-        ("demo here", "Got unexpected extra argument(s) (here). See dermedge demo --help."),
+        ("demo here", "demo takes no argument, got 'here'."),
+        ("evaluate -- --json", "evaluate takes no argument, got '--json'."),
+        ("card m.onnx n.onnx --run r", "card takes at most one MODEL, got also 'n.onnx'."),
+        ("train --epohcs 3", "No such option --epohcs; did you mean --epochs?"),
+        ("train --epo 3", "No such option --epo; did you mean --epochs?"),
+        ("train --data --epochs 3", "--data needs a value, got --epochs; write --data=--epochs if that is the value."),
+        ("export --run --int8", "--run needs a value, got --int8; write --run=--int8 if that is the value."),
+        ("train --epochs 1_0", "--epochs takes a whole number from 1 up, got '1_0'."),
+        ("compare --seeds +-3", "--seeds takes a whole number from 1 to 100, got '+-3'."),
+        (f"compare --seeds {'9' * 900}", f"--seeds takes a whole number from 1 to 100, got '{'9' * 900}'."),
+        (f"train --epochs {'9' * 5000}", f"--epochs takes a whole number from 1 up, got '{'9' * 99}..."),
     ],
 )
 def test_a_mistake_is_one_sentence(cli_here, tmp_path, line, sentence):
     done = cli_here(*shlex.split(line), cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dermedge: {sentence}\n")
+
+
+@pytest.mark.parametrize("line", ["train --epohcs 3 -h", "train --data --help", "card a b --help"])
+def test_help_comes_before_every_refusal(cli_here, tmp_path, line):
+    done = cli_here(*shlex.split(line), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert SUMMARIES[line.split()[0]] in " ".join(done.stdout.split())
+
+
+def test_help_is_there_where_a_terminal_does_not_know_its_width():
+    assert "--epochs" in help_of("train", COLUMNS="0")
+
+
+def test_a_schema_is_never_left_out_by_an_empty_word(cli_here, tmp_path):
+    done = cli_here("train", "--data", ".", "--schema", "", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "") and "There is no schema ''" in done.stderr
+
+
+def test_a_comparison_is_refused_to_several_processes_whatever_their_number_is(cli_here, tmp_path, monkeypatch):
+    for number in ("2", "x"):
+        monkeypatch.setenv("WORLD_SIZE", number)
+        done = cli_here("compare", "--data", ".", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "dermedge: A comparison is the work of one process: torchrun is for `dermedge train`.\n"
 
 
 def completed(words: str, **environment: str) -> list[str]:

@@ -14,6 +14,9 @@ from typing import NoReturn
 
 from dermedge_runtime.errors import DermedgeError
 
+_LONGEST_WORD, _LEFT_OF_IT = 1000, 100
+"""Characters; paths are shorter than the former almost everywhere."""
+
 
 def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
     """Call a dispatcher with this process's arguments; every foreseen error is one sentence and its exit code.
@@ -32,15 +35,23 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
         say("dermedge: stopped.")
         code = 130
     except DermedgeError as error:
-        say(f"dermedge: {error}")
+        say(f"dermedge: {_readable(str(error))}")
         code = error.exit_code
     except BrokenPipeError:
         print_into_nothing()
         code = 1
     except OSError as error:
-        say(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        say(_readable(f"dermedge: {error.strerror or error}{f': {error.filename}' if error.filename else ''}."))
         code = 1
     sys.exit(code)
+
+
+def _readable(text: str) -> str:
+    """Keep what a user has typed from driving the terminal, or from hiding the sentence that it stands in."""
+    from .picture_files import shown
+
+    words = (word if len(word) < _LONGEST_WORD else f"{word[:_LEFT_OF_IT]}..." for word in text.split(" "))
+    return "\n".join(shown(line) for line in " ".join(words).split("\n"))
 
 
 def show(text: str) -> None:

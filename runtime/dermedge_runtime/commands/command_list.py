@@ -82,10 +82,11 @@ def dispatch(about: str, groups: Sequence[Group], arguments: Sequence[str]) -> i
 
 def _unknown(word: str, commands: Sequence[str]) -> str:
     from .option_types import nearest
+    from .picture_files import shown
 
     what, known = ("option", ("--help", "--version")) if word.startswith("-") else ("command", commands)
-    ending = nearest(word, known)
-    return f"No such {what} {word}{ending if ending != '.' else '. See dermedge --help.'}"
+    ending, named = nearest(word, known), shown(word) or "''"
+    return f"No such {what} {named}{ending if ending != '.' else '. See dermedge --help.'}"
 
 
 def help_text(about: str, groups: Sequence[Group]) -> str:

@@ -21,9 +21,10 @@ def parser() -> CommandParser:
         "--model", path, metavar="PATH", help="Model file; by default the newest in MODELS, or the one in the box."
     )
     defined.option("--models", path, metavar="PATH", default="models", help="Folder of exported models.")
-    defined.option("--age", number, metavar="NUMBER", help="Years.")
-    defined.option("--sex", metavar="TEXT", help="female or male.")
-    defined.option("--site", metavar="TEXT", help="Site of the lesion, such as back.")
+    # Many, so that a second value of a patient is refused as that of --field is; of other options the last one counts.
+    defined.option("--age", number, metavar="NUMBER", many=True, help="Years.")
+    defined.option("--sex", metavar="TEXT", many=True, help="female or male.")
+    defined.option("--site", metavar="TEXT", many=True, help="Site of the lesion, such as back.")
     defined.option(
         "--field", metavar="NAME=VALUE", dest="fields", many=True, help="Any other clinical field of the model."
     )
@@ -66,12 +67,15 @@ def run(arguments: Sequence[str]) -> int:
     )
 
 
-def _clinical(fields: Sequence[str], **named: Any) -> dict[str, Any]:
-    clinical = {name: value for name, value in named.items() if value is not None}
+def _clinical(fields: Sequence[str], **named: Sequence[Any]) -> dict[str, Any]:
+    given = [(name, value) for name, values in named.items() for value in values]
     for text in fields:
         name, separator, value = text.partition("=")
-        if not separator:
+        if not separator or not name:
             raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")
+        given.append((name, value))
+    clinical: dict[str, Any] = {}
+    for name, value in given:
         if name in clinical:
             raise UsageError(f"The field {name} is given twice.")
         clinical[name] = value

@@ -36,7 +36,7 @@ def path_text(name: str, text: str) -> str:
 def number(name: str, text: str) -> float:
     """Read a finite number."""
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python's own spelling of 1_000
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -99,12 +99,15 @@ def nearest(given: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches  # only who has mistyped pays for it
 
     plain = {word.lstrip("-"): word for word in known}
-    near = get_close_matches(given.lstrip("-").lower(), plain, n=1, cutoff=0.7)
+    word = given.lstrip("-").lower()
+    near = get_close_matches(word, plain, n=1, cutoff=0.7) or [name for name in plain if name.startswith(word)]
+    if len(near) > 1 or len(word) < 2:  # the beginning of several, or of anything
+        return "."
     return f"; did you mean {plain[near[0]]}?" if near else "."
 
 
 def _whole(text: str) -> int | None:
     try:
-        return int(text)
+        return None if "_" in text else int(text)
     except ValueError:
         return None
