@@ -12,6 +12,7 @@ Every name here is imported when it is first used: `import dermedge` alone impor
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ _MODULE_OF = {
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # Python adds the nearest name where it knows the module.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     return getattr(import_module(_MODULE_OF[name]), name)
 
 

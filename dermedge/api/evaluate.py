@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dermedge.require import extras
+from dermedge_runtime.devices.providers import DEVICES
 
-from .names import check_known
+from .names import check_known, path_of, run_of
 
 if TYPE_CHECKING:
     from dermedge.evaluation.evaluate import Evaluation
@@ -43,16 +44,17 @@ def evaluate(
     :param data: data folder; by default the run's own.
     :param flips: score the mean over each picture, its mirror images and its half turn.
     :return: figures of every contender: the trained weights first, then the model files.
-    :raises UsageError: an unknown part, or flips of a run that reads no picture.
+    :raises UsageError: an unknown part or device, no path where one belongs, or flips of a run that reads no picture.
     :raises InputRejected: the split has no such part, or pictures are missing.
     :raises DeviceUnavailable: the device cannot run model files.
     :raises DermedgeError: no run there, no weights yet, or a package is not installed.
     """
     check_known("part of the split", split, PARTS)
+    check_known("device", device, DEVICES)
     with extras("export"):
         from dermedge.training.run import opened
 
-        run = opened(run)  # first: the imports of an evaluation take seconds
+        opened_run = opened(run_of("run", run))  # first: the imports of an evaluation take seconds
         from dermedge.evaluation.evaluate import evaluate_run
-    folder = None if data is None else Path(data)
-    return evaluate_run(run, Path(models), split, device, data=folder, flips=flips)
+    folder = None if data is None else path_of("data", data)
+    return evaluate_run(opened_run, path_of("models", models), split, device, data=folder, flips=flips)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
+from dermedge_runtime.files import refuse_overwriting
 
 from .evaluate import MODELS
-from .names import check_known
+from .names import check_known, check_type, path_of, run_of
 
 if TYPE_CHECKING:
+    from dermedge.data.samples import Sample
     from dermedge.training.run import Run
     from dermedge_export.check.parity import Limits
     from dermedge_export.engine.target import EngineTarget
@@ -56,7 +59,7 @@ def export(
     :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
     :param engine: also build a TensorRT engine for these cards beside the file; needs no GPU.
     :return: the file and its comparison with the trained weights.
-    :raises UsageError: an unknown precision, or options that contradict it.
+    :raises UsageError: an unknown precision, a parameter of another type, or options that contradict each other.
     :raises ParityError: the file would be over the limits; nothing is written then.
     :raises InputRejected: pictures are missing, or too few to calibrate with.
     :raises DermedgeError: no run there, no weights yet, a package is not installed, or no engine can be built.
@@ -67,14 +70,14 @@ def export(
         from dermedge.training.run import opened
         from dermedge_export.engine.build import engine_builder
         from dermedge_export.pipeline import export_model
+    _check_types(limits, engine)
     build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
-    run = opened(run)
-    name = file_name(run.config.fusion, precision, flavour, any_size=any_size)
+    run = opened(run_of("run", run))
+    file = path_of("models", models) / file_name(run.config.fusion, precision, flavour, any_size=any_size)
+    file, samples = file if path is None else path_of("path", path), run.samples(data)
+    _check_places(file, run, Path(run.config.data) if data is None else path_of("data", data), samples)
     model = export_model(
-        run,
-        run.samples(data),
-        precision,
-        Path(models, name) if path is None else Path(path),
+        *(run, samples, precision, file),
         explain=explanations,
         flavour=flavour,
         limits=limits,
@@ -82,6 +85,24 @@ def export(
         any_size=any_size,
     )
     return model if build is None else replace(model, engine=build(model.path))
+
+
+def _check_types(limits: Any, engine: Any) -> None:
+    from dermedge_export.check.parity import Limits
+    from dermedge_export.engine.target import EngineTarget
+
+    check_type("limits", limits, Limits)
+    check_type("engine", engine, EngineTarget)
+
+
+def _check_places(file: Path, run: Run, data: Path, samples: Sequence[Sample]) -> None:
+    from dermedge_export.model_json import json_path
+
+    tables = [data / name for name in run.schema.table.files]
+    for path in (file, json_path(file)):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, and an export writes a file there; name another file.")
+        refuse_overwriting(path, [*run.own_files(), *tables, *(each.path for each in samples)])
 
 
 def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:

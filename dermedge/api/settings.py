@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
+from .names import path_of
+
 if TYPE_CHECKING:
     from dermedge.config import AskedSettings, TrainConfig
 
@@ -24,7 +26,7 @@ def settings_of(
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
-        from dermedge.config import AskedSettings
+        from dermedge.config import AskedSettings, TrainConfig
         from dermedge.models.fusion import fusion_class
         from dermedge.training.chosen_settings import changed_settings, chosen_settings
     asked = AskedSettings.of(_folder(data), named)
@@ -34,8 +36,10 @@ def settings_of(
     elif isinstance(base, AskedSettings):
         given |= base.given
         config = changed_settings(chosen_settings(base.values), asked)
-    else:
+    elif isinstance(base, TrainConfig):
         config = changed_settings(base, asked)
+    else:
+        raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
     fusion_class(config.fusion)
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
@@ -60,4 +64,4 @@ def expected_settings(base: AskedSettings | None, data: Path | str | None, named
 
 
 def _folder(data: Path | str | None) -> Path | None:
-    return None if data is None else Path(data)
+    return None if data is None else path_of("data", data)

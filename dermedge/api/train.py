@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
 
+from .names import path_of, run_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ def train(
     if fusion is not None:
         settings["fusion"] = fusion
     wanted = settings_of(config, data, settings)
-    start = None if start_from is None else _folder(start_from)
+    start = None if start_from is None else _folder("start_from", start_from)
+    folder = RUNS / wanted.fusion if run is None else path_of("run", run)
     new = NewRun(str(schema), allow_missing_images, start, overwrite)
-    return start_training(RunFolder(Path(run or RUNS / wanted.fusion)), wanted, new, compiled=compiled)
+    return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 
 def resume(
@@ -100,11 +102,12 @@ def resume(
     """
     with extras("train"):
         from dermedge.training.training_job import Expected, resume_training
-    start = None if start_from is None else _folder(start_from)
+    start = None if start_from is None else _folder("start_from", start_from)
     named = None if schema is None else str(schema)
     wanted = Expected(expected_settings(expected, data, settings), named, allow_missing_images, start)
-    return resume_training(_folder(run), wanted, compiled=compiled)
+    return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 
-def _folder(run: Run | Path | str) -> Path:
-    return Path(run) if isinstance(run, (str, Path)) else run.path
+def _folder(name: str, run: Run | Path | str) -> Path:
+    given = run_of(name, run)
+    return given if isinstance(given, Path) else given.path

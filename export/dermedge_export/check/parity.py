@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.statistics.metrics import balanced_accuracy
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .own_resizing import OwnResizing
 
@@ -26,6 +26,11 @@ class Limits:
     """Largest loss of balanced accuracy, 0 to 1."""
     heatmap_correlation: float = 0.0
     """Smallest median correlation of the heat maps, -1 to 1."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UsageError(f"The limit {name} must be a number, got {value!r}.")
 
 
 DEFAULT_LIMITS = {
