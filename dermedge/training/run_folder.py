@@ -15,6 +15,7 @@ from typing import Any
 
 from dermedge.config import TrainConfig
 from dermedge.data.splits import Split
+from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.files.temporary_files import remove_all_leftovers, remove_leftovers
 
@@ -75,6 +76,21 @@ class RunFolder:
         split.save(self.split_file)
         record = {"settings": config.to_record(), "split_sha256": split.sha256, **extra}
         write_json(self.config_file, record)
+
+    def check_places(self) -> None:
+        """See, before a training begins, that its files can have their names.
+
+        :raises DermedgeError: a folder lies where a file goes, or a file where a folder goes.
+        """
+        for folder in (self.path, *self.path.absolute().parents):
+            if folder.exists() and not folder.is_dir():
+                raise DermedgeError(
+                    f"{folder} is a file, so that the run cannot go to {self.path}. Name another folder."
+                )
+        files = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.start_file)
+        for path in (*files, self.split_file):
+            if path.is_dir():
+                raise DermedgeError(f"{path} is a folder, and a training writes a file there. Move the folder away.")
 
     def own_files(self) -> list[Path]:
         """Everything that training, evaluation and explanation have written here."""

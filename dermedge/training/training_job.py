@@ -98,6 +98,7 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
 
 def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
+    folder.check_places()
     if folder.config_file.exists() and not new.overwrite:
         raise DermedgeError(
             f"{folder.path} holds a run already. Resume it (--resume), replace it (--overwrite), or name another folder"

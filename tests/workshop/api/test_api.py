@@ -95,11 +95,15 @@ def test_an_unknown_name_is_refused_with_those_that_are_known(main_job, tmp_path
         dermedge.resume(run, lerning_rate=3)
     with pytest.raises(UsageError, match=r"Unknown fusion 'gate'.* Did you mean gated\?"):
         dermedge.train("data", fusion="gate", run=tmp_path / "run")
-    with pytest.raises(UsageError, match=r"There is no precision 'int-8'; known are fp32, fp16, int8\."):
+    with pytest.raises(
+        UsageError, match=r"There is no precision 'int-8'; known are fp32, fp16, int8; did you mean int8\?"
+    ):
         dermedge.export(run, "int-8")
     with pytest.raises(UsageError, match=r"There is no target 'gpu'; known are cpu, rtx\."):
         dermedge.export(run, "int8", target="gpu")
-    with pytest.raises(UsageError, match=r"There is no part of the split 'tests'; known are test, validation\."):
+    with pytest.raises(
+        UsageError, match=r"There is no part of the split 'tests'; known are test, validation; did you mean test\?"
+    ):
         dermedge.evaluate(run, split="tests")
     assert not (tmp_path / "run").exists()
 
@@ -121,6 +125,49 @@ def test_a_place_without_a_run_is_one_sentence(tmp_path):
     for function in (dermedge.resume, dermedge.evaluate, dermedge.export):
         with pytest.raises(DermedgeError, match="There is no training run in"):
             function(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda run: dermedge.train(3), "data takes a path, got 3."),
+        (lambda run: dermedge.train(""), "data takes a path, which must not be empty."),
+        (lambda run: dermedge.train(b"data"), "data takes a path, got b'data'."),
+        (lambda run: dermedge.train("data", run=5), "run takes a path, got 5."),
+        (lambda run: dermedge.train("data", start_from=3), "start_from takes a run or its folder, got 3."),
+        (lambda run: dermedge.train("data", config="x"), "config takes dermedge.TrainConfig, got 'x'. Single settings"),
+        (lambda run: dermedge.resume(None), "run takes a run or its folder, got None."),
+        (lambda run: dermedge.evaluate(3), "run takes a run or its folder, got 3."),
+        (lambda run: dermedge.evaluate(run, models=3), "models takes a path, got 3."),
+        (lambda run: dermedge.evaluate(run, device="gpu"), "There is no device 'gpu'; known are auto, rtx, cuda"),
+        (lambda run: dermedge.export(None), "run takes a run or its folder, got None."),
+        (lambda run: dermedge.export(run, data=3), "data takes a path, got 3."),
+        (lambda run: dermedge.export(run, path=""), "path takes a path, which must not be empty."),
+        (lambda run: dermedge.export(run, path=run.path), "is a folder, and an export writes a file there"),
+        (lambda run: dermedge.export(run, path=run.config_file), "config.json is also an input"),
+        (lambda run: dermedge.export(run, path=run.path / "config.onnx"), "config.json is also an input"),
+        (lambda run: dermedge.export(run, limits={"agreement": 1}), "limits takes dermedge.Limits, got {'agreement'"),
+        (lambda run: dermedge.export(run, engine="rtx4060"), "engine takes dermedge.EngineTarget, got 'rtx4060'."),
+        (lambda run: dermedge.Limits("1", 0), "The limit agreement must be a number, got '1'."),
+        (lambda run: dermedge.Limits(1, float("nan")), "The limit balanced_accuracy_drop must be a number, got nan."),
+    ],
+)
+def test_what_a_parameter_cannot_be_is_refused_in_one_sentence(main_job, call, sentence):
+    run = main_job[0]
+    before = run.config_file.read_bytes()
+    with pytest.raises(UsageError) as refused:
+        call(run)
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
+    assert run.config_file.read_bytes() == before
+
+
+def test_a_place_where_no_run_can_be_is_refused_before_anything_is_written(synthetic_data, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "run" / "weights.safetensors").mkdir(parents=True)
+    for place, words in (("file", "is a file"), ("file/run", "is a file"), ("run", "is a folder, and a training")):
+        with pytest.raises(DermedgeError, match=words):
+            dermedge.train(synthetic_data, run=tmp_path / place, **SMALL)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "run", "weights.safetensors"]
 
 
 def test_settings_come_from_names_or_from_other_settings_or_both():
