@@ -81,6 +81,20 @@ def _digest_in(content: bytes) -> tuple[int, int] | None:
     return match.span(1) if match else None
 
 
+def check_weights(path: Path) -> None:
+    """See that a file of `save_weights` is there and whole.
+
+    :raises DermedgeError: missing or damaged.
+    """
+    try:
+        read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise DermedgeError(
+            f"The best weights so far, {path}, cannot be loaded: {_reason(error)}. Restore the file, or start again"
+            " with --overwrite."
+        ) from error
+
+
 def load_weights(path: Path, model: nn.Module) -> None:
     """Read `save_weights`'s file into a model of the same shape.
 
@@ -89,8 +103,9 @@ def load_weights(path: Path, model: nn.Module) -> None:
     try:
         model.load_state_dict(read_tensors(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DermedgeError(f"The weights {path} cannot be loaded: {reason}") from error
+        raise DermedgeError(
+            f"The weights {path} cannot be loaded: {_reason(error)}. Restore the file, or train the run again."
+        ) from error
 
 
 def save_checkpoint(
@@ -129,11 +144,18 @@ def load_checkpoint(
             average[name].copy_(tensor)
         _restore_optimizer(optimizer, _below(tensors, "optimizer."))
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise DermedgeError(
-            f"The checkpoint {path} cannot be loaded: {reason}. Start again with --overwrite."
+            f"The checkpoint {path} cannot be loaded: {_reason(error)}. Start again with --overwrite."
         ) from error
     return rest
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, RuntimeError):  # of load_state_dict: a page of names and shapes
+        return "they do not fit the network that the settings of the run describe"
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -35,7 +35,7 @@ from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
-from .checkpoint import load_checkpoint, save_checkpoint, save_weights
+from .checkpoint import check_weights, load_checkpoint, save_checkpoint, save_weights
 from .global_batch_norm import share_batch_statistics
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
@@ -127,6 +127,7 @@ def go_on(trainer: Trainer) -> list[dict[str, Any]]:
 
 def resume(trainer: Trainer) -> bool:
     """Clear what a killed training left half written, and go back to the run's checkpoint; False if it has none."""
+    trainer.run.check_places()
     trainer.run.remove_leftovers()
     if found := trainer.run.checkpoint_file.is_file():
         trainer.restore()
@@ -210,10 +211,15 @@ class Trainer:
         )
 
     def restore(self) -> None:
-        """Go back to the state after the last whole epoch."""
+        """Go back to the state after the last whole epoch.
+
+        :raises DermedgeError: the checkpoint, or the best weights so far, are missing or damaged.
+        """
         rest = load_checkpoint(self.run.checkpoint_file, self.model, self.optimizer, self.average)
         self.scaler.load_state_dict(rest["scaler"])
         self.history = rest["history"]
+        if any(row["best"] for row in self.history):
+            check_weights(self.run.weights_file)
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train and validate one epoch (counted from 0), then write weights, history and checkpoint."""

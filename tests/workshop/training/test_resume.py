@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from dermedge.training.checkpoint import load_checkpoint
 from dermedge.training.run import Run
 from dermedge.training.train import Trainer, train
+from dermedge_runtime.errors import DermedgeError
 
 TIMES = ("seconds", "images_per_second")
 
@@ -166,3 +167,30 @@ def test_a_restored_optimiser_has_the_layout_of_its_parameters(new_run, samples)
     for parameter in group["params"]:
         assert trainer.optimizer.state[parameter]["exp_avg"].stride() == parameter.stride()
         assert trainer.optimizer.state[parameter]["exp_avg_sq"].stride() == parameter.stride()
+
+
+@pytest.mark.parametrize("damage", ["missing", "a folder", "rubbish"])
+def test_best_weights_that_are_gone_are_told_before_a_run_goes_on(new_run, samples, damage):
+    config, run = new_run(epochs=2)
+    Trainer(config, samples, run).run_epoch(0)
+    run.weights_file.unlink()
+    if damage == "a folder":
+        run.weights_file.mkdir()
+    elif damage == "rubbish":
+        run.weights_file.write_bytes(b"rubbish")
+    before = run.checkpoint_file.read_bytes()
+    with pytest.raises(DermedgeError, match=r"weights\.safetensors.* (is a folder|cannot be loaded: )"):
+        train(config, samples, run)
+    assert run.checkpoint_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["checkpoint_file", "history_file"])
+def test_a_folder_in_the_place_of_a_file_is_told_before_a_run_goes_on(new_run, samples, name):
+    config, run = new_run(epochs=2)
+    Trainer(config, samples, run).run_epoch(0)
+    path, weights = getattr(run, name), run.weights_file.stat().st_mtime_ns
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DermedgeError, match="is a folder, and a training writes a file there"):
+        train(config, samples, run)
+    assert run.weights_file.stat().st_mtime_ns == weights
