@@ -200,8 +200,13 @@ class TrainConfig(RequestedSettings):
 
         :raises ValueError: a setting is unknown, missing or does not fit; one sentence names it.
         """
+        if "augmentation" not in record:
+            raise ValueError("the setting augmentation is missing")
+        strengths = record["augmentation"]
+        if not isinstance(strengths, Mapping):
+            raise ValueError(f"the setting augmentation is {strengths!r}; it must be a table of settings")
         try:
-            augmentation = Augmentation(**record["augmentation"])
+            augmentation = Augmentation(**strengths)
             return cls(**{"unknown": "impute", **record, "augmentation": augmentation})
         except ValidationError as error:
             raise ValueError(sentence(error, cls)) from error

@@ -24,7 +24,7 @@ from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import schema_from_record
 from dermedge.data.splits import Split
-from dermedge_runtime.errors import DermedgeError, InputRejected
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .run_folder import RunFolder
 
@@ -132,12 +132,21 @@ def _state_of(path: Path) -> _FileState:
 
 
 def _read_record(folder: RunFolder) -> tuple[dict[str, Any], TrainConfig]:
+    from dermedge.models.fusion import fusion_class  # torch, which only an opened run needs
+
     try:
-        record: dict[str, Any] = json.loads(folder.config_file.read_text(encoding="utf-8"))
+        record = json.loads(folder.config_file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DermedgeError(f"{folder.config_file} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, f"it is no JSON: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict) or "split_sha256" not in record:
+        raise _damaged(folder, "it is not the record of a run, with settings and split_sha256")
+    try:
         config = TrainConfig.from_record(record["settings"])
-        str(record["split_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, error) from error
+        fusion_class(config.fusion)
+    except (ValueError, UsageError) as error:
+        raise _damaged(folder, str(error).removesuffix(".")) from error
     return record, config
 
 
@@ -147,18 +156,19 @@ def _read_schema(folder: RunFolder, record: Mapping[str, Any]) -> DataSchema:
     try:
         return schema_from_record(record["schema"], folder.config_file.name)
     except InputRejected as error:
-        raise _damaged(folder, error) from error
+        raise _damaged(folder, str(error).removesuffix(".").replace(".\n", "; ")) from error
 
 
 def _read_split(folder: RunFolder, record: Mapping[str, Any]) -> Split:
     try:
         split = Split.load(folder.split_file, record["settings"]["protocol"])
     except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise DermedgeError(f"{folder.split_file} cannot be read ({error}). Train the run again.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DermedgeError(f"{folder.split_file} cannot be read ({reason}). Train the run again.") from error
     if split.sha256 != record["split_sha256"]:
         raise DermedgeError(f"{folder.split_file} was changed after the training. Restore it, or train the run again.")
     return split
 
 
-def _damaged(folder: RunFolder, error: Exception) -> DermedgeError:
-    return DermedgeError(f"{folder.config_file} is damaged ({error}). Train the run again.")
+def _damaged(folder: RunFolder, reason: str) -> DermedgeError:
+    return DermedgeError(f"{folder.config_file} is damaged ({reason}). Train the run again.")

@@ -82,6 +82,7 @@ DAMAGED = {
     "unknown setting": json.dumps({"settings": {**CONFIG.to_record(), "colour_blind": 1}}).encode(),
     "settings of another kind": b'{"settings": 5}',
     "no augmentation": b'{"settings": {"data": "d"}}',
+    "a hundred thousand lists in each other": b"[" * 100_000,
 }
 
 
@@ -91,6 +92,26 @@ def test_damaged_settings_are_an_error_that_names_the_file(folder, content):
     message = error_of(folder)
     assert message.startswith(f"{folder.config_file} is damaged (")
     assert message.endswith("Train the run again.")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fusion": "gatd"}, "Did you mean gated?"),
+        ({"augmentation": 3}, "the setting augmentation is 3; it must be a table of settings"),
+        ({"augmentation": {"nois": 1}}, "there is no setting nois; did you mean noise?"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_told(folder, change, reason):
+    record = json.loads(folder.config_file.read_text(encoding="utf-8"))
+    record["settings"].update(change)
+    folder.config_file.write_text(json.dumps(record), encoding="utf-8")
+    assert error_of(folder).endswith(f"{reason}). Train the run again.")
+
+
+def test_settings_that_an_editor_has_saved_with_a_byte_order_mark_are_read(folder):
+    folder.config_file.write_bytes(b"\xef\xbb\xbf" + folder.config_file.read_bytes())
+    assert Run.open(folder.path).config == CONFIG
 
 
 def test_settings_without_the_splits_hash_are_damaged(folder):
