@@ -17,7 +17,7 @@ from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier
-from dermedge_runtime.errors import InputRejected, UsageError
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
 from .model_files import model_files
@@ -97,6 +97,8 @@ def evaluate_run(
         _log.info("written to %s and %s", run.metrics_file, run.plots)
     except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
         _log.info("not written: %s: %s", error.filename or run.path, error.strerror or error)
+    except DermedgeError as error:  # the history is damaged
+        _log.info("not plotted: %s", error)
     return evaluation
 
 

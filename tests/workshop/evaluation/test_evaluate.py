@@ -23,7 +23,7 @@ def test_a_record_says_flips_only_where_there_were_any():
     assert flipped.title == "validation split, mean of 4 flips" and flipped.to_record()["flips"] is True
 
 
-def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp_path):
+def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp_path, caplog):
     run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
     found = evaluate_run(run, tmp_path, "validation", "cpu")
     assert list(found.results) == [TRAINED_WEIGHTS, "cross_attention-fp32 (cpu)"], "a temporary file"
@@ -32,3 +32,8 @@ def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp
     trained, shipped = found.results.values()
     assert shipped["macro"]["auc"] == pytest.approx(trained["macro"]["auc"], abs=1e-3)
     assert (run.plots / "roc.png").is_file()
+    run.history_file.write_text("a,b\n1\n", encoding="utf-8")
+    caplog.set_level("INFO", "dermedge")
+    again = evaluate_run(run, tmp_path, "validation", "cpu")
+    assert again.to_record() == found.to_record(), "the figures are worth more than the plot of the history"
+    assert any(line.startswith(f"not plotted: {run.history_file} is damaged") for line in caplog.messages)
