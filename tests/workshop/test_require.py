@@ -51,6 +51,40 @@ def test_any_other_trouble_passes_through_unchanged(error) -> None:
     assert caught.value is error
 
 
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (
+            ImportError("libfoo.so.3: cannot open shared object file\nand so on"),
+            "libfoo.so.3: cannot open shared object file",
+        ),
+        (OSError("libtorch.so: no such file"), "libtorch.so: no such file"),
+        (ModuleNotFoundError("No module named 'sympy'", name="sympy"), "No module named 'sympy'"),
+        (ModuleNotFoundError("No module named 'torch._C'", name="torch._C"), "No module named 'torch._C'"),
+    ],
+    ids=repr,
+)
+def test_a_package_that_does_not_load_is_named_with_its_own_cause(error, cause, monkeypatch) -> None:
+    def load(name: str) -> None:
+        if name == "torch":
+            raise error
+
+    monkeypatch.setattr(require, "import_module", load)
+    with pytest.raises(DermedgeError) as caught, extras("export"):
+        raise error
+    assert str(caught.value) == (
+        f"torch is installed and does not load: {cause}. Run: pip install --force-reinstall 'dermedge[export]'"
+    )
+
+
+def test_what_torch_imports_at_the_end_is_missed_at_the_beginning(monkeypatch) -> None:
+    monkeypatch.setattr(require, "is_there", lambda name: name not in ("onnxscript", "jinja2"))
+    with pytest.raises(DermedgeError, match=r"needs jinja2 and onnxscript, which are not installed"), extras("export"):
+        pass
+    with extras("train"):
+        pass
+
+
 def test_what_is_installed_is_imported() -> None:
     with extras():
         import json
