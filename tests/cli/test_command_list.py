@@ -6,8 +6,9 @@ import pytest
 
 from dermedge import __version__, cli
 from dermedge.commands import SUMMARIES
+from dermedge_runtime.commands import command_list
 from dermedge_runtime.commands.command_line import run_command_line
-from dermedge_runtime.errors import DeviceUnavailable, UsageError
+from dermedge_runtime.errors import DermedgeError, DeviceUnavailable, UsageError
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -86,3 +87,12 @@ def test_foreseen_errors(error: BaseException, code: int, told: str, capsys: pyt
         run_command_line(fail)
     assert ended.value.code == code
     assert capsys.readouterr() == ("", told)
+
+
+def test_a_package_of_every_install_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str, package: str) -> None:
+        raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
+
+    monkeypatch.setattr(command_list, "import_module", absent)
+    with pytest.raises(DermedgeError, match=r"^pillow is not installed\. Run: pip install pillow$"):
+        command_list.runtime_command("infer", [])

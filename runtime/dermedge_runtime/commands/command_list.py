@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from dermedge_runtime import __version__
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .command_line import say, show
 
@@ -36,8 +36,17 @@ class Group(NamedTuple):
 
 
 def runtime_command(word: str, arguments: Sequence[str]) -> int:
-    """Run a command of `RUNTIME_SUMMARIES`."""
-    return int(import_module(f".{word}_command", __package__).run(arguments))
+    """Run a command of `RUNTIME_SUMMARIES`.
+
+    :raises DermedgeError: a package that every install brings is missing; or whatever the command refuses.
+    """
+    try:
+        return int(import_module(f".{word}_command", __package__).run(arguments))
+    except ModuleNotFoundError as error:
+        if error.name not in ("numpy", "PIL"):
+            raise
+        distribution = {"PIL": "pillow"}.get(error.name, error.name)
+        raise DermedgeError(f"{distribution} is not installed. Run: pip install {distribution}") from error
 
 
 def runtime_missing() -> str:
