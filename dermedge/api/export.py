@@ -15,7 +15,6 @@ from .evaluate import MODELS
 from .names import check_known, check_type, path_of, run_of
 
 if TYPE_CHECKING:
-    from dermedge.data.samples import Sample
     from dermedge.training.run import Run
     from dermedge_export.check.parity import Limits
     from dermedge_export.engine.target import EngineTarget
@@ -74,10 +73,10 @@ def export(
     build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
     run = opened(run_of("run", run))
     file = path_of("models", models) / file_name(run.config.fusion, precision, flavour, any_size=any_size)
-    file, samples = file if path is None else path_of("path", path), run.samples(data)
-    _check_places(file, run, Path(run.config.data) if data is None else path_of("data", data), samples)
+    file, folder = file if path is None else path_of("path", path), None if data is None else path_of("data", data)
+    _check_places(file, run.inputs(folder))
     model = export_model(
-        *(run, samples, precision, file),
+        *(run, run.samples(folder), precision, file),
         explain=explanations,
         flavour=flavour,
         limits=limits,
@@ -95,14 +94,13 @@ def _check_types(limits: Any, engine: Any) -> None:
     check_type("engine", engine, EngineTarget)
 
 
-def _check_places(file: Path, run: Run, data: Path, samples: Sequence[Sample]) -> None:
+def _check_places(file: Path, inputs: Sequence[Path]) -> None:
     from dermedge_export.model_json import json_path
 
-    tables = [data / name for name in run.schema.table.files]
     for path in (file, json_path(file)):
         if path.is_dir():
             raise UsageError(f"{path} is a folder, and an export writes a file there; name another file.")
-        refuse_overwriting(path, [*run.own_files(), *tables, *(each.path for each in samples)])
+        refuse_overwriting(path, inputs)
 
 
 def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:

@@ -111,6 +111,16 @@ class Run(RunFolder):
             self._samples[folder] = tuple(found)
         return list(self._samples[folder])
 
+    def inputs(self, data: Path | str | None = None) -> list[Path]:
+        """Give all that is read of the run: its own files, the tables of its data set and its pictures.
+
+        :param data: as `samples` takes it.
+        :raises InputRejected: as `samples`.
+        """
+        folder = Path(data or self.config.data)
+        tables = (folder / name for name in self.schema.table.files)
+        return [*self.own_files(), *tables, *(sample.path for sample in self.samples(data))]
+
 
 def opened(run: Run | Path | str) -> Run:
     """Open a run, unless it is open already.

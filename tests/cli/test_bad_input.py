@@ -162,3 +162,25 @@ def test_damaged_metrics_are_1(cli_here, models: Path) -> None:
 
 def test_an_earlier_run_is_never_overwritten_unasked(cli_here, models: Path, synthetic_data: Path) -> None:
     _rejected(cli_here("train", "--data", synthetic_data), 1, "holds a run already", "--resume", "--overwrite")
+
+
+@pytest.mark.parametrize("name", ["HAM10000_metadata.csv", "HAM10000_images_part_1/SYN_0000006.jpg"])
+def test_a_card_never_replaces_the_data(
+    cli_here, models: Path, synthetic_data: Path, tmp_path: Path, name: str
+) -> None:
+    data = shutil.copytree(synthetic_data, tmp_path / "data")
+    model, out = models / "cross_attention-int8.onnx", data / name
+    before = out.read_bytes()
+    done = cli_here("card", model, "--run", "runs/cross_attention", "--data", data, "--out", out)
+    _rejected(done, 2, f"{out} is also an input")
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "json"])
+def test_an_export_onto_a_folder_leaves_neither_of_its_files(
+    cli_here, models: Path, tmp_path: Path, suffix: str
+) -> None:
+    place = tmp_path / f"cross_attention-fp32.{suffix}"
+    place.mkdir()
+    _rejected(cli_here("export", "--models", tmp_path), 2, f"{place} is a folder", "name another")
+    assert list(tmp_path.rglob("*")) == [place]
