@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from clinic import SCHEMA, many_rows, write_clinic
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:

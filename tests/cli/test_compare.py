@@ -61,6 +61,7 @@ def test_a_report_needs_a_comparison_and_no_data(cli_here, tmp_path, folder, rep
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_from_the_data_to_the_page_and_the_page_again(cli, cli_here, synthetic_data, tmp_path):
     folder = tmp_path / "c"
     wanted = ("--fusions", "clinical_only", "--protocols", "grouped", "--seeds", 1, "--epochs", 1, "--per-class", 4)

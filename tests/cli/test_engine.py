@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from needs_tensorrt import needs_tensorrt
 
+pytestmark = pytest.mark.slow
+
 LOOSE = ("--min-agreement", 0, "--max-drop", 100, "--min-heatmap", -1)
 
 

@@ -12,6 +12,8 @@ import torch
 from dermedge.bench import cold
 from dermedge_runtime.devices.cpu_instructions import cpu_name
 
+pytestmark = pytest.mark.slow
+
 
 def test_train_writes_the_run_and_says_whether_it_leaks(trained, workspace: Path) -> None:
     assert trained.returncode == 0, trained.stderr

@@ -76,6 +76,7 @@ def test_a_training_does_not_clear_a_folder_that_holds_no_run(
     unchanged(done, 1, "has the name of a file of a run", tmp_path, before)
 
 
+@pytest.mark.slow
 def test_an_evaluation_on_a_read_only_medium_still_gives_its_figures(
     trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -118,6 +118,7 @@ module.train(config, read_samples(Path(config.data)), run)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a POSIX signal")
 @pytest.mark.parametrize(
     "moment", ["between two steps", "between weights and checkpoint", "while the checkpoint is written"]

@@ -15,6 +15,7 @@ from dermedge.training.train import Trainer, epoch_line, predict_logits, torch_d
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_the_loss_falls_on_generated_pictures(new_run, samples, fusion):
     config, run = new_run(fusion=fusion, epochs=5, per_class=12, batch_size=28, seed=1)

@@ -21,6 +21,7 @@ from dermedge.training.train import Trainer, start_run, train
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(usable_cpus() < 2, reason="two processes need two CPUs"),
     pytest.mark.skipif(sys.platform != "linux", reason="torchrun is tried on Linux alone"),
 ]

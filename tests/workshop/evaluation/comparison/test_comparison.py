@@ -29,6 +29,8 @@ from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _narrow_trunk():
