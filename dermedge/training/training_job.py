@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema
 from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.files.file_lock import one_at_a_time
 
 from .checkpoint import save_weights
 from .chosen_settings import changed_settings
@@ -27,6 +30,7 @@ from .start_weights import start_weights
 from .train import check_ready, start_run, train
 
 _log = logging.getLogger(__name__)
+_LOCK = ".training.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,11 @@ def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compi
     :raises DermedgeError: a run is there already.
     :raises InputRejected: schema or data cannot be used.
     """
-    with joined() as processes:
+    with joined() as processes, ExitStack() as held:
         ready = processes.from_first(lambda: _new(folder, config, new))
         _check(ready, processes, compiled=compiled)
+        processes.from_first(lambda: held.enter_context(_no_other_training(folder)))
+        processes.from_first(lambda: _refuse_earlier(folder, new))  # again: another may have begun and ended meanwhile
         processes.from_first(lambda: _begin(folder, ready, new))
         run = processes.each(lambda: Run.open(folder.path))
         _train(run, ready, processes, compiled=compiled)
@@ -88,8 +94,9 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
     :raises UsageError: the run is not as expected.
     :raises DermedgeError: no run there, or a damaged one.
     """
-    with joined() as processes:
+    with joined() as processes, ExitStack() as held:
         run = processes.each(lambda: Run.open(path))
+        processes.from_first(lambda: held.enter_context(_no_other_training(run)))
         ready = processes.from_first(lambda: _resumed(run, expected))
         _check(ready, processes, compiled=compiled)
         _train(run, ready, processes, compiled=compiled)
@@ -99,6 +106,19 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
 def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
     folder.check_places()
+    _refuse_earlier(folder, new)
+    schema, data = load_schema(new.schema), Path(config.data) if config.data else None
+    samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
+    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
+    _tell(ready)
+    if new.start_from is None:
+        return ready
+    start = start_weights(new.start_from, config, schema, ready.split, samples)
+    _log.info("%s", start.summary)
+    return replace(ready, config=replace(config, start_from=start.sha256))
+
+
+def _refuse_earlier(folder: RunFolder, new: NewRun) -> None:
     if folder.config_file.exists() and not new.overwrite:
         raise DermedgeError(
             f"{folder.path} holds a run already. Resume it (--resume), replace it (--overwrite), or name another folder"
@@ -109,15 +129,28 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
             f"{found[0]} has the name of a file of a run, but there is no run beside it. Pass --overwrite to"
             " replace it, or another folder with --run."
         )
-    schema, data = load_schema(new.schema), Path(config.data) if config.data else None
-    samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
-    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
-    _tell(ready)
-    if new.start_from is None:
-        return ready
-    start = start_weights(new.start_from, config, schema, ready.split, samples)
-    _log.info("%s", start.summary)
-    return replace(ready, config=replace(config, start_from=start.sha256))
+
+
+@contextmanager
+def _no_other_training(folder: RunFolder) -> Iterator[None]:
+    """Hold the folder, so that two trainings on one machine do not mix their files in it; see `file_lock`.
+
+    :raises DermedgeError: another training holds it.
+    """
+    by_another = False
+
+    def give_up(waited: float) -> bool:
+        nonlocal by_another
+        by_another = True
+        return False
+
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(folder.path / _LOCK, give_up):
+        if by_another:
+            raise DermedgeError(
+                f"Another training is writing to {folder.path}. Wait for its end, or name another folder with --run."
+            )
+        yield
 
 
 def _resumed(run: Run, expected: Expected) -> _Ready:

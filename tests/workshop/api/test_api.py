@@ -18,6 +18,7 @@ from dermedge_export import pipeline
 from dermedge_export.engine.target import EngineTarget
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.files.file_lock import try_lock
 
 LOOSE = dermedge.Limits(agreement=0, balanced_accuracy_drop=1)  # one epoch on a handful of pictures decides by a hair
 SMALL = {"image_size": 32, "epochs": 1, "per_class": 4, "batch_size": 14, "device": "cpu"}
@@ -168,6 +169,18 @@ def test_a_place_where_no_run_can_be_is_refused_before_anything_is_written(synth
         with pytest.raises(DermedgeError, match=words):
             dermedge.train(synthetic_data, run=tmp_path / place, **SMALL)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "run", "weights.safetensors"]
+
+
+def test_two_trainings_never_write_to_one_run(main_job, synthetic_data, tmp_path):
+    run = main_job[0]
+    for folder in (run.path, tmp_path):
+        lock = folder / ".training.lock"
+        with lock.open("wb") as held:
+            assert try_lock(held.fileno())
+            with pytest.raises(DermedgeError, match=r"Another training is writing to .* Wait for its end"):
+                dermedge.resume(run) if folder == run.path else dermedge.train(synthetic_data, run=folder, **SMALL)
+        assert dermedge.resume(run).config == run.config, "a lock that nobody holds is no lock"
+    assert not (run.path / ".training.lock").exists() and [path.name for path in tmp_path.iterdir()] == [lock.name]
 
 
 def test_settings_come_from_names_or_from_other_settings_or_both():
