@@ -42,12 +42,14 @@ def card(model: _Model, run: _Run, data: Data = None, notes: _Notes = None, out:
     with extras("export"):
         from dermedge.evaluation.card import model_card
         from dermedge.training.run import Run
+        from dermedge.training.run_folder import RunFolder
     from dermedge_runtime.files import refuse_overwriting, write_text
 
     out = out or model.with_suffix(".md")
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file.")
+    refuse_overwriting(out, [model, *RunFolder(run).own_files()])  # a damaged run is not to be replaced either
     opened = Run.open(run)
-    refuse_overwriting(out, [model, *opened.inputs(data)])
+    refuse_overwriting(out, opened.inputs(data))
     write_text(out, model_card(opened, model, data=data, notes=tuple(notes or ())))
     _log.info("written to %s", out)
