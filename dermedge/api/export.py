@@ -97,7 +97,8 @@ def _check_types(limits: Any, engine: Any) -> None:
 def _check_places(file: Path, inputs: Sequence[Path]) -> None:
     from dermedge_export.model_json import json_path
 
-    for path in (file, json_path(file)):
+    for path_to in (Path, json_path):  # in this order: a folder such as . has no name to make the other of
+        path = path_to(file)
         if path.is_dir():
             raise UsageError(f"{path} is a folder, and an export writes a file there; name another file.")
         refuse_overwriting(path, inputs)

@@ -55,6 +55,8 @@ def load_schema(name: str) -> DataSchema:
             return parse_schema(Path(name).read_bytes(), name)
         except OSError as error:
             raise InputRejected(f"The schema {name} cannot be read: {error.strerror or error}.") from error
+        except ValueError as error:  # a NUL byte in the name
+            raise InputRejected(f"The schema {name!r} cannot be read: {error}.") from error
     known = shipped_schemas()
     if name not in known:
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)

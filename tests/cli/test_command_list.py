@@ -32,7 +32,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         ([""], 2, "", "dermedge: No such command ''. See dermedge --help.\n"),
         (["x" * 5000], 2, "", f"dermedge: No such command {'x' * 100}... See dermedge --help.\n"),
         (["--verzion"], 2, "", "dermedge: No such option --verzion; did you mean --version?\n"),
-        (["--json", "infer"], 2, "", "dermedge: No such option --json. See dermedge --help.\n"),
+        (["--json"], 2, "", "dermedge: No such option --json. See dermedge --help.\n"),
+        (
+            ["--json", "infer"],
+            2,
+            "",
+            "dermedge: The option --json stands before the command; write dermedge infer --json ...\n",
+        ),
         (["infer", "--agee", "5"], 2, "", "dermedge: No such option --agee; did you mean --age?\n"),
         (
             ["inspect", "no.onnx"],

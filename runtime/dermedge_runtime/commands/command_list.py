@@ -85,16 +85,19 @@ def dispatch(about: str, groups: Sequence[Group], arguments: Sequence[str]) -> i
     elif word == "--version":
         show(f"dermedge, version {__version__}")
     else:
-        raise UsageError(_unknown(word, [name for group in groups for name in group.summaries]))
+        raise UsageError(_unknown(arguments, [name for group in groups for name in group.summaries]))
     return 0
 
 
-def _unknown(word: str, commands: Sequence[str]) -> str:
+def _unknown(arguments: Sequence[str], commands: Sequence[str]) -> str:
     from .option_types import nearest
     from .picture_files import shown
 
+    word = arguments[0]
     what, known = ("option", ("--help", "--version")) if word.startswith("-") else ("command", commands)
     ending, named = nearest(word, known), shown(word) or "''"
+    if what == "option" and ending == "." and (after := [each for each in arguments if each in commands]):
+        return f"The option {named} stands before the command; write dermedge {after[0]} {named} ..."
     return f"No such {what} {named}{ending if ending != '.' else '. See dermedge --help.'}"
 
 

@@ -144,6 +144,7 @@ def test_a_place_without_a_run_is_one_sentence(tmp_path):
         (lambda run: dermedge.export(None), "run takes a run or its folder, got None."),
         (lambda run: dermedge.export(run, data=3), "data takes a path, got 3."),
         (lambda run: dermedge.export(run, path=""), "path takes a path, which must not be empty."),
+        (lambda run: dermedge.export(run, path="."), ". is a folder, and an export writes a file there"),
         (lambda run: dermedge.export(run, path=run.path), "is a folder, and an export writes a file there"),
         (lambda run: dermedge.export(run, path=run.config_file), "config.json is also an input"),
         (lambda run: dermedge.export(run, path=run.path / "config.onnx"), "config.json is also an input"),
@@ -225,8 +226,9 @@ def test_every_public_name_is_there_and_documented():
     assert set(dermedge.__all__) <= set(dir(dermedge))
     for name in dermedge.__all__:
         assert getattr(dermedge, name).__doc__, name
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+    with pytest.raises(AttributeError, match="no attribute 'trian'") as caught:
         _ = dermedge.trian  # type: ignore[attr-defined]
+    assert (caught.value.name, caught.value.obj) == ("trian", dermedge), "of which Python makes a hint"
 
 
 def test_the_functions_are_there_without_the_packages_that_do_the_work():

@@ -104,6 +104,11 @@ def test_an_unknown_name_lists_the_known_and_the_nearest(name, says):
     assert says in str(caught.value)
 
 
+def test_a_name_that_no_file_can_have_is_told():
+    with pytest.raises(InputRejected, match=r"^The schema 'a\\x00\.toml' cannot be read: embedded null byte\.$"):
+        load_schema("a\0.toml")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputRejected, match=r"nowhere\.toml cannot be read: No such file"):
         load_schema(str(tmp_path / "nowhere.toml"))
