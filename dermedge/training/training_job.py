@@ -98,6 +98,8 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
         run = processes.each(lambda: Run.open(path))
         processes.from_first(lambda: held.enter_context(_no_other_training(run)))
         ready = processes.from_first(lambda: _resumed(run, expected))
+        if processes.first and not run.checkpoint_file.is_file():
+            _log.info("no checkpoint in %s: the training begins at its first epoch", run.path)
         _check(ready, processes, compiled=compiled)
         _train(run, ready, processes, compiled=compiled)
     return run

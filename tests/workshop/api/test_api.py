@@ -1,6 +1,7 @@
 """The main job from Python: train, evaluate, export, predict, on generated pictures."""
 
 import logging
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -170,6 +171,15 @@ def test_a_place_where_no_run_can_be_is_refused_before_anything_is_written(synth
         with pytest.raises(DermedgeError, match=words):
             dermedge.train(synthetic_data, run=tmp_path / place, **SMALL)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "run", "weights.safetensors"]
+
+
+def test_a_run_without_its_checkpoint_says_that_it_begins_again(main_job, tmp_path, caplog):
+    shutil.copytree(main_job[0].path, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    caplog.set_level(logging.INFO, "dermedge")
+    again = dermedge.resume(tmp_path / "run")
+    assert f"no checkpoint in {again.path}: the training begins at its first epoch" in caplog.messages
+    assert again.weights_file.read_bytes() == main_job[0].weights_file.read_bytes()
 
 
 def test_two_trainings_never_write_to_one_run(main_job, synthetic_data, tmp_path):
