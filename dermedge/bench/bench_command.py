@@ -54,7 +54,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do it.
+    """Run `dermedge bench`.
 
     :param arguments: what follows the word.
     :return: the exit code.

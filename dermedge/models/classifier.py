@@ -7,6 +7,7 @@ alone, the convolutions never.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Head(nn.Module):
         return self.fusion.given_image(x, self.classifier[0])
 
 
-class PatientClassifier(nn.Module):
+class PatientClassifier(nn.Module, ABC):
     """What is seen of a picture, and raw clinical values, to class scores: what both networks below share."""
 
     encoder: ClinicalEncoder | None
@@ -83,12 +84,12 @@ class PatientClassifier(nn.Module):
         """Map float [B, Nn] and int [B, Nc] to the encoded vector float32 [B, F]; None where it is not read."""
         return None if self.encoder is None else self.encoder(numeric, categorical)
 
+    @abstractmethod
     def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map what is seen and encoded values float [B, F] to logits float32 [B, classes].
 
         Training augments and mixes before this; all others call the network.
         """
-        raise NotImplementedError
 
 
 class FusedClassifier(PatientClassifier):

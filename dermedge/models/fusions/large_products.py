@@ -12,6 +12,7 @@ start accordingly larger: the same functions can be learned, in smaller steps.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +26,16 @@ _TERMS = IMAGE_FEATURES * CLINICAL_FEATURES
 _SCALE = 1 / math.sqrt(IMAGE_FEATURES)
 
 
-class Product(Fusion):
+class Product(Fusion, ABC):
     """Base of the fusions that are linear in x for a given y, and linear in y for a given x."""
 
+    @abstractmethod
     def maps(self, x: Tensor, project: nn.Linear) -> Tensor:
         """Contract the image's side: the matrices from y to project(z) without its bias, float [B, out, 256]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def coefficients(self, project: nn.Linear) -> Tensor:
         """Give W of the form above, fusion and `project` in one, float [out, 256, 512]."""
-        raise NotImplementedError
 
     def given_image(self, x: Tensor, project: nn.Module) -> GivenImage:
         """Contract the image with the weights once, to one matrix an image; see the base class."""

@@ -23,7 +23,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do it.
+    """Run `dermedge doctor`.
 
     :param arguments: what follows the word.
     :return: the exit code, as `doctor.exit_code` gives it.

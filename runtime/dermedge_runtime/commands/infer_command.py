@@ -39,7 +39,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do it.
+    """Run `dermedge infer`.
 
     :param arguments: what follows the word.
     :return: the exit code, as `infer` gives it.

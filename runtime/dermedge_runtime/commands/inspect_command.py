@@ -22,7 +22,7 @@ def parser() -> CommandParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do it.
+    """Run `dermedge inspect`.
 
     :param arguments: what follows the word.
     :return: the exit code.
