@@ -75,6 +75,10 @@ class RequestedSettings:
         ),
         Group.DATA,
     ] = "grouped"
+    image_branch: Annotated[
+        str, Field(description="Network that reads the picture; `dermedge branches` lists them."), Group.NETWORK
+    ] = "dermiresnet"
+    """A name of `models.branches.families`."""
     image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
     resample: Annotated[
         Resample, Field(description="How photographs are shrunk; a model file does the same."), Group.NETWORK
@@ -92,6 +96,12 @@ class RequestedSettings:
     ] = 100
     batch_size: Annotated[int, Field(ge=2, description="Photographs per step."), Group.TRAINING] = 64
     learning_rate: Annotated[float, Field(gt=0, description="Step size of Adam."), Group.TRAINING] = 0.001
+    image_branch_rate: Annotated[
+        float,
+        Field(ge=0, le=10, description="Learning rate of the image branch, as a multiple of --learning-rate."),
+        Group.TRAINING,
+    ] = 1.0
+    """Below 1 for a branch that is pretrained, so that it forgets less while the new layers learn."""
     weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay; 0 is off."), Group.TRAINING] = 0.0
     per_class: Annotated[int, Field(ge=1, description="Draws per class and epoch."), Group.TRAINING] = 6000
     """On average over the classes."""
@@ -105,6 +115,10 @@ class RequestedSettings:
         float, Field(ge=0, le=1, description="Probability that a known clinical value is hidden."), Group.AUGMENTATION
     ] = 0.0
     """In training; not in the paper."""
+    hide_patient: Annotated[
+        float, Field(ge=0, le=1, description="Probability that all values of a patient are hidden."), Group.AUGMENTATION
+    ] = 0.0
+    """In training, beside `hide_clinical`; the network learns to answer from the picture alone. Not in the paper."""
     unknown: Annotated[
         Unknown,
         Field(

@@ -10,9 +10,13 @@ from dermedge_runtime.commands.command_list import is_there
 from dermedge_runtime.errors import DermedgeError
 
 _TRAIN = ("typer", "pydantic", "torch", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm")
-PACKAGES = {"train": (*_TRAIN, "onnxruntime"), "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime")}
+PACKAGES = {
+    "train": (*_TRAIN, "onnxruntime"),
+    "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime"),
+    "pretrained": ("timm", "torchvision"),
+}
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
-_IMPORTED_LATE: dict[str, tuple[str, ...]] = {"train": (), "export": ("onnxscript",)}
+_IMPORTED_LATE: dict[str, tuple[str, ...]] = {"train": (), "export": ("onnxscript",), "pretrained": ()}
 """Those of them that torch imports itself, after minutes of work."""
 
 

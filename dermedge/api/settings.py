@@ -27,6 +27,7 @@ def settings_of(
     """
     with extras("train"):
         from dermedge.config import AskedSettings, TrainConfig
+        from dermedge.models.branches.families import family_of
         from dermedge.models.fusion import fusion_class
         from dermedge.training.chosen_settings import changed_settings, chosen_settings
     asked = AskedSettings.of(_folder(data), named)
@@ -41,6 +42,7 @@ def settings_of(
     else:
         raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
     fusion_class(config.fusion)
+    family_of(config.image_branch)
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
     if config.start_from:

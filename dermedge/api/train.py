@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
 
-from .names import path_of, run_of
+from .names import path_of, run_name, run_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def train(
     schema: Path | str = "ham10000",
     allow_missing_images: bool = False,
     start_from: Run | Path | str | None = None,
+    pretrained: bool = False,
+    download: bool = False,
     overwrite: bool = False,
     compiled: bool = False,
     **settings: Any,
@@ -48,6 +50,8 @@ def train(
     :param schema: of the data: ham10000, pad_ufes_20 or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
     :param start_from: run whose best weights to start from, whole or its image branch.
+    :param pretrained: start the image branch from weights that others have trained.
+    :param download: open a connection for them if they are not here.
     :param overwrite: replace an earlier run in the folder.
     :param compiled: score with torch.compile, for GPUs.
     :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
@@ -60,13 +64,15 @@ def train(
     """
     with extras("train"):
         from dermedge.training.run_folder import RunFolder
+        from dermedge.training.start_weights import Pretrained
         from dermedge.training.training_job import NewRun, start_training
     if fusion is not None:
         settings["fusion"] = fusion
     wanted = settings_of(config, data, settings)
     start = None if start_from is None else _folder("start_from", start_from)
-    folder = RUNS / wanted.fusion if run is None else path_of("run", run)
-    new = NewRun(str(schema), allow_missing_images, start, overwrite)
+    folder = RUNS / run_name(wanted.image_branch, wanted.fusion) if run is None else path_of("run", run)
+    others = Pretrained(download) if pretrained else None
+    new = NewRun(str(schema), allow_missing_images, start, others, overwrite)
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 

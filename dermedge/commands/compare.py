@@ -21,7 +21,7 @@ from .shared_options import OUTPUT_PANEL, AsJson, MaxDrop, MinAgreement, MinHeat
 
 _PANEL = "What is compared"
 _MODEL_PANEL = "Model files"
-_OWN = ("fusion", "protocol", "seed", "freeze_image_branch")
+_OWN = ("fusion", "image_branch", "protocol", "seed", "freeze_image_branch")
 """Settings that a comparison chooses itself, for every training."""
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]

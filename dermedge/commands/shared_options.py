@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from dermedge.api.names import run_name
 from dermedge.require import extras
 
 from .option_values import any_text, number, option, path
@@ -53,7 +54,7 @@ def print_json(record: Any) -> None:
     typer.echo(json.dumps(record, indent=2, allow_nan=False))
 
 
-def run_folder(run_path: Path | None, runs: Path, fusion: str) -> Path:
+def run_folder(run_path: Path | None, runs: Path, fusion: str, image_branch: str = "dermiresnet") -> Path:
     """Give the run folder that options name.
 
     :raises UsageError: an unknown fusion; the message names the nearest.
@@ -62,7 +63,7 @@ def run_folder(run_path: Path | None, runs: Path, fusion: str) -> Path:
     with extras():
         from dermedge.models.fusion import fusion_class
     fusion_class(fusion)
-    return run_path or runs / fusion
+    return run_path or runs / run_name(image_branch, fusion)
 
 
 def open_run(run_path: Path | None, runs: Path, fusion: str) -> Run:

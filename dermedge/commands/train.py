@@ -27,6 +27,14 @@ _StartFrom = Annotated[
     Path | None,
     option(Group.NETWORK.value, "Run whose best weights to start from, whole or its image branch.", **path("folder")),
 ]
+_Pretrained = Annotated[
+    bool,
+    option(Group.NETWORK.value, "Start the image branch from weights that others have trained.", "--pretrained"),
+]
+_Download = Annotated[
+    bool,
+    option(Group.NETWORK.value, "Open a connection for them if they are not here.", "--download"),
+]
 _Compile = Annotated[
     bool,
     option(Group.MACHINE.value, "torch.compile, for GPUs.", "--compile/--no-compile"),
@@ -44,6 +52,8 @@ def train(
     schema: _Schema = None,
     allow_missing_images: _AllowMissing = False,
     start_from: _StartFrom = None,
+    pretrained: _Pretrained = False,
+    download: _Download = False,
     compiled: _Compile = False,
     run: RunPath = None,
     runs: Runs = RUNS,
@@ -62,10 +72,11 @@ def train(
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
-    folder = run_folder(run, runs, asked.values.fusion)
+    folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
     if resume:
         api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
     else:
         chosen = "ham10000" if schema is None else schema
-        api.train(config=asked, run=folder, schema=chosen, compiled=compiled, overwrite=overwrite, **shared)
+        shared |= {"pretrained": pretrained, "download": download, "overwrite": overwrite}
+        api.train(config=asked, run=folder, schema=chosen, compiled=compiled, **shared)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
-from .dermiresnet import DermiResNet, ImageHead
+from .branches.families import new_branch
 from .fusion import GivenImage, fusion_class
+from .image_head import ImageHead
 from .preparation.preparation import Preparation
 
 _HIDDEN = 256
@@ -28,10 +29,16 @@ _HIDDEN = 256
 class Head(nn.Module):
     """Pooled map and encoded clinical vector to class scores."""
 
-    def __init__(self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float, channels: int | None
+    ) -> None:
+        """Make an untrained head.
+
+        :param channels: C, of the feature map; None where no picture is read.
+        """
         super().__init__()
         kind = fusion_class(fusion)
-        self.image = ImageHead() if kind.uses_image else None
+        self.image = None if channels is None else ImageHead(channels)
         self.clinical: nn.Sequential | None = ClinicalMLP(schema) if kind.uses_clinical else None
         self.fusion = kind()
         reader = nn.Linear(kind.features, _HIDDEN)
@@ -39,7 +46,7 @@ class Head(nn.Module):
         self.classifier = nn.Sequential(reader, nn.ReLU(), nn.Dropout(dropout), nn.Linear(_HIDDEN, n_classes))
 
     def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
-        """Map float [B, 512] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
+        """Map float [B, C] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""
         x = None if self.image is None else self.image(pooled)
         y = None if self.clinical is None else self.clinical(clinical)
         logits: Tensor = self.classifier(self.fusion(x, y))
@@ -53,7 +60,7 @@ class Head(nn.Module):
     def given_image(self, pooled: Tensor | None) -> GivenImage:
         """Hold the images fixed: give the function from clinical vectors to the classifier's hidden layer.
 
-        :param pooled: float [B, 512]; None where no image is read.
+        :param pooled: float [B, C]; None where no image is read.
         :return: function of y float [B, S, 256] to float [B, S, 256], before the activation.
         """
         x: Any = None if self.image is None else self.image(pooled)  # the fusion that reads no image takes None
@@ -102,13 +109,18 @@ class FusedClassifier(PatientClassifier):
         n_classes: int,
         dropout: float = 0.2,
         preparation: Preparation | None = None,
+        image_branch: str = "dermiresnet",
     ) -> None:
+        """Make an untrained network.
+
+        :param image_branch: a name of `branches.families`.
+        """
         super().__init__()
         kind = fusion_class(fusion)
         self.preparation = preparation or Preparation()
-        self.trunk = DermiResNet(dropout) if kind.uses_image else None
+        self.trunk = new_branch(image_branch, dropout) if kind.uses_image else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
-        self.head = Head(fusion, schema, n_classes, dropout)
+        self.head = Head(fusion, schema, n_classes, dropout, None if self.trunk is None else self.trunk.channels)
 
     def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].
@@ -122,7 +134,7 @@ class FusedClassifier(PatientClassifier):
         return None if image is None or self.trunk is None else self.preparation(image)
 
     def feature_map(self, image: Tensor) -> Tensor:
-        """Map pictures float [B, 3, H, W], not prepared, to the last feature map float [B, 512, h, w]."""
+        """Map pictures float [B, 3, H, W], not prepared, to the last feature map float [B, C, h, w]."""
         assert self.trunk is not None
         features: Tensor = self.trunk(self.prepare(image))
         return features

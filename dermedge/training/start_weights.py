@@ -1,4 +1,4 @@
-"""Weights that a training starts from: those of an earlier run, at another picture size or on other data.
+"""Weights that a training starts from: those of an earlier run, or of an image branch that others have trained.
 
 Where fusion, clinical features and classes are the same, the whole network is taken; otherwise the image branch alone.
 The weights are copied into the new run, so that it can be resumed without the old one. Not covered: keeping them as
@@ -20,13 +20,17 @@ from dermedge.data.groups import group_key
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
+from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import read_tensors
 from .run import Run
 
-_IMAGE_BRANCH = ("trunk.", "head.image.")
+_TRUNK = "trunk."
+_IMAGE_BRANCH = (_TRUNK, "head.image.")
+PRETRAINED = "pretrained"
+"""The key of `PretrainedWeights.to_record` in the record of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,16 @@ class StartWeights:
     tensors: dict[str, Tensor]
     summary: str
     """For the log."""
+    pretrained: dict[str, str] | None = None
+    """Where the image branch's first weights come from, with their licence, if others have trained them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """What is asked for: weights of the image branch that others have trained."""
+
+    download: bool = False
+    """A connection may be opened for them."""
 
 
 def start_weights(
@@ -63,10 +77,27 @@ def start_weights(
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
     if _same_network((earlier, run.schema), (config, schema)):
-        return StartWeights(sha256, tensors, f"start from all weights of {source}")
+        return StartWeights(sha256, tensors, f"start from all weights of {source}", run.record.get(PRETRAINED))
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
     why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
-    return StartWeights(sha256, kept, f"start from the image branch of {source}{why}")
+    return StartWeights(sha256, kept, f"start from the image branch of {source}{why}", run.record.get(PRETRAINED))
+
+
+def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights:
+    """Read the weights that others have trained for a run's image branch.
+
+    :raises UsageError: the run reads no picture, or nobody has published weights of its branch.
+    :raises DermedgeError: they are not here, or not what they should be.
+    """
+    name = config.image_branch
+    if not fusion_class(config.fusion).uses_image:
+        raise UsageError(f"--pretrained is about the image branch, and {config.fusion} has none. Leave it out.")
+    source = family_of(name).weight_source(name)
+    if source is None:
+        raise UsageError(f"There are no pretrained weights of {name}. Leave --pretrained out, or name another branch.")
+    found = source.load(download=request.download)
+    tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
+    return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
 
 
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:

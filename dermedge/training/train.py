@@ -42,7 +42,7 @@ from .losses import ClassificationLoss
 from .processes import ALONE, Processes, torch_device
 from .run import Run
 from .run_folder import RunFolder
-from .schedule import learning_rate_at, update_average
+from .schedule import learning_rate_at, parameter_groups, update_average
 from .scoring import training_score
 from .trained_part import TrainedPart, WholeNetwork
 
@@ -177,7 +177,8 @@ class Trainer:
         self.data, self.validation = keep_on_device(loaded, self.device)
         torch.manual_seed(config.seed)
         self.model = self.part.new_network()
-        patients = self.data.numeric, self.data.categorical, config.hide_clinical
+        hidden = 1 - (1 - config.hide_clinical) * (1 - config.hide_patient)
+        patients = self.data.numeric, self.data.categorical, hidden
         self.model.fit_clinical(*patients, anew=True)
         if config.start_from:
             self.part.load_start(run.start_file, self.model)
@@ -189,12 +190,13 @@ class Trainer:
         self.loss = self._loss().to(self.device)
         # Fused: one pass over the weights, a sixth of the optimiser's time where a product fusion has 34 million.
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(),
+            parameter_groups(self.model, config),
             config.learning_rate,
             weight_decay=config.weight_decay,
             decoupled_weight_decay=True,
             fused=True,
         )
+        self.rates = [group.pop("share") for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if config.ema else None
         self.history: list[dict[str, Any]] = []
@@ -234,7 +236,7 @@ class Trainer:
         trained = time.perf_counter() - started
         row: dict[str, Any] = {
             "epoch": epoch + 1,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimizer.param_groups[-1]["lr"],
             "train_loss": loss,
             "train_accuracy": accuracy,  # under mixup the share of the hits on the unmixed label
         }
@@ -268,7 +270,8 @@ class Trainer:
         for step, batch in enumerate(progress(batches, label, total=steps, shown=shown)):
             self._set_learning_rate(epoch + step / steps)
             visual = self.part.seen(batch)
-            clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, self.config.hide_clinical))
+            hiding = self.config.hide_clinical, self.config.hide_patient
+            clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, *hiding))
             mixed = mix(visual, clinical, self.config.mixup, self.config.cutmix)
             with autocast(self.config.precision, self.device):
                 logits = self.score(mixed.visual, mixed.clinical)
@@ -318,8 +321,9 @@ class Trainer:
         return all(row[key] > earlier[key] for earlier in self.history)
 
     def _set_learning_rate(self, progress_epochs: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(progress_epochs, self.config)
+        rate = learning_rate_at(progress_epochs, self.config)
+        for group, share in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
 
 
 @torch.no_grad()

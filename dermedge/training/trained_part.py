@@ -50,7 +50,8 @@ class TrainedPart(Protocol):
 def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     """Make the untrained network of a run."""
     clinical, preparation = schema.clinical(config.protocol, config.unknown), preparation_of(config)
-    return FusedClassifier(config.fusion, clinical, len(schema.classes), config.dropout, preparation)
+    classes = len(schema.classes)
+    return FusedClassifier(config.fusion, clinical, classes, config.dropout, preparation, config.image_branch)
 
 
 @dataclass(frozen=True, slots=True)

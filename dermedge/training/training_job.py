@@ -26,7 +26,7 @@ from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
 from .run import Run
 from .run_folder import RunFolder
-from .start_weights import start_weights
+from .start_weights import PRETRAINED, Pretrained, StartWeights, pretrained_weights, start_weights
 from .train import check_ready, start_run, train
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class NewRun:
     """Leave rows out whose picture is absent."""
     start_from: Path | None = None
     """Folder of the run whose best weights the training starts from."""
+    pretrained: Pretrained | None = None
+    """Weights of another library that the image branch starts from."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
 
@@ -113,11 +115,22 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
     ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
     _tell(ready)
-    if new.start_from is None:
+    start = _start(new, ready)
+    if start is None:
         return ready
-    start = start_weights(new.start_from, config, schema, ready.split, samples)
     _log.info("%s", start.summary)
     return replace(ready, config=replace(config, start_from=start.sha256))
+
+
+def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
+    """Give what a new run starts from; None: random weights."""
+    if new.pretrained is not None:
+        if new.start_from is not None:
+            raise UsageError("--pretrained and --start-from both say what weights to start from. Leave one of them out.")
+        return pretrained_weights(new.pretrained, ready.config)
+    if new.start_from is not None:
+        return start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
+    return None
 
 
 def _refuse_earlier(folder: RunFolder, new: NewRun) -> None:
@@ -199,14 +212,14 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
 
 
 def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
-    start = None
-    if new.start_from is not None:
-        # Again, because the processes hand on what is found out, and not the weights.
-        start = start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
+    start = _start(new, ready)  # again, because the processes hand on what is found out, and not the weights
     folder.clear()
+    extra = {}
     if start is not None:
         save_weights(folder.start_file, start.tensors)
-    start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=new.allow_missing_images)
+        extra = {} if start.pretrained is None else {PRETRAINED: start.pretrained}
+    allow = new.allow_missing_images
+    start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=allow, extra=extra)
 
 
 def _train(run: Run, ready: _Ready, processes: Processes, *, compiled: bool) -> None:

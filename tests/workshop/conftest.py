@@ -10,7 +10,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run

@@ -58,14 +58,20 @@ def _affine(batch: int, settings: Augmentation, device: torch.device) -> Tensor 
     return torch.stack(rows, dim=1).view(batch, 2, 3)
 
 
-def hide_clinical(numeric: Tensor, categorical: Tensor, probability: float) -> tuple[Tensor, Tensor]:
+def hide_clinical(
+    numeric: Tensor, categorical: Tensor, probability: float, of_patient: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Make each known value of each patient unknown with this probability.
 
     A rare class has few patients, and age, sex and site together nearly name them: without this the network learns them
     by heart. It also meets in training the unknown values that it must live with in use.
 
+    :param of_patient: probability that all values of a patient are hidden.
     :return: numeric with more NaN, categorical with more -1.
     """
+    if of_patient:
+        whole = torch.rand(len(numeric), 1, device=numeric.device) < of_patient
+        numeric, categorical = numeric.masked_fill(whole, torch.nan), categorical.masked_fill(whole, -1)
     if not probability:
         return numeric, categorical
     hidden = torch.rand(numeric.shape, device=numeric.device) < probability

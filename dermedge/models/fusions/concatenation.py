@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dermedge.models.clinical_branch import CLINICAL_FEATURES
-from dermedge.models.dermiresnet import IMAGE_FEATURES
+from dermedge.models.image_head import IMAGE_FEATURES
 
 from .base import Fusion, GivenImage
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermedge.models.dermiresnet import IMAGE_FEATURES
+from dermedge.models.image_head import IMAGE_FEATURES
 
 from .base import Fusion, GivenImage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from dermedge.models.clinical_branch import CLINICAL_FEATURES
-from dermedge.models.dermiresnet import IMAGE_FEATURES
+from dermedge.models.image_head import IMAGE_FEATURES
 
 from .base import Fusion, GivenImage
 

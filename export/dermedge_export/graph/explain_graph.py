@@ -23,7 +23,6 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dermedge.models.classifier import Head
-from dermedge.models.dermiresnet import STAGE_CHANNELS
 from dermedge.models.fusion import GivenImage
 
 STEPS = 50
@@ -121,7 +120,7 @@ class TracedHead(nn.Module):
         # The parameters are arguments: as constants inside the function they break tracing with symbolic shapes.
         examples = (
             [parameter.detach() for parameter in explained.parameters()],
-            torch.randn(_TRACE_BATCH, STAGE_CHANNELS[-1]),
+            torch.randn(_TRACE_BATCH, 1 if head.image is None else head.image[0].in_features),
             torch.randn(_TRACE_BATCH, n_features),
             torch.full((_TRACE_BATCH,), -1, dtype=torch.int32),
         )

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dermedge.models.classifier import FusedClassifier
-from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
+from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
 from dermedge_export.large_products.merged_product import merge_product
 
 _SMALLEST_ALPHA = 1e-2
@@ -26,7 +26,7 @@ _SMALLEST_ALPHA = 1e-2
 def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
     """Give a copy in evaluation mode that computes the same with fewer operations."""
     merged = copy.deepcopy(model).eval()
-    if merged.trunk is not None:
+    if isinstance(merged.trunk, DermiResNet):
         _merge_alpha(merged.trunk)
         _merge_normalisation(merged.trunk)
     _merge_average(merged)

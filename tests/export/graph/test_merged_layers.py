@@ -4,7 +4,7 @@ import torch
 from export_networks import random_classifier, random_inputs, torch_probabilities_of
 from torch import nn
 
-from dermedge.models.dermiresnet import ResidualUnit
+from dermedge.models.branches.dermiresnet import ResidualUnit
 from dermedge_export.graph.merged_layers import with_merged_layers
 
 

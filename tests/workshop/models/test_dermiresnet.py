@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from dermedge.data.ham10000 import HAM10000
 from dermedge.models.classifier import FusedClassifier, pool
-from dermedge.models.dermiresnet import ConvBlock, DermiResNet, ImageHead, ResidualUnit
+from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ImageHead, ResidualUnit
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.clinical_branch import CLINICAL_FEATURES
-from dermedge.models.dermiresnet import IMAGE_FEATURES
+from dermedge.models.image_head import IMAGE_FEATURES
 from dermedge.models.fusion import FUSIONS, Fusion, fusion_class
 from dermedge.models.fusions.cross_attention import CrossAttention
 from dermedge_runtime.errors import UsageError

@@ -90,7 +90,7 @@ import os, signal, sys
 from pathlib import Path
 from dermedge.training import train as module, trained_part
 from dermedge.data.ham10000 import read_samples
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from dermedge.training.run import Run
 
 dermiresnet.STAGE_CHANNELS = {channels}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import Augmentation
 from dermedge.data.splits import make_split
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import Trainer, start_run, train
@@ -47,7 +47,7 @@ import torch
 from dermedge.training import training_job
 from dermedge.commands.workshop import run as command
 from dermedge.data.ham10000 import read_samples
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from dermedge.training.processes import joined
 from dermedge.training.run import Run
 from dermedge.training.train import Trainer, go_on

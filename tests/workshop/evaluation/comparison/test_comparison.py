@@ -21,7 +21,7 @@ from dermedge.evaluation.comparison import train_cell
 from dermedge.evaluation.comparison.paper_figures import PAPER_ROWS
 from dermedge.evaluation.comparison.publish import publish
 from dermedge.evaluation.comparison.results import read_predictions
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from dermedge.statistics.metrics import score
 from dermedge.training.predictions import torch_probabilities
 from dermedge.training.run import Run
@@ -327,7 +327,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dermedge.training import train
-from dermedge.models import dermiresnet
+from dermedge.models.branches import dermiresnet
 from comparisons import NARROW, run_plan, small_plan
 
 dermiresnet.STAGE_CHANNELS = NARROW

@@ -1,8 +1,7 @@
-"""DermiResNet, the image branch (paper, section 3.4.2, figures 4 and 5).
+"""DermiResNet, the paper's image branch (section 3.4.2, figures 4 and 5), up to the last feature map.
 
-Covered: the convolutional trunk up to the last feature map, and the final block that turns the pooled map into
-the 512 image features. Not covered: division by 255 (the caller's) and the pooling itself, which stays outside so
-that Grad-CAM can read the map and so that everything after it is a small function of a vector.
+Not covered: division by 255 (the caller's), the pooling, which stays outside so that Grad-CAM can read the map, and the
+final block of figure 5 (`models.image_head`).
 
 Where text and figures disagree: the text puts a softmax on the 512 features, figure 5 does not; the figure is
 followed, because a softmax would squash 512 features into numbers around 0.002. The order inside a residual unit
@@ -14,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-IMAGE_FEATURES = 512
+from .branch import ImageBranch
+
 STAGE_CHANNELS = (64, 128, 256, 512)
 NEGATIVE_SLOPE = 0.01
 
@@ -56,14 +56,17 @@ class ResidualUnit(nn.Module):
         return out
 
 
-class DermiResNet(nn.Module):
+class DermiResNet(ImageBranch):
     """Convolutional trunk: conv1, then four stages of one ConvBlock and one ResidualUnit.
 
     Strides of 2 in conv1 and in every stage divide height and width by 32.
     """
 
+    stride = 32
+
     def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
+        self.channels = STAGE_CHANNELS[-1]
         first = STAGE_CHANNELS[0]
         self.conv1 = nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(first)
@@ -80,14 +83,3 @@ class DermiResNet(nn.Module):
         """Map float [B, 3, H, W] in [0, 1] to the last feature map, float [B, 512, ceil(H/32), ceil(W/32)]."""
         out: Tensor = self.stages(self.act(self.norm1(self.conv1(image))))
         return out
-
-
-class ImageHead(nn.Sequential):
-    """Final block of figure 5 after the average pooling: Linear, LeakyReLU, Linear; float [B, 512] to [B, 512]."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Linear(STAGE_CHANNELS[-1], IMAGE_FEATURES),
-            nn.LeakyReLU(NEGATIVE_SLOPE),
-            nn.Linear(IMAGE_FEATURES, IMAGE_FEATURES),
-        )

@@ -1,0 +1,47 @@
+"""What an image branch is to the rest of the network, and where its weights come from.
+
+Fusions, explanations, export and runtime know nothing else of a branch. Not covered: which branches there are
+(`families`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageBranch(nn.Module, ABC):
+    """A convolutional network without its classifier: pictures to the last feature map, which is not pooled.
+
+    It normalises the pictures itself, so that preparation, augmentation, training and runtime all speak of intensities
+    in [0, 1].
+    """
+
+    channels: int
+    """Of the feature map."""
+    stride: int
+    """Pixels of the picture to a side of a feature map's cell."""
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """Map float [B, 3, H, W], RGB in [0, 1], to float [B, channels, ceil(H / stride), ceil(W / stride)]."""
+
+
+class Normalisation(nn.Module):
+    """(x - mean) / deviation of every colour; its constants are no weights and are not saved with them."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        """Take the three colours' figures, in units of the [0, 1] intensity range."""
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map float [B, 3, H, W] to the same shape."""
+        return (image - self.mean) / self.deviation
