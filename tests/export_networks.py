@@ -12,8 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
 from dermedge.data.ham10000 import CLASSES, HAM10000
-from dermedge.models.classifier import FusedClassifier
 from dermedge.models.branches.dermiresnet import ResidualUnit
+from dermedge.models.classifier import FusedClassifier
 from dermedge.models.fusion import fusion_class
 from dermedge_export.description import write_described
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
-from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .branches.families import new_branch
+from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .fusion import GivenImage, fusion_class
 from .image_head import ImageHead
 from .preparation.preparation import Preparation

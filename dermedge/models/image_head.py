@@ -21,3 +21,4 @@ class ImageHead(nn.Sequential):
             nn.LeakyReLU(_NEGATIVE_SLOPE),
             nn.Linear(IMAGE_FEATURES, IMAGE_FEATURES),
         )
+        self.channels = channels

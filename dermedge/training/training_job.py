@@ -126,7 +126,7 @@ def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
     """Give what a new run starts from; None: random weights."""
     if new.pretrained is not None:
         if new.start_from is not None:
-            raise UsageError("--pretrained and --start-from both say what weights to start from. Leave one of them out.")
+            raise UsageError("--pretrained and --start-from both say what to start from. Leave one of them out.")
         return pretrained_weights(new.pretrained, ready.config)
     if new.start_from is not None:
         return start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)

@@ -20,6 +20,8 @@ OF_THE_JOB = {
     "--schema",
     "--allow-missing-images",
     "--start-from",
+    "--pretrained",
+    "--download",
     "--compile",
     "--run",
     "--runs",
@@ -27,7 +29,7 @@ OF_THE_JOB = {
 }
 OF_THE_JOB |= {"--overwrite"}
 """Options of `train` that are no settings."""
-OF_EVERY_CELL = {"fusion", "protocol", "seed", "freeze_image_branch"}
+OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "freeze_image_branch"}
 """Settings that a comparison chooses itself."""
 
 # Every option there was before, with a value that it took.

@@ -18,8 +18,8 @@ from dermedge_runtime.inputs.clinical import UNKNOWN_MODES
 from dermedge_runtime.inputs.image import RESAMPLING
 
 UNUSUAL = TrainConfig(
-    data="/somewhere", fusion="image_only", protocol="paper", image_size=64, resample="lanczos", epochs=7,
-    batch_size=5, learning_rate=1 / 3, weight_decay=1e-7, per_class=11, balance=0.25, hide_clinical=0.125,
+    data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0", image_size=64, resample="lanczos", epochs=7,
+    batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25, hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,
     cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
     label_smoothing=0.1, logit_adjustment=1.0,
@@ -75,7 +75,8 @@ EARLIER = """{"data": "/d", "fusion": "gated", "protocol": "grouped", "image_siz
 def test_the_record_of_an_earlier_version_opens():
     config = TrainConfig.from_record(json.loads(EARLIER))
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
-    assert config.to_record() == {"unknown": "impute", **json.loads(EARLIER)}, "a run that goes on writes what it read"
+    later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
+    assert config.to_record() == {**later, **json.loads(EARLIER)}, "a run that goes on writes what it read"
 
 
 @pytest.mark.parametrize(

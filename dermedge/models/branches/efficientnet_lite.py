@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class EfficientNetLite(ImageBranch):
         super().__init__()
         with extras("pretrained"):
             import timm
-        network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=0, global_pool="")
+        network: Any = timm.create_model(f"tf_{name}", pretrained=False, num_classes=0, global_pool="")
         self.channels = int(network.num_features)
         self.normalisation = Normalisation(network.default_cfg["mean"], network.default_cfg["std"])
         self.network: nn.Module = network

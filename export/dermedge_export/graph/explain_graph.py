@@ -120,7 +120,7 @@ class TracedHead(nn.Module):
         # The parameters are arguments: as constants inside the function they break tracing with symbolic shapes.
         examples = (
             [parameter.detach() for parameter in explained.parameters()],
-            torch.randn(_TRACE_BATCH, 1 if head.image is None else head.image[0].in_features),
+            torch.randn(_TRACE_BATCH, 1 if head.image is None else head.image.channels),
             torch.randn(_TRACE_BATCH, n_features),
             torch.full((_TRACE_BATCH,), -1, dtype=torch.int32),
         )

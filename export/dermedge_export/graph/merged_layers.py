@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dermedge.models.classifier import FusedClassifier
 from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
+from dermedge.models.classifier import FusedClassifier
 from dermedge_export.large_products.merged_product import merge_product
 
 _SMALLEST_ALPHA = 1e-2

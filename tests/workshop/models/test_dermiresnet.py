@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn import functional
 
 from dermedge.data.ham10000 import HAM10000
+from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
 from dermedge.models.classifier import FusedClassifier, pool
-from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ImageHead, ResidualUnit
+from dermedge.models.image_head import ImageHead
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_in_training_a_unit_is_random_exactly_where_it_has_dropout(index, random
 
 @torch.no_grad()
 def test_pooling_is_the_mean_and_the_final_block_linear_leaky_relu_linear():
-    feature_map, head = torch.randn(2, 512, 3, 4), ImageHead()
+    feature_map, head = torch.randn(2, 512, 3, 4), ImageHead(512)
     torch.testing.assert_close(pool(feature_map), functional.adaptive_avg_pool2d(feature_map, 1).flatten(1))
     pooled = pool(feature_map)
     expected = head[2](functional.leaky_relu(head[0](pooled), 0.01))

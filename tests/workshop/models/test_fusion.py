@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.clinical_branch import CLINICAL_FEATURES
-from dermedge.models.image_head import IMAGE_FEATURES
 from dermedge.models.fusion import FUSIONS, Fusion, fusion_class
 from dermedge.models.fusions.cross_attention import CrossAttention
+from dermedge.models.image_head import IMAGE_FEATURES
 from dermedge_runtime.errors import UsageError
 
 each_fusion = pytest.mark.parametrize("name", FUSIONS)
