@@ -93,6 +93,7 @@ def restore(source: Path, data: Path, folder: RunFolder) -> None:
 
 
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     kept = verbs.add_parser("keep")
