@@ -27,7 +27,10 @@ class ImageBranch(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
-        """Map float [B, 3, H, W], RGB in [0, 1], to float [B, channels, ceil(H / stride), ceil(W / stride)]."""
+        """Map float [B, 3, H, W], RGB in [0, 1], to float [B, channels, h, w], one cell for every `stride` pixels.
+
+        Where the network pads its borders, h is ceil(H / stride); otherwise there are a few cells less.
+        """
 
 
 class Normalisation(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .branch import ImageBranch
+from .family import BranchFamily
 
 STAGE_CHANNELS = (64, 128, 256, 512)
 NEGATIVE_SLOPE = 0.01
@@ -83,3 +84,21 @@ class DermiResNet(ImageBranch):
         """Map float [B, 3, H, W] in [0, 1] to the last feature map, float [B, 512, ceil(H/32), ceil(W/32)]."""
         out: Tensor = self.stages(self.act(self.norm1(self.conv1(image))))
         return out
+
+
+class PaperFamily(BranchFamily):
+    """The network of the paper, which nobody has pretrained."""
+
+    library = "dermedge"
+    any_size = True
+
+    def names(self) -> tuple[str, ...]:
+        """See the base class."""
+        return ("dermiresnet",)
+
+    def make(self, name: str, dropout: float) -> ImageBranch:
+        """See the base class."""
+        return DermiResNet(dropout)
+
+    def weight_source(self, name: str) -> None:
+        """See the base class."""

