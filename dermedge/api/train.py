@@ -29,6 +29,7 @@ def train(
     start_from: Run | Path | str | None = None,
     pretrained: bool = False,
     download: bool = False,
+    pretrained_file: Path | str | None = None,
     overwrite: bool = False,
     compiled: bool = False,
     **settings: Any,
@@ -51,7 +52,8 @@ def train(
     :param allow_missing_images: leave rows out whose picture is absent.
     :param start_from: run whose best weights to start from, whole or its image branch.
     :param pretrained: start the image branch from weights that others have trained.
-    :param download: open a connection for them if they are not here.
+    :param download: open a connection for them if they are not here; without it none is opened.
+    :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.
     :param overwrite: replace an earlier run in the folder.
     :param compiled: score with torch.compile, for GPUs.
     :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
@@ -71,7 +73,8 @@ def train(
     wanted = settings_of(config, data, settings)
     start = None if start_from is None else _folder("start_from", start_from)
     folder = RUNS / run_name(wanted.image_branch, wanted.fusion) if run is None else path_of("run", run)
-    others = Pretrained(download) if pretrained else None
+    file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
+    others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
     new = NewRun(str(schema), allow_missing_images, start, others, overwrite)
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
@@ -84,6 +87,9 @@ def resume(
     schema: Path | str | None = None,
     allow_missing_images: bool = False,
     start_from: Run | Path | str | None = None,
+    pretrained: bool = False,
+    download: bool = False,
+    pretrained_file: Path | str | None = None,
     compiled: bool = False,
     **settings: Any,
 ) -> Run:
@@ -97,7 +103,8 @@ def resume(
     :param data: where the data lie by now; by default where they lay.
     :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
         refused.
-    :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images` and `start_from`.
+    :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images`, `start_from`,
+        `pretrained` and `pretrained_file`; nothing is downloaded, because the run has its weights.
     :param compiled: as `train`.
     :param settings: expected ones by name, as `train` takes them.
     :return: the run, opened.
@@ -107,10 +114,13 @@ def resume(
     :raises DermedgeError: no run there, a damaged one, or as `train`.
     """
     with extras("train"):
+        from dermedge.training.start_weights import Pretrained
         from dermedge.training.training_job import Expected, resume_training
     start = None if start_from is None else _folder("start_from", start_from)
     named = None if schema is None else str(schema)
-    wanted = Expected(expected_settings(expected, data, settings), named, allow_missing_images, start)
+    file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
+    others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
+    wanted = Expected(expected_settings(expected, data, settings), named, allow_missing_images, start, others)
     return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 

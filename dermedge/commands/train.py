@@ -35,6 +35,15 @@ _Download = Annotated[
     bool,
     option(Group.NETWORK.value, "Open a connection for them if they are not here.", "--download"),
 ]
+_PretrainedFile = Annotated[
+    Path | None,
+    option(
+        Group.NETWORK.value,
+        "File of such weights (safetensors, or torch's), in the place of --pretrained.",
+        "--pretrained-file",
+        **path(),
+    ),
+]
 _Compile = Annotated[
     bool,
     option(Group.MACHINE.value, "torch.compile, for GPUs.", "--compile/--no-compile"),
@@ -54,6 +63,7 @@ def train(
     start_from: _StartFrom = None,
     pretrained: _Pretrained = False,
     download: _Download = False,
+    pretrained_file: _PretrainedFile = None,
     compiled: _Compile = False,
     run: RunPath = None,
     runs: Runs = RUNS,
@@ -67,6 +77,7 @@ def train(
     Examples:
       dermedge train --data data/ham10000
       dermedge train --data data/ham10000 --fusion gated --schedule cosine
+      dermedge train --data clinic --image-branch resnet50 --pretrained
       dermedge train --data clinic --schema clinic.toml --run runs/clinic
       dermedge train --resume
     """
@@ -74,9 +85,9 @@ def train(
         raise UsageError("--resume and --overwrite exclude each other.")
     folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
+    shared |= {"pretrained": pretrained, "download": download, "pretrained_file": pretrained_file}
     if resume:
         api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
     else:
         chosen = "ham10000" if schema is None else schema
-        shared |= {"pretrained": pretrained, "download": download, "overwrite": overwrite}
-        api.train(config=asked, run=folder, schema=chosen, compiled=compiled, **shared)
+        api.train(config=asked, run=folder, schema=chosen, overwrite=overwrite, compiled=compiled, **shared)

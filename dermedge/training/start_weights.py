@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,8 @@ from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
 from dermedge.models.branches.families import family_of
+from dermedge.models.branches.pretrained import PretrainedWeights
+from dermedge.models.branches.weight_files import read_weights
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
@@ -28,7 +31,10 @@ from .checkpoint import read_tensors
 from .run import Run
 
 _TRUNK = "trunk."
-_IMAGE_BRANCH = (_TRUNK, "head.image.")
+_HEAD = "head."
+_IMAGE_BRANCH = (_TRUNK, f"{_HEAD}image.")
+_FILE = "file "
+"""How the source of weights begins that were read from a file the user named."""
 PRETRAINED = "pretrained"
 """The key of `PretrainedWeights.to_record` in the record of a run."""
 
@@ -52,6 +58,36 @@ class Pretrained:
 
     download: bool = False
     """A connection may be opened for them."""
+    file: Path | None = None
+    """Take them from this file, not from where their library keeps them."""
+
+    @classmethod
+    def asked(cls, *, pretrained: bool, download: bool, file: Path | None) -> Self | None:
+        """Make it of three options.
+
+        :return: None where none of them is given.
+        :raises UsageError: options that contradict each other.
+        """
+        if file is not None and (pretrained or download):
+            other = "--pretrained" if pretrained else "--download"
+            raise UsageError(f"--pretrained-file says itself where the weights come from: leave {other} out.")
+        if download and not pretrained:
+            raise UsageError("--download is for --pretrained: give both or neither.")
+        return cls(download, file) if pretrained or file is not None else None
+
+    def differences(self, run: Run) -> list[str]:
+        """Say where an earlier run started from, if not from these weights.
+
+        :raises DermedgeError: the file cannot be read.
+        """
+        record = run.record.get(PRETRAINED)
+        found = record if record and record["sha256"] == run.config.start_from else None
+        source = found["source"] if found else "nothing"
+        if self.file is None:
+            same, wanted = found is not None and not source.startswith(_FILE), f"weights of {run.config.image_branch}"
+        else:
+            same, wanted = found is not None and found["sha256"] == read_weights(self.file).sha256, str(self.file)
+        return [] if same else [f"pretrained {source} -> {wanted}"]
 
 
 def start_weights(
@@ -91,13 +127,26 @@ def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights
     """
     name = config.image_branch
     if not fusion_class(config.fusion).uses_image:
-        raise UsageError(f"--pretrained is about the image branch, and {config.fusion} has none. Leave it out.")
+        option = "--pretrained" if request.file is None else "--pretrained-file"
+        raise UsageError(f"{option} is about the image branch, and {config.fusion} has none. Leave it out.")
+    found = _published(name, download=request.download) if request.file is None else _from_file(name, request.file)
+    tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
+    return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
+
+
+def _published(name: str, *, download: bool) -> PretrainedWeights:
     source = family_of(name).weight_source(name)
     if source is None:
         raise UsageError(f"There are no pretrained weights of {name}. Leave --pretrained out, or name another branch.")
-    found = source.load(download=request.download)
-    tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
-    return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
+    return source.load(download=download)
+
+
+def _from_file(name: str, file: Path) -> PretrainedWeights:
+    read = read_weights(file)
+    if any(each.startswith((_TRUNK, _HEAD)) for each in read.tensors):
+        raise UsageError(f"{file} has the weights of a whole run. Name the run's folder with --start-from.")
+    tensors = family_of(name).fit(name, read.tensors, str(file))
+    return PretrainedWeights(tensors, f"{_FILE}{file.name}", read.sha256, "unknown")
 
 
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:

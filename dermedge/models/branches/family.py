@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from .branch import ImageBranch
+from .dry_run import without_memory
 from .pretrained import WeightSource
+from .weight_files import fitted
 
 
 class BranchFamily(ABC):
@@ -44,6 +49,16 @@ class BranchFamily(ABC):
         A file of weights may hold them beside the branch's.
         """
         return frozenset()
+
+    def fit(self, name: str, found: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+        """Put the tensors of a file on the branch's own names.
+
+        :param found: of the branch, or of the library's own network.
+        :param what: the file, for messages.
+        :raises DermedgeError: they are of another network; the message has the first tensors that do not fit.
+        """
+        wanted = without_memory(lambda: self.make(name, 0.0)).state_dict()
+        return fitted(found, wanted, self.left_out(name), f"{what} is not of {name}")
 
     @abstractmethod
     def weight_source(self, name: str) -> WeightSource | None:

@@ -7,6 +7,7 @@ never read. Not covered: networks that end in tokens, or that are made for one s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from .pretrained import PretrainedWeights, WeightSource
 from .weight_files import fitted, read_weights
 
 PREFIX = "timm:"
+_log = logging.getLogger(__name__)
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Of a repository on the Hugging Face hub, the first preferred, as timm does."""
 
@@ -163,18 +165,21 @@ class TimmWeights(WeightSource):
         if not self.settings.hf_hub_id:
             HubFile(self.settings.url).fetch()
             return
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+        from huggingface_hub.errors import EntryNotFoundError
 
-        for file in self._files():
+        address, files = self.settings.hf_hub_id, self._files()
+        for file in files:
             try:
-                hf_hub_download(self.settings.hf_hub_id, file)
+                get_hf_file_metadata(hf_hub_url(address, file))  # without a connection, a download tries for a minute
+                _log.info("downloading %s of %s", file, address)
+                hf_hub_download(address, file)
                 return
             except EntryNotFoundError as error:
-                missing = error
-            except (OSError, ValueError, HfHubHTTPError) as error:
-                raise DermedgeError(cannot_download(f"{self.settings.hf_hub_id}/{file}", error)) from error
-        raise DermedgeError(cannot_download(self.settings.hf_hub_id, missing)) from missing
+                if file == files[-1]:
+                    raise DermedgeError(cannot_download(address, error)) from error
+            except Exception as error:  # those of the library below the hub's, which is another one every few years
+                raise DermedgeError(cannot_download(address, error)) from error
 
     def _files(self) -> tuple[str, ...]:
         named = self.settings.hf_hub_filename

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +24,6 @@ from .dry_run import FeatureMap, feature_map, shapes_at_two_sizes, without_memor
 from .family import BranchFamily
 from .hub_files import HubFile
 from .pretrained import PretrainedWeights, WeightSource
-from .weight_files import fitted
 
 _MAP = "map"
 _AUXILIARY = ("googlenet", "inception_v3")
@@ -153,20 +153,11 @@ class TorchvisionWeights(WeightSource):
                 " Pass --download, or bring the file and pass --pretrained-file."
             )
         read = file.read()
-        named = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in read.tensors.items()}
-        wanted = without_memory(lambda: TorchvisionBranch(self.name)).state_dict()
-        what = f"The weights {file.path} are not of {self.name}"
-        tensors = fitted(named, wanted, _left_out(self.name), what)
+        tensors = TorchvisionFamily().fit(self.name, read.tensors, str(file.path))
         return PretrainedWeights(tensors, self.source, read.sha256, self.licence)
 
     def _file(self) -> HubFile:
         return HubFile(_weights(self.name).url)
-
-
-def _left_out(name: str) -> frozenset[str]:
-    whole = without_memory(lambda: _whole(name, auxiliary=True))
-    kept = without_memory(lambda: TorchvisionBranch(name)).network.state_dict()
-    return frozenset(whole.state_dict()) - frozenset(kept)
 
 
 class TorchvisionFamily(BranchFamily):
@@ -186,7 +177,14 @@ class TorchvisionFamily(BranchFamily):
 
     def left_out(self, name: str) -> frozenset[str]:
         """See the base class."""
-        return _left_out(name)
+        whole = without_memory(lambda: _whole(name, auxiliary=True))
+        kept = without_memory(lambda: TorchvisionBranch(name)).network.state_dict()
+        return frozenset(whole.state_dict()) - frozenset(kept)
+
+    def fit(self, name: str, found: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+        """See the base class."""
+        renamed = {_OLD_DENSENET.sub(r"\1\2", each): tensor for each, tensor in found.items()}
+        return super().fit(name, renamed, what)
 
     def weight_source(self, name: str) -> WeightSource:
         """See the base class."""

@@ -1,0 +1,52 @@
+"""Whether an image branch can read pictures of a size: found out without its weights, before anything is written."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dermedge_runtime.errors import UsageError
+
+from .branch import ImageBranch
+from .dry_run import without_memory
+from .families import family_of
+
+_LARGEST = 1024
+"""Of what `--image-size` takes."""
+
+
+def check_picture_size(name: str, size: int) -> None:
+    """Let a size pass that a branch can read.
+
+    The stride has to divide it, so that the cells of a heat map lie where the network has seen them.
+
+    :param name: of the branch.
+    :param size: height and width, in pixels.
+    :raises UsageError: another size; the message names the nearest ones that do.
+    :raises DermedgeError: as `new_branch`.
+    """
+    family = family_of(name)
+    if family.any_size:
+        return
+    branch = without_memory(lambda: family.make(name, 0.0))
+    if size % branch.stride == 0 and _reads(branch, size):
+        return
+    sizes = [each for each in range(branch.stride, _LARGEST + 1, branch.stride)]
+    least = next(each for each in sizes if _reads(branch, each))
+    if size < least:
+        raise UsageError(f"--image-size {size} is too small for {name}: it reads pictures from {least} pixels up.")
+    near = [each for each in sizes if each >= least and abs(each - size) < branch.stride]
+    raise UsageError(
+        f"--image-size {size} does not suit {name}, whose cells are {branch.stride} pixels wide:"
+        f" take {' or '.join(map(str, near))}."
+    )
+
+
+def _reads(branch: ImageBranch, size: int) -> bool:
+    """Whether a picture of this size gives a map with a cell in it."""
+    try:
+        with torch.no_grad():
+            features: Tensor = branch(torch.empty(1, 3, size, size, device="meta"))
+    except RuntimeError:  # a kernel, or a pooling window, is larger than what is left of the picture
+        return False
+    return min(features.shape[2:]) > 0
