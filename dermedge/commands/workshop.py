@@ -16,6 +16,7 @@ import typer.main
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import UsageError
 
+from .branches import branches
 from .card import card
 from .compare import compare
 from .demo import demo
@@ -26,6 +27,7 @@ from .train import train
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
+    "branches": branches,
     "evaluate": evaluate,
     "export": export,
     "explain": explain,

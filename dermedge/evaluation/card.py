@@ -99,8 +99,22 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "group": run.split.group_name,
         "images": spec.training["images"],
         "settings": [f"{key} {_plain(value)}" for key, value in settings if value],
+        "branch": _branch(spec),
         "parity": _parity(spec.parity),
     }
+
+
+def _branch(spec: ModelSpec) -> str:
+    """Say which network reads the picture, and whose weights it started from; empty: none, or a file of before."""
+    branch = spec.training.get("branch")
+    if not branch:
+        return ""
+    if "source" not in branch:
+        return f"Image branch `{branch['name']}`, trained from random weights."
+    return (
+        f"Image branch `{branch['name']}`, started from {branch['source']}"
+        f" (SHA-256 `{branch['sha256'][:16]}`, licence {branch['licence']})."
+    )
 
 
 def _plain(value: Any) -> str:

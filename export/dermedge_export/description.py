@@ -19,6 +19,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
 from dermedge.training.run import Run
+from dermedge.training.start_weights import PRETRAINED
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -59,6 +60,7 @@ def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "
             "settings": settings,
             **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
             **({"image_branch": trunk} if (trunk := recorded_trunk(record)) else {}),
+            **({"branch": _branch(run)} if kind.uses_image else {}),
         },
         metrics=_metrics(run),
         licence=schema.licence_of_weights,
@@ -71,6 +73,11 @@ def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "
             "python": platform.python_version(),
         },
     )
+
+
+def _branch(run: Run) -> dict[str, str]:
+    """Name of the network that reads the picture, and whose weights it started from, if others have trained them."""
+    return {"name": run.config.image_branch, **run.record.get(PRETRAINED, {})}
 
 
 def _clinical(run: Run) -> ClinicalSchema:

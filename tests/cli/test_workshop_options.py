@@ -45,6 +45,7 @@ LIMITS = "--min-agreement 90.5 --max-drop 3 --min-heatmap -0.5"
 BEFORE = {
     "train": f"{RUN} {SETTINGS} --protocol refit --seed 4294967295 --schema x.toml --allow-missing-images"
     " --start-from r --freeze-image-branch --feature-views 0 --compile --no-compile --resume --overwrite",
+    "branches": "resnet* --image-size 160 --json",
     "evaluate": f"{RUN} --models m --split validation --device openvino --flips --json",
     "export": f"{RUN} --models m --fp16 --int8 --target rtx --engine --gpu rtx4060 --compute-capability 8.9,12.0"
     f" --max-batch 1024 --sensitivity --no-explanations {LIMITS} --json",

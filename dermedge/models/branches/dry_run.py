@@ -32,8 +32,8 @@ class Cost:
     """What a network costs for one picture."""
 
     parameters: int
-    operations: int
-    """Multiply-adds of convolutions and matrix products."""
+    operations: int | None
+    """Multiply-adds of convolutions and matrix products; None where they were not counted."""
 
 
 class _WithoutMemory(TorchFunctionMode):
@@ -82,15 +82,17 @@ def feature_map(small: Sequence[int], large: Sequence[int]) -> FeatureMap | None
     return FeatureMap(small[3 if channels_last else 1], stride, channels_last)
 
 
-def cost_of(network: nn.Module, size: int) -> Cost:
+def cost_of(network: nn.Module, size: int | None) -> Cost:
     """Count the parameters of a network on the meta device, and the operations of one picture.
 
-    :param size: height and width of the picture, in pixels.
+    :param size: height and width of the picture, in pixels; None: count no operations.
     """
+    parameters = sum(each.numel() for each in network.parameters())
+    if size is None:
+        return Cost(parameters, None)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(torch.empty(1, 3, size, size, device="meta"))
-    parameters = sum(each.numel() for each in network.parameters())
     return Cost(parameters, counter.get_total_flops() // 2)  # it counts a multiply-add as two
 
 

@@ -29,10 +29,10 @@ def check_picture_size(name: str, size: int) -> None:
     if family.any_size:
         return
     branch = without_memory(lambda: family.make(name, 0.0))
-    if size % branch.stride == 0 and _reads(branch, size):
+    if suits(branch, size):
         return
-    sizes = [each for each in range(branch.stride, _LARGEST + 1, branch.stride)]
-    least = next(each for each in sizes if _reads(branch, each))
+    sizes = range(branch.stride, _LARGEST + 1, branch.stride)
+    least = next(each for each in sizes if suits(branch, each))
     if size < least:
         raise UsageError(f"--image-size {size} is too small for {name}: it reads pictures from {least} pixels up.")
     near = [each for each in sizes if each >= least and abs(each - size) < branch.stride]
@@ -42,8 +42,10 @@ def check_picture_size(name: str, size: int) -> None:
     )
 
 
-def _reads(branch: ImageBranch, size: int) -> bool:
-    """Whether a picture of this size gives a map with a cell in it."""
+def suits(branch: ImageBranch, size: int) -> bool:
+    """Whether the stride of a branch on the meta device divides a size, and the map has a cell then."""
+    if size % branch.stride:
+        return False
     try:
         with torch.no_grad():
             features: Tensor = branch(torch.empty(1, 3, size, size, device="meta"))

@@ -1,12 +1,13 @@
 """The card of a model file: measured figures, groups, limits, and refusals."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dermedge.data.ham10000 import read_samples
-from dermedge.evaluation.card import model_card
+from dermedge.evaluation.card import _branch, model_card
 from dermedge.statistics.metrics import score
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge_runtime import Classifier
@@ -38,6 +39,18 @@ def test_it_says_what_a_reader_must_know(card: str) -> None:
     for field in ("age", "sex", "site"):
         assert f"**{field}**" in card
     assert "recall of mel" in card and "nan" not in card
+
+
+def test_it_says_which_branch_reads_the_picture_and_whose_weights_it_started_from(card: str, exported) -> None:
+    spec = Classifier(exported["int8"].path, "cpu").spec
+    assert spec.training["branch"] == {"name": "dermiresnet"}
+    assert "\n- Image branch `dermiresnet`, trained from random weights.\n" in card
+    record = {"name": "resnet50", "source": "torchvision X.V2", "sha256": "ab" * 32, "licence": "BSD-3-Clause"}
+    told = _branch(replace(spec, training={**spec.training, "branch": record}))
+    assert told == (
+        "Image branch `resnet50`, started from torchvision X.V2 (SHA-256 `abababababababab`, licence BSD-3-Clause)."
+    )
+    assert _branch(replace(spec, training={})) == ""
 
 
 def test_a_file_of_other_weights_is_refused(trained_run, tmp_path: Path) -> None:
