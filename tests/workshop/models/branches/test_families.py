@@ -7,9 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from dermedge.models.branches import families
+from dermedge.data.ham10000 import HAM10000
+from dermedge.models.branches import branch_list, families
+from dermedge.models.branches.branch import ImageBranch
 from dermedge.models.branches.dry_run import cost_of, without_memory
 from dermedge.models.branches.families import FAMILIES, family_of, new_branch
+from dermedge.models.branches.family import BranchFamily
+from dermedge.models.branches.picture_size import check_picture_size
+from dermedge.models.classifier import FusedClassifier
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 SMALL = (
@@ -168,3 +173,44 @@ def test_every_network_of_torchvision_is_a_branch_or_refused() -> None:
 def test_the_table_has_every_family_once() -> None:
     names = [name for family in families.FAMILIES for name in family.names()]
     assert len(names) == len(set(names))
+
+
+class _Stripes(ImageBranch):
+    channels, stride = 4, 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 8, stride=8)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.layer(image)
+
+
+class _StripesFamily(BranchFamily):
+    library = "ours"
+
+    def names(self) -> tuple[str, ...]:
+        return ("stripes",)
+
+    def make(self, name: str, dropout: float) -> ImageBranch:
+        return _Stripes()
+
+    def weight_source(self, name: str) -> None:
+        """Nobody has pretrained it."""
+
+
+def test_a_family_is_all_that_a_new_branch_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = (*FAMILIES, _StripesFamily())
+    for module in (families, branch_list):
+        monkeypatch.setattr(module, "FAMILIES", table)
+    check_picture_size("stripes", 64)
+    with pytest.raises(UsageError, match="take 64 or 72"):
+        check_picture_size("stripes", 65)
+    (row,) = branch_list.rows(["stripes"], 64)
+    assert not isinstance(row, str)
+    assert (row.library, row.parameters, row.operations) == ("ours", 4 * 3 * 64 + 4, 4 * 3 * 64 * 64)
+    schema = HAM10000.clinical("grouped")
+    model = FusedClassifier("image_only", schema, 7, image_branch="stripes").eval()
+    assert model(PICTURE, None, None).shape == (2, 7)
+    state = {f"{key}": tensor + 1 for key, tensor in _Stripes().state_dict().items()}
+    assert family_of("stripes").fit("stripes", state, "s.pth").keys() == state.keys()
