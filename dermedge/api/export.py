@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
+from dermedge.training.run_names import run_name
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import refuse_overwriting
 
@@ -49,7 +50,7 @@ def export(
     :param run: opened, or its folder.
     :param precision: fp32, fp16 or int8.
     :param target: what an INT8 file is quantised for, cpu or rtx; by default cpu.
-    :param path: file to write; by default `FUSION-PRECISION.onnx` in `models`, or `FUSION-PRECISION-any-size.onnx`.
+    :param path: file to write; by default `file_name` of the run, in `models`.
     :param models: folder of that file.
     :param data: data folder; by default the run's own.
     :param explanations: with heat map and clinical relevance among the outputs.
@@ -72,7 +73,7 @@ def export(
     _check_types(limits, engine)
     build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
     run = opened(run_of("run", run))
-    file = path_of("models", models) / file_name(run.config.fusion, precision, flavour, any_size=any_size)
+    file = path_of("models", models) / file_name(_name(run), precision, flavour, any_size=any_size)
     file, folder = file if path is None else path_of("path", path), None if data is None else path_of("data", data)
     _check_places(file, run.inputs(folder))
     model = export_model(
@@ -104,10 +105,17 @@ def _check_places(file: Path, inputs: Sequence[Path]) -> None:
         refuse_overwriting(path, inputs)
 
 
-def file_name(fusion: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:
-    """Name of a model file, such as cross_attention-int8-rtx.onnx or gated-fp16-any-size.onnx."""
+def _name(run: Run) -> str:
+    return run_name(run.config.image_branch, run.config.fusion)
+
+
+def file_name(name: str, precision: str, flavour: str = "cpu", *, any_size: bool = False) -> str:
+    """Name of a model file, such as cross_attention-int8-rtx.onnx or efficientnet_lite0-gated-fp16-any-size.onnx.
+
+    :param name: of its run, as `run_name` gives it.
+    """
     kind = "-rtx" if precision == "int8" and flavour == "rtx" else ""
-    return f"{fusion}-{precision}{kind}{'-any-size' if any_size else ''}.onnx"
+    return f"{name}-{precision}{kind}{'-any-size' if any_size else ''}.onnx"
 
 
 def check_options(precision: str, target: str | None, *, sensitivity: bool) -> None:

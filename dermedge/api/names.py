@@ -26,11 +26,6 @@ def check_known(kind: str, word: object, known: Sequence[str]) -> None:
         raise UsageError(f"There is no {kind} '{word}'; known are {', '.join(known)}{nearest(str(word), known)}")
 
 
-def run_name(image_branch: str, fusion: str) -> str:
-    """Name of a run's folder and of its model files: the fusion, after its branch where that is not the paper's."""
-    return fusion if image_branch == "dermiresnet" else f"{image_branch.replace(':', '-')}-{fusion}"
-
-
 def path_of(name: str, given: Path | str) -> Path:
     """Give a path as one.
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
+from dermedge.training.run_names import run_name
 
-from .names import path_of, run_name, run_of
+from .names import path_of, run_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dermedge.training.run import Run
 
 RUNS = Path("runs")
-"""Where runs lie unless they are told otherwise, each in a folder with the name of its fusion."""
+"""Where runs lie unless they are told otherwise, each in a folder of the name that `run_name` gives it."""
 
 
 def train(

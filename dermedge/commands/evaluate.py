@@ -14,11 +14,13 @@ from dermedge_runtime.devices.providers import DEVICES
 from .option_values import choice, option
 from .shared_options import (
     FUSION,
+    IMAGE_BRANCH,
     MODEL_PANEL,
     RUN_PANEL,
     AsJson,
     Data,
     Fusion,
+    ImageBranch,
     Models,
     RunPath,
     Runs,
@@ -36,6 +38,7 @@ _Flips = Annotated[
 
 def evaluate(
     fusion: Fusion = FUSION,
+    image_branch: ImageBranch = IMAGE_BRANCH,
     run: RunPath = None,
     runs: Runs = RUNS,
     data: Data = None,
@@ -53,10 +56,11 @@ def evaluate(
     Examples:
       dermedge evaluate
       dermedge evaluate --fusion image_only --split validation
+      dermedge evaluate --image-branch efficientnet_lite0 --fusion concat
       dermedge evaluate --run runs/mine --device openvino --json
     """
     found = api.evaluate(
-        run_folder(run, runs, fusion), models=models, split=split, device=device, data=data, flips=flips
+        run_folder(run, runs, fusion, image_branch), models=models, split=split, device=device, data=data, flips=flips
     )
     if as_json:
         print_json(found.to_record())

@@ -13,10 +13,12 @@ from dermedge.require import extras
 from .option_values import option, whole
 from .shared_options import (
     FUSION,
+    IMAGE_BRANCH,
     OUTPUT_PANEL,
     AsJson,
     Data,
     Fusion,
+    ImageBranch,
     Models,
     RunPath,
     Runs,
@@ -34,6 +36,7 @@ _Masks = Annotated[
 
 def explain(
     fusion: Fusion = FUSION,
+    image_branch: ImageBranch = IMAGE_BRANCH,
     run: RunPath = None,
     runs: Runs = RUNS,
     data: Data = None,
@@ -55,7 +58,7 @@ def explain(
     with extras("export"):
         from dermedge.evaluation.explain import explain_run
         from dermedge.tables import explain_text
-    opened = open_run(run, runs, fusion)
+    opened = open_run(run, runs, fusion, image_branch)
     record = explain_run(opened, models, data=data, per_class=per_class, limit=limit, masks=masks)
     if as_json:
         print_json(record)

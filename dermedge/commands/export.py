@@ -15,10 +15,12 @@ from dermedge_runtime.errors import UsageError
 from .option_values import any_text, choice, option, whole
 from .shared_options import (
     FUSION,
+    IMAGE_BRANCH,
     OUTPUT_PANEL,
     AsJson,
     Data,
     Fusion,
+    ImageBranch,
     MaxDrop,
     MinAgreement,
     MinHeatmap,
@@ -69,6 +71,7 @@ _MaxBatch = Annotated[
 
 def export(
     fusion: Fusion = FUSION,
+    image_branch: ImageBranch = IMAGE_BRANCH,
     run: RunPath = None,
     runs: Runs = RUNS,
     data: Data = None,
@@ -95,6 +98,7 @@ def export(
     Examples:
       dermedge export --int8
       dermedge export --fusion gated --fp16 --models /srv/models
+      dermedge export --image-branch efficientnet_lite0 --fusion concat --int8
       dermedge export --int8 --any-size
       dermedge export --int8 --target rtx --engine --gpu rtx4060
     """
@@ -107,7 +111,7 @@ def export(
     with extras("export"):
         from dermedge_export.check.parity import limits_from_percent
     model = api.export(
-        run_folder(run, runs, fusion),
+        run_folder(run, runs, fusion, image_branch),
         precision,
         target=target,
         models=models,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from dermedge.api.names import run_name
 from dermedge.require import extras
+from dermedge.training.run_names import PAPERS_BRANCH, run_name
 
 from .option_values import any_text, number, option, path
 
@@ -22,9 +22,12 @@ OUTPUT_PANEL = "Output"
 LIMITS_PANEL = "Limits that a file must keep"
 
 Fusion: TypeAlias = Annotated[str, option(RUN_PANEL, "Fusion of the run.", "--fusion", **any_text("word"))]
+ImageBranch: TypeAlias = Annotated[
+    str, option(RUN_PANEL, "Image branch of the run.", "--image-branch", **any_text("word"))
+]
 RunPath: TypeAlias = Annotated[
     Path | None,
-    option(RUN_PANEL, "Run folder; by default RUNS/FUSION.", "--run", **path("folder")),
+    option(RUN_PANEL, "Run folder; by default RUNS/FUSION, or RUNS/BRANCH-FUSION.", "--run", **path("folder")),
 ]
 Runs: TypeAlias = Annotated[Path, option(RUN_PANEL, "Folder of all runs.", "--runs", **path("folder"))]
 Data: TypeAlias = Annotated[
@@ -47,6 +50,7 @@ MinHeatmap: TypeAlias = Annotated[
 ]
 
 FUSION = "cross_attention"
+IMAGE_BRANCH = PAPERS_BRANCH
 
 
 def print_json(record: Any) -> None:
@@ -54,19 +58,21 @@ def print_json(record: Any) -> None:
     typer.echo(json.dumps(record, indent=2, allow_nan=False))
 
 
-def run_folder(run_path: Path | None, runs: Path, fusion: str, image_branch: str = "dermiresnet") -> Path:
+def run_folder(run_path: Path | None, runs: Path, fusion: str, image_branch: str) -> Path:
     """Give the run folder that options name.
 
-    :raises UsageError: an unknown fusion; the message names the nearest.
+    :raises UsageError: an unknown fusion or image branch; the message names the nearest.
     :raises DermedgeError: torch is not installed.
     """
     with extras():
+        from dermedge.models.branches.families import family_of
         from dermedge.models.fusion import fusion_class
     fusion_class(fusion)
+    family_of(image_branch)
     return run_path or runs / run_name(image_branch, fusion)
 
 
-def open_run(run_path: Path | None, runs: Path, fusion: str) -> Run:
+def open_run(run_path: Path | None, runs: Path, fusion: str, image_branch: str) -> Run:
     """Open the run that options name.
 
     :raises UsageError: as `run_folder`.
@@ -74,4 +80,4 @@ def open_run(run_path: Path | None, runs: Path, fusion: str) -> Run:
     """
     from dermedge.training.run import Run
 
-    return Run.open(run_folder(run_path, runs, fusion))
+    return Run.open(run_folder(run_path, runs, fusion, image_branch))

@@ -16,6 +16,7 @@ from dermedge.statistics.metrics import score
 from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
 from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
 from dermedge.training.run import Run
+from dermedge.training.run_names import run_name
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json
@@ -107,7 +108,8 @@ def _write_files(
 ) -> None:
     write_json(run.metrics_file, evaluation.to_record())
     config, shown = run.config, list(outputs)[-1]
-    scores, title = evaluation.results[shown], f"{config.fusion}, {evaluation.title}, {shown}"
+    name = run_name(config.image_branch, config.fusion)
+    scores, title = evaluation.results[shown], f"{name}, {evaluation.title}, {shown}"
     confusion_plot(scores, title, run.plots / "confusion_matrix.png")
     roc_plot(labels, outputs[shown], scores, title, run.plots / "roc.png")
-    history_plot(run.history_file, f"{config.fusion}, {config.protocol} protocol", run.plots / "history.png")
+    history_plot(run.history_file, f"{name}, {config.protocol} protocol", run.plots / "history.png")

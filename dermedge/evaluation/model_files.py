@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dermedge.training.run import Run
+from dermedge.training.run_names import run_name
 from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime.model.exported_models import models_of
 
@@ -29,6 +30,6 @@ def model_files(run: Run, models: Path, *, precision: str | None = None) -> Iter
     kind = "model file" if precision is None else f"explained {precision.upper()} file"
     _log.info("no %s of this run in %s: a temporary FP32 file is made", kind, models)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{run.config.fusion}-fp32.onnx"
+        path = Path(folder) / f"{run_name(run.config.image_branch, run.config.fusion)}-fp32.onnx"
         write_unmeasured(run, path)
         yield [path]

@@ -176,7 +176,6 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
             " Leave one of them out.",
         ),
         ("card", "card needs MODEL. See dermedge card --help."),
-        ("card m.onnx", "card needs --run. See dermedge card --help."),
         ("demo --epochs", "--epochs needs a value."),
         ("export --int8=yes", "--int8 takes no value."),
         ("demo here", "demo takes no argument, got 'here'."),
@@ -195,6 +194,18 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
 def test_a_mistake_is_one_sentence(cli_here, tmp_path, line, sentence):
     done = cli_here(*shlex.split(line), cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dermedge: {sentence}\n")
+
+
+@pytest.mark.parametrize("word", ["evaluate", "export", "explain", "card m.onnx"])
+def test_a_run_is_found_by_its_image_branch_and_one_that_is_not_there_names_those_that_are(cli_here, tmp_path, word):
+    (tmp_path / "runs" / "efficientnet_lite1-gated").mkdir(parents=True)
+    (tmp_path / "runs" / "efficientnet_lite1-gated" / "config.json").touch()
+    done = cli_here(*word.split(), "--fusion", "gated", "--image-branch", "efficientnet_lite0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("dermedge: There is no training run in runs/efficientnet_lite0-gated.")
+    assert done.stderr.endswith("runs has efficientnet_lite1-gated.\n")
+    done = cli_here(*word.split(), "--image-branch", "efficientnet_lite", cwd=tmp_path)
+    assert done.returncode == 2 and "There is no image branch 'efficientnet_lite'; did you mean" in done.stderr
 
 
 @pytest.mark.parametrize("line", ["train --epohcs 3 -h", "train --data --help", "card a b --help"])

@@ -15,6 +15,7 @@ from dermedge.api.export import PRECISIONS, file_name
 from dermedge.api.settings import expected_settings, settings_of
 from dermedge.config import AskedSettings, TrainConfig
 from dermedge.training.predictions import TRAINED_WEIGHTS
+from dermedge.training.run_names import run_name
 from dermedge_export import pipeline
 from dermedge_export.engine.target import EngineTarget
 from dermedge_runtime import Classifier
@@ -230,6 +231,8 @@ def test_files_are_named_by_fusion_and_precision():
         "gated-fp32.onnx", "gated-fp16.onnx", "gated-int8-rtx.onnx",
     ]  # fmt: skip
     assert file_name("gated", "int8", any_size=True) == "gated-int8-any-size.onnx"
+    names = [run_name(branch, "gated") for branch in ("dermiresnet", "efficientnet_lite0", "timm:convnext_atto")]
+    assert names == ["gated", "efficientnet_lite0-gated", "timm-convnext_atto-gated"]
 
 
 def test_every_public_name_is_there_and_documented():
