@@ -12,6 +12,7 @@ import typer
 
 from dermedge.config import AskedSettings
 from dermedge.require import extras
+from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files import refuse_overwriting
 
@@ -26,19 +27,28 @@ _OWN = ("fusion", "image_branch", "protocol", "seed", "freeze_image_branch")
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]
 _Fusions = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
+_Branches = Annotated[str, option(_PANEL, "Comma-separated.", "--image-branches", **any_text("words"))]
 _Protocols = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
 _Seeds = Annotated[int, option(_PANEL, "0 to SEEDS - 1, also splits'.", **whole(1, 100))]
 _Trunk = Annotated[
     str,
     option(
         _PANEL,
-        "own: every fusion end to end. shared: image_only once per protocol and seed, then heads on it.",
+        "own: every fusion end to end. shared: image_only once per branch, protocol and seed, then heads on it.",
         **choice("own", "shared"),
     ),
 ]
 _HeadEpochs = Annotated[
     int | None,
     option(_PANEL, "Epochs of heads on a shared trunk; by default EPOCHS.", **whole(1)),
+]
+_Pretrained = Annotated[
+    bool,
+    option(_PANEL, "Branches that others have trained start from those weights.", "--pretrained"),
+]
+_Download = Annotated[
+    bool,
+    option(_PANEL, "Open a connection for them if they are not here.", "--download"),
 ]
 _FormerTrunk = Annotated[str | None, typer.Option("--image-branch", hidden=True)]
 _Int8 = Annotated[bool, option(_MODEL_PANEL, "Export and measure INT8 files.")]
@@ -57,10 +67,13 @@ class _Wanted:
     page: Path
     settings: AskedSettings
     fusions: str
+    image_branches: str
     protocols: str
     seeds: int
     trunk: str
     head_epochs: int | None
+    pretrained: bool
+    download: bool
     latency: bool
 
 
@@ -68,10 +81,13 @@ class _Wanted:
 def compare(
     asked: AskedSettings,
     fusions: _Fusions = "all",
+    image_branches: _Branches = PAPERS_BRANCH,
     protocols: _Protocols = "grouped,paper",
     seeds: _Seeds = 3,
     trunk: _Trunk = "own",
     head_epochs: _HeadEpochs = None,
+    pretrained: _Pretrained = False,
+    download: _Download = False,
     int8: _Int8 = True,
     latency: _Latency = True,
     min_agreement: MinAgreement = None,
@@ -85,16 +101,21 @@ def compare(
     """Compare the fusions as the paper's tables 6 and 7 do, and write one page.
 
     What is missing is trained and measured. Stopped or killed, the same command goes on where it was. The page is
-    FOLDER/report.html. The settings hold for every training.
+    FOLDER/report.html. The settings hold for every training. Clinical values alone are trained once, not per branch.
 
     Examples:
       dermedge compare --data data/ham10000
       dermedge compare --data data/ham10000 --fusions gated,concat --seeds 1
       dermedge compare --data data/ham10000 --trunk shared --epochs 30
+      dermedge compare --image-branches dermiresnet,efficientnet_lite0 --fusions concat,gated --pretrained
       dermedge compare --report page.html
     """
-    if image_branch is not None:
+    if image_branch in ("own", "shared"):
         raise UsageError(f"--image-branch is now called --trunk: write --trunk {image_branch}.")
+    if image_branch is not None:
+        raise UsageError(f"A comparison takes several image branches: write --image-branches {image_branch}.")
+    if download and not pretrained:
+        raise UsageError("--download is for --pretrained: give both or neither.")
     with extras("export"):
         from dermedge.evaluation.comparison.publish import PAGE, comparison_text, publish
         from dermedge_export.check.parity import limits_from_percent
@@ -106,7 +127,8 @@ def compare(
         record = publish(folder, page)
     else:
         limits = limits_from_percent("int8", min_agreement, max_drop, min_heatmap) if int8 else None
-        wanted = _Wanted(folder, page, asked, fusions, protocols, seeds, trunk, head_epochs, latency)
+        wanted = _Wanted(folder, page, asked, fusions, image_branches, protocols, seeds, trunk, head_epochs, pretrained,
+                         download, latency)  # fmt: skip
         record, failed = _run(wanted, limits)
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else comparison_text(record))
     if failed:
@@ -129,11 +151,15 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     with extras("export"):
         from dermedge.data.ham10000 import read_samples
         from dermedge.evaluation.comparison.compare import compare_fusions
-        from dermedge.evaluation.comparison.plan import Plan, plan_cells
+        from dermedge.evaluation.comparison.plan import Plan, plan_cells, start_hashes
         from dermedge.training.chosen_settings import chosen_settings
-    cells = plan_cells(wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk)
+        from dermedge.training.start_weights import Pretrained
+    cells = plan_cells(wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk, wanted.image_branches)
     request = wanted.settings.values
     base = chosen_settings(request)
-    plan = Plan(wanted.folder, cells, base, wanted.head_epochs or base.epochs, request.feature_views)
     samples = read_samples(Path(request.data) if request.data else None)
+    others = Pretrained(wanted.download) if wanted.pretrained else None
+    starts = {} if others is None else start_hashes(others, cells, base)
+    epochs, views = wanted.head_epochs or base.epochs, request.feature_views
+    plan = Plan(wanted.folder, cells, base, epochs, views, others, starts)
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

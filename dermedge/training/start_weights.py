@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -27,8 +27,9 @@ from dermedge.models.branches.weight_files import read_weights
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
-from .checkpoint import read_tensors
+from .checkpoint import read_tensors, save_weights
 from .run import Run
+from .run_folder import RunFolder
 
 _TRUNK = "trunk."
 _HEAD = "head."
@@ -147,6 +148,12 @@ def _from_file(name: str, file: Path) -> PretrainedWeights:
         raise UsageError(f"{file} has the weights of a whole run. Name the run's folder with --start-from.")
     tensors = family_of(name).fit(name, read.tensors, str(file))
     return PretrainedWeights(tensors, f"{_FILE}{file.name}", read.sha256, "unknown")
+
+
+def keep_start_weights(start: StartWeights, folder: RunFolder) -> dict[str, Any]:
+    """Copy the weights into the folder of a new run, and give what the run's record is to say of them."""
+    save_weights(folder.start_file, start.tensors)
+    return {} if start.pretrained is None else {PRETRAINED: start.pretrained}
 
 
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:

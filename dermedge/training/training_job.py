@@ -22,13 +22,12 @@ from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files.file_lock import one_at_a_time
 
-from .checkpoint import save_weights
 from .chosen_settings import changed_settings
 from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
 from .run import Run
 from .run_folder import RunFolder
-from .start_weights import PRETRAINED, Pretrained, StartWeights, pretrained_weights, start_weights
+from .start_weights import Pretrained, StartWeights, keep_start_weights, pretrained_weights, start_weights
 from .train import check_ready, start_run, train
 
 _log = logging.getLogger(__name__)
@@ -222,10 +221,7 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
 def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
     start = _start(new, ready)  # again, because the processes hand on what is found out, and not the weights
     folder.clear()
-    extra = {}
-    if start is not None:
-        save_weights(folder.start_file, start.tensors)
-        extra = {} if start.pretrained is None else {PRETRAINED: start.pretrained}
+    extra = {} if start is None else keep_start_weights(start, folder)
     allow = new.allow_missing_images
     start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=allow, extra=extra)
 

@@ -10,6 +10,7 @@ from typing import Any
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
+from dermedge.models.branches.families import new_branch
 from dermedge.training.run import Run
 from dermedge.training.train import check_ready
 from dermedge_export.check.parity import Limits
@@ -20,7 +21,7 @@ from .measure_cell import is_measured, measure_cell
 from .plan import Cell, Plan, check_plan
 from .publish import publish
 from .results import read_results
-from .rows import SHARED, Record, row_name
+from .rows import NONE, SHARED, Record, row_name
 from .runs import read_runs
 from .summary import int8_path
 from .time_left import TimeLeft, epochs_left, trained_seconds
@@ -66,8 +67,11 @@ def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
 
 
 def _check_ready(plan: Plan, samples: list[Sample]) -> None:
-    first = plan.cells[0]
-    check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
+    firsts = {cell.image_branch: cell for cell in reversed(plan.cells)}  # a branch that cannot be made is told at once
+    for branch, first in firsts.items():
+        if branch != NONE:
+            new_branch(branch)
+        check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
 
 
 def _do_missing(
@@ -105,7 +109,7 @@ def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
 
 def _train_and_measure(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
     if cell.trunk == SHARED and read_results(cell.trunk_source.run_folder(plan.root).path) is None:
-        raise DermedgeError("its trunk, image_only, could not be trained.")
+        raise DermedgeError(f"its trunk, {cell.trunk_source.name}, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
         return f"; {left.text(cell, epochs_left(history, epochs))}"

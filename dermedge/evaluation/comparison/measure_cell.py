@@ -23,6 +23,7 @@ from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
+from dermedge.training.start_weights import PRETRAINED
 from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime.errors import DermedgeError
@@ -46,7 +47,7 @@ def measure_cell(cell: Cell, run: Run, samples: Sequence[Sample], int8_limits: L
         record = _test_figures(cell, run, samples)
         write_results(run.path, record)
     if int8_limits is not None and not _int8_is_there(record, run, int8_limits):
-        record = {**record, "int8": _int8(run, samples, int8_limits)}
+        record = {**record, "int8": _int8(cell, run, samples, int8_limits)}
         write_results(run.path, record)
     return record
 
@@ -61,7 +62,7 @@ def _int8_is_there(record: dict[str, Any], run: RunFolder, limits: Limits) -> bo
     found = record["int8"]
     if found is None or found["limits"] != asdict(limits):
         return False
-    return "refused" in found or int8_file(run.path, record["fusion"]).is_file()
+    return "refused" in found or int8_file(run.path, record["image_branch"], record["fusion"]).is_file()
 
 
 def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -76,8 +77,10 @@ def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, 
     return {
         "protocol": cell.protocol,
         "seed": cell.seed,
+        "image_branch": cell.image_branch,
         "fusion": cell.fusion,
         "trunk": cell.trunk,
+        "pretrained": run.record.get(PRETRAINED),
         "shared": recorded_trunk(run.record),
         "settings": settings,
         "data": Path(config.data).name,
@@ -103,9 +106,9 @@ def _best_epoch(run: RunFolder) -> dict[str, Any]:
         raise DermedgeError(f"{run.history_file} is damaged ({error}). Train the run again.") from error
 
 
-def _int8(run: Run, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
+def _int8(cell: Cell, run: Run, samples: Sequence[Sample], limits: Limits) -> dict[str, Any]:
     _log.info("  export INT8")
-    target = int8_file(run.path, run.config.fusion)
+    target = int8_file(run.path, cell.image_branch, cell.fusion)
     try:
         report = export_model(run, samples, "int8", target, limits=limits)
     except ParityError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rows import Record
+from .rows import Record, model_name
 
 
 def missing_lines(record: Record, protocol: str) -> list[str]:
@@ -12,7 +12,7 @@ def missing_lines(record: Record, protocol: str) -> list[str]:
         begun = tuple(row["begun_seeds"])
         absent = tuple(seed for seed in row["missing_seeds"] if seed not in begun)
         if row["protocol"] == protocol and (begun or absent):
-            alike.setdefault((row["trunk"], begun, absent), []).append(row["fusion"])
+            alike.setdefault((row["trunk"], begun, absent), []).append(model_name(row["image_branch"], row["fusion"]))
     lines = []
     for (trunk, begun, absent), fusions in alike.items():
         said = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} {state}"

@@ -14,10 +14,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dermedge.evaluation.fill_template import fill
+from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime import __version__
 
 from .missing import missing_lines
-from .rows import Record
+from .rows import NONE, Record, model_name
+from .starts import start_lines, start_of
 
 _NOTHING = "-"
 _BESIDE = {
@@ -56,6 +58,8 @@ def html_page(record: Record, plots: Mapping[str, Mapping[str, Path]]) -> str:
         protocols=[_protocol(record, protocol, plots.get(protocol, {})) for protocol in present],
         leaks=[_leaks(protocol, by_seed) for protocol, by_seed in record["leaks"].items() if by_seed],
         views=sorted({row["views"] for row in record["rows"] if row["views"] is not None}),
+        branches=_has_branches(record["rows"]),
+        starts=start_lines(record),
         bootstrap=record["bootstrap"],
         latency=record["latency"],
         settings=record["settings"],
@@ -68,14 +72,19 @@ def _leaks(protocol: str, by_seed: Mapping[str, Record]) -> dict[str, str]:
     return {"protocol": protocol, "said": f"{100 * leaks / images:.1f} % ({leaks:,} of {images:,})"}
 
 
+def _has_branches(rows: Sequence[Record]) -> bool:
+    return any(row["image_branch"] not in (PAPERS_BRANCH, NONE) for row in rows)
+
+
 def _protocol(record: Record, protocol: str, plots: Mapping[str, Path]) -> Record:
     measured = [row for row in record["rows"] if row["protocol"] == protocol and row["seeds"]]
+    best = record["best"][protocol]
     return {
         "title": _TITLES[protocol],
         "missing": missing_lines(record, protocol),
         "beside_paper": _beside_paper(measured) if measured else [],
         "ours": _ours(measured),
-        "best": record["best"][protocol],
+        "best": best and {**best, "model": model_name(best["image_branch"], best["fusion"])},
         "plots": {caption: base64.b64encode(path.read_bytes()).decode() for caption, path in plots.items()},
     }
 
@@ -105,14 +114,18 @@ def _ours(rows: Sequence[Record]) -> list[Column]:
         Column("INT8 latency ms", [_latency(row["latency"]) for row in rows]),
         Column("INT8 gate: agreement, change of balanced accuracy", [_gate(row["int8"]) for row in rows], "text"),
     ]
+    if any(row["pretrained"] for row in rows):
+        columns.append(Column("image branch started from", [start_of(row) for row in rows], "text"))
     found = [column for column in columns if set(column.cells) != {_NOTHING}]
     return [*_names(rows, [row["fusion"] for row in rows]), *found]
 
 
 def _names(rows: Sequence[Record], models: list[str]) -> list[Column]:
     seeds = [", ".join(map(str, row["seeds"])) for row in rows]
+    branches = [Column("image branch", [row["image_branch"] for row in rows], "text")] if _has_branches(rows) else []
     return [
         Column("model", models),
+        *branches,
         Column("trunk", [row["trunk"] for row in rows], "text"),
         Column("seeds", seeds, "text"),
     ]

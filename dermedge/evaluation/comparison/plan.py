@@ -1,4 +1,4 @@
-"""What a comparison consists of: one training per fusion, protocol, seed and way of training the trunk.
+"""What a comparison consists of: one training per image branch, fusion, protocol, seed and way of training the trunk.
 
 A cell is an ordinary run folder. What is there and what is missing is read from these folders alone.
 """
@@ -6,21 +6,27 @@ A cell is an ordinary run folder. What is there and what is missing is read from
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from dermedge.config import Protocol, TrainConfig
 from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
+from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
+from dermedge.training.run_names import PAPERS_BRANCH
+from dermedge.training.start_weights import Pretrained, pretrained_weights
 from dermedge_runtime.errors import UsageError
 
-from .rows import BASELINE, NONE, OWN, PROTOCOLS, SHARED
+from .rows import BASELINE, NONE, OWN, PROTOCOLS, SHARED, model_name
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +39,29 @@ class Cell:
     fusion: str
     trunk: str
     """`OWN`, `SHARED` or `NONE`: how it was trained."""
+    image_branch: str = PAPERS_BRANCH
+    """`NONE` where no picture is read."""
+
+    @property
+    def name(self) -> str:
+        """Of its network."""
+        return model_name(self.image_branch, self.fusion)
 
     def run_folder(self, root: Path) -> RunFolder:
         """Its run folder below the comparison's."""
-        name = self.fusion + (f"-{SHARED}" if self.trunk == SHARED else "")
+        name = self.name + (f"-{SHARED}" if self.trunk == SHARED else "")
         return RunFolder(root / self.protocol / f"seed{self.seed}" / name)
 
     @property
     def trunk_source(self) -> Cell:
-        """The cell whose trunk a `SHARED` one takes."""
+        """The cell whose trunk a `SHARED` one takes; of the same image branch."""
         return replace(self, fusion=BASELINE, trunk=OWN)
 
     @property
     def title(self) -> str:
         """For the log."""
         shared = ", shared trunk" if self.trunk == SHARED else ""
-        return f"{self.protocol}, seed {self.seed}, {self.fusion}{shared}"
+        return f"{self.protocol}, seed {self.seed}, {self.name}{shared}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +71,23 @@ class Plan:
     root: Path
     cells: tuple[Cell, ...]
     base: TrainConfig
-    """Settings of all; fusion, protocol and seed are each cell's."""
+    """Settings of all; image branch, fusion, protocol and seed are each cell's."""
     head_epochs: int
     views: int
     """Augmented copies of every training photograph that the heads on a shared trunk see."""
+    pretrained: Pretrained | None = None
+    """Weights that others have trained, for the image branches of which there are any."""
+    starts: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of these weights by image branch; the other branches start from random ones."""
 
     def settings(self, cell: Cell) -> TrainConfig:
         """Settings of one training."""
         protocol = cast("Protocol", cell.protocol)  # `plan_cells` knows no other
         config = replace(self.base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
+        if cell.trunk != NONE:
+            config = replace(config, image_branch=cell.image_branch)
+        if cell.trunk == OWN:
+            config = replace(config, start_from=self.starts.get(cell.image_branch, ""))
         if cell.trunk == SHARED:
             # A head reads features and no picture: there is nothing to paste.
             config = replace(config, epochs=self.head_epochs, cutmix=0.0)
@@ -91,23 +112,63 @@ def choose_names(text: str, known: Collection[str], what: str) -> list[str]:
     return names
 
 
-def plan_cells(fusions: str, protocols: str, seeds: int, trunk: str) -> tuple[Cell, ...]:
+def choose_branches(text: str) -> list[str]:
+    """Split names of image branches at the commas.
+
+    :raises UsageError: an unknown name or none; the message names the nearest.
+    """
+    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not names:
+        raise UsageError("No image branch was given: --image-branches takes names such as dermiresnet, with commas.")
+    for name in names:
+        family_of(name)
+    return names
+
+
+def plan_cells(
+    fusions: str, protocols: str, seeds: int, trunk: str, image_branches: str = PAPERS_BRANCH
+) -> tuple[Cell, ...]:
     """Give the cells in the order of their work: a whole table with the first seed comes before the second seed.
 
     With a shared trunk, `image_only` is trained whole first, and once more as a head on its own features: that one is
-    what the other heads are compared with.
+    what the other heads are compared with. Every image branch has an `image_only` of its own; a fusion that reads no
+    picture is trained once.
 
     :param trunk: `OWN` or `SHARED`, for fusions that read pictures.
-    :raises UsageError: an unknown fusion or protocol.
+    :raises UsageError: an unknown fusion, protocol or image branch.
     """
     chosen = choose_names(fusions, FUSIONS, "fusion")
-    parts = choose_names(protocols, PROTOCOLS, "protocol")
+    parts, branches = choose_names(protocols, PROTOCOLS, "protocol"), choose_branches(image_branches)
     return tuple(
-        Cell(protocol, seed, fusion, its_trunk)
+        Cell(protocol, seed, fusion, its_trunk, NONE if its_trunk == NONE else branch)
         for seed in range(seeds)
         for protocol in parts
+        for branch in branches
         for fusion, its_trunk in _rows(chosen, trunk)
+        if its_trunk != NONE or branch == branches[0]  # clinical values alone are trained once
     )
+
+
+def start_hashes(request: Pretrained, cells: Sequence[Cell], base: TrainConfig) -> dict[str, str]:
+    """Look for the weights that the image branches of a comparison start from.
+
+    :return: SHA-256 by image branch; a branch that nobody has pretrained is left out, and the log says so.
+    :raises UsageError: nobody has pretrained any of them, or no picture is read.
+    :raises DermedgeError: weights that are not here, or not what they should be.
+    """
+    found = {}
+    names = list(dict.fromkeys(cell.image_branch for cell in cells if cell.trunk == OWN))
+    for name in names:
+        if family_of(name).weight_source(name) is None:
+            _log.info("%s: start from random weights; there are no pretrained ones", name)
+            continue
+        start = pretrained_weights(request, replace(base, fusion=BASELINE, image_branch=name))
+        _log.info("%s: %s", name, start.summary)
+        found[name] = start.sha256
+    if not found:
+        of = f"There are no pretrained weights of {', '.join(names)}." if names else "Nothing here reads a picture."
+        raise UsageError(f"{of} Leave --pretrained out, or name other branches.")
+    return found
 
 
 def _rows(fusions: Sequence[str], trunk: str) -> Iterable[tuple[str, str]]:
@@ -134,7 +195,9 @@ def check_plan(plan: Plan, samples: Sequence[Sample]) -> None:
 def _check_run(plan: Plan, cell: Cell, run: Run, samples: Sequence[Sample]) -> None:
     wanted, found = plan.settings(cell), run.config
     # The data may lie elsewhere by now; the split says whether it is the same.
-    differing = replace(wanted, data=found.data).differences(found)
+    differing = replace(wanted, data=found.data, start_from=found.start_from).differences(found)
+    if wanted.start_from != found.start_from:
+        differing.append(f"pretrained weights {found.start_from[:12] or 'none'} -> {wanted.start_from[:12] or 'none'}")
     shared = recorded_trunk(run.record)
     if shared and shared.get("views") != plan.views:
         differing.append(f"feature_views {shared.get('views')} -> {plan.views}")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from dermedge.statistics.plots import confusion_plot, roc_plot, save_figure
 
 from .results import read_predictions
-from .rows import Record
+from .rows import Record, model_name
 
 _OURS, _PAPER = "#3b6ea8", "#c05020"
 
@@ -34,7 +34,7 @@ def draw_plots(record: Record, root: Path, folder: Path) -> dict[str, dict[str, 
             _differences_plot([row for row in rows if row["difference"]], path)
         if best is not None:
             shown = read_predictions(root / best["folder"])
-            title = f"{best['fusion']} ({best['trunk']}), {protocol}, seed {best['seed']}, test split"
+            title = f"{_label(best)}, {protocol}, seed {best['seed']}, test split"
             path = plots["Confusion matrix"] = folder / f"{protocol}-confusion.png"
             confusion_plot(best["scores"], title, path)
             path = plots["ROC curves"] = folder / f"{protocol}-roc.png"
@@ -43,7 +43,7 @@ def draw_plots(record: Record, root: Path, folder: Path) -> dict[str, dict[str, 
 
 
 def _label(row: Record) -> str:
-    return f"{row['fusion']} ({row['trunk']})"
+    return f"{model_name(row['image_branch'], row['fusion'])} ({row['trunk']})"
 
 
 def _figures_plot(rows: list[Record], path: Path) -> None:

@@ -15,8 +15,9 @@ from dermedge_runtime.files import write_json, write_text
 from .missing import missing_lines
 from .page import html_page
 from .plots import draw_plots
-from .rows import PROTOCOLS, ROW, Key, Record
+from .rows import PROTOCOLS, ROW, Key, Record, model_name, row_key
 from .runs import FIGURES, VALIDATION
+from .starts import start_lines
 from .summary import RECORD, summarize
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _CSV = {
     "int8_bytes": "int8.bytes",
     "int8_refused": "int8.refused",
     "int8_latency_ms": "latency.median_ms",
+    "pretrained": "pretrained.source",
 }
 """Columns of the CSV, and where each is found in a row of the record."""
 _log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def publish(root: Path, page: Path, asked: Sequence[Cell] | None = None) -> Reco
 def _by_row(cells: Sequence[Cell]) -> dict[Key, set[int]]:
     seeds: dict[Key, set[int]] = {}
     for cell in cells:
-        seeds.setdefault((cell.protocol, cell.fusion, cell.trunk), set()).add(cell.seed)
+        seeds.setdefault((cell.protocol, cell.image_branch, cell.fusion, cell.trunk), set()).add(cell.seed)
     return seeds
 
 
@@ -84,9 +86,11 @@ def comparison_text(record: Record) -> str:
         if row["seeds"]:
             figures, paper = row["figures"], row["paper"] or {}
             values = [figures[name]["mean"] if figures[name] else None for name in FIGURES]
-            rows.append([f"{row['protocol']}, {row['fusion']} ({row['trunk']})", len(row["seeds"]), *values])
+            protocol, branch, fusion, trunk = row_key(row)
+            rows.append([f"{protocol}, {model_name(branch, fusion)} ({trunk})", len(row["seeds"]), *values])
             rows[-1].append(paper.get("accuracy"))
     absent = "".join(f"\n{protocol}, {line}" for protocol in PROTOCOLS for line in missing_lines(record, protocol))
     if not rows:
         return f"Nothing is measured yet.{absent}"
-    return table(rows, ("mean over the seeds", "seeds", *FIGURES, "paper's accuracy")) + absent
+    starts = "".join(f"\n{line}" for line in start_lines(record))
+    return table(rows, ("mean over the seeds", "seeds", *FIGURES, "paper's accuracy")) + starts + absent

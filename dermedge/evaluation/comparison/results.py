@@ -17,11 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermedge.data.files.content_hashes import hash_file
+from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json, write_text
 
+from .rows import NONE, model_name
+
 _RESULTS, _PREDICTIONS = "results.json", "predictions.csv"
-_FORMAT = 2
+_FORMAT = 3  # 3: the image branch, and what it started from
 _KEYS = ("protocol", "seed", "fusion", "trunk", "settings", "weights_sha256", "scores", "int8", "parameters")
 _COLUMNS = ["image_id", "lesion_id", "diagnosis"]
 
@@ -37,9 +40,9 @@ class Predictions:
     """[N, classes]."""
 
 
-def int8_file(folder: Path, fusion: str) -> Path:
+def int8_file(folder: Path, image_branch: str, fusion: str) -> Path:
     """Where the INT8 file of a run lies."""
-    return folder / f"{fusion}-int8.onnx"
+    return folder / f"{model_name(image_branch, fusion)}-int8.onnx"
 
 
 def write_predictions(folder: Path, predictions: Predictions, classes: tuple[str, ...]) -> None:
@@ -87,10 +90,12 @@ def read_results(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if "image_branch" in record:  # format 1 called the trunk so
+        if "trunk" not in record and "image_branch" in record:  # format 1 called the trunk so
             record["trunk"] = record.pop("image_branch")
         if absent := [key for key in _KEYS if key not in record]:
             raise KeyError(", ".join(absent))
+        record.setdefault("image_branch", NONE if record["trunk"] == NONE else PAPERS_BRANCH)
+        record.setdefault("pretrained", None)
     except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{path} is damaged ({error}). {_mend(folder)}") from error
     weights = folder / "weights.safetensors"

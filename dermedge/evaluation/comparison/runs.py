@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+
+from dermedge.training.run_names import PAPERS_BRANCH
+from dermedge_runtime.errors import DermedgeError
 
 from .results import read_results
 from .rows import NONE, OWN, PROTOCOLS, ROW, SHARED, Key, Record, row_key
@@ -57,22 +61,31 @@ def read_runs(root: Path) -> Runs:
     measured, begun = [], []
     for config in sorted(root.glob("*/seed*/*/config.json")):
         folder = config.parent
-        protocol, number, name = folder.parts[-3:]
+        protocol, number = folder.parts[-3:-1]
         seed = number.removeprefix("seed")
         if protocol not in PROTOCOLS or not seed.isdecimal():
             continue
         record = read_results(folder)
         if record is None:
-            begun.append({"protocol": protocol, **_named(name), "seed": int(seed)})
+            begun.append({"protocol": protocol, **_begun(config), "seed": int(seed)})
         else:
             measured.append({**record, **_figures(record["scores"]), "folder": folder, "seed": int(seed)})
     return Runs(_table(measured, [*FIGURES, VALIDATION]), _table(begun, []))
 
 
-def _named(name: str) -> dict[str, str]:
-    """Fusion and trunk by the name of the folder, which is all that a run without results has."""
-    fusion = name.removesuffix(f"-{SHARED}")
-    return {"fusion": fusion, "trunk": SHARED if fusion != name else NONE if fusion == "clinical_only" else OWN}
+def _begun(config: Path) -> dict[str, str]:
+    """Image branch, fusion and trunk of a run without results, by its settings and the name of its folder."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))["settings"]
+        fusion, branch = str(settings["fusion"]), str(settings.get("image_branch", PAPERS_BRANCH))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DermedgeError(
+            f"{config} is damaged ({error}). Remove {config.parent}, and it is trained anew."
+        ) from error
+    if fusion == "clinical_only":
+        return {"image_branch": NONE, "fusion": fusion, "trunk": NONE}
+    trunk = SHARED if config.parent.name.endswith(f"-{SHARED}") else OWN
+    return {"image_branch": branch, "fusion": fusion, "trunk": trunk}
 
 
 def _figures(scores: Record) -> dict[str, float | None]:

@@ -17,15 +17,17 @@ import pandas as pd
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.progress import progress
 from dermedge.statistics.bootstrap import REPLICATES, PairedOutcome, paired_bootstrap
+from dermedge.training.run_names import PAPERS_BRANCH
 
 from .latency import read_latency
 from .paper_figures import BY_FUSION, PAPER_ROWS, PAPERS_BEST
 from .results import int8_file, read_predictions
-from .rows import BASELINE, OWN, PROTOCOLS, ROW, SHARED, TRUNKS, Key, Record, row_key, row_name
+from .rows import BASELINE, NONE, OWN, PROTOCOLS, ROW, SHARED, TRUNKS, Key, Record, row_key, row_name
 from .runs import FIGURES, VALIDATION, Runs, lines, read_runs
 
 RECORD = "comparison.json"
-_VARIED = ("fusion", "protocol", "seed")
+_VARIED = ("image_branch", "start_from", "fusion", "protocol", "seed")
+"""Settings that the rows tell."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,25 +60,39 @@ def _asked_before(root: Path) -> dict[Key, list[int]]:
     """What the command asked for that wrote the folder's record; nothing where no such record can be read."""
     try:
         asked = json.loads((root / RECORD).read_text(encoding="utf-8"))["asked"]
-        return {(str(p), str(f), str(t)): [int(seed) for seed in seeds] for p, f, t, seeds in asked}
+        return {_asked_key(*map(str, key)): [int(seed) for seed in seeds] for *key, seeds in asked}
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
 
 
+def _asked_key(protocol: str, *rest: str) -> Key:
+    """Read a row that was asked for; one from before there were image branches names none."""
+    *branch, fusion, trunk = rest
+    (image_branch,) = branch or (NONE if trunk == NONE else PAPERS_BRANCH,)
+    return protocol, image_branch, fusion, trunk
+
+
 def _in_order(known: Collection[Key]) -> list[Key]:
-    """Rows in the paper's order, then what the paper has not."""
+    """Rows in the paper's order, then what the paper has not; all of an image branch together, the paper's first."""
     fusions = [row.fusion for row in PAPER_ROWS]
-    fusions += sorted({fusion for _, fusion, _ in known} - set(fusions))
-    return [key for key in itertools.product(PROTOCOLS, fusions, TRUNKS) if key in known]
+    fusions += sorted({fusion for _, _, fusion, _ in known} - set(fusions))
+    return [key for key in itertools.product(PROTOCOLS, _branches(known), fusions, TRUNKS) if key in known]
+
+
+def _branches(known: Collection[Key]) -> list[str]:
+    """Image branches in the order of the rows: none, the paper's, the others by name."""
+    return sorted({branch for _, branch, _, _ in known}, key=lambda name: (name != NONE, name != PAPERS_BRANCH, name))
 
 
 def _row(key: Key, runs: Runs, latency: Record | None, asked: Collection[int]) -> Record:
-    own, paper = runs.of(key), BY_FUSION.get(key[1])
+    (_, branch, fusion, _), own = key, runs.of(key)
+    paper = BY_FUSION.get(fusion) if branch in (PAPERS_BRANCH, NONE) else None
     seeds: list[int] = own["seed"].tolist()
     first = lines(own)[0] if seeds else None
     return {
         **dict(zip(ROW, key, strict=True)),
-        "name": paper.name if paper else key[1],
+        "name": paper.name if paper else fusion,
+        "pretrained": first["pretrained"] if first else None,
         "views": first["shared"]["views"] if first and first["shared"] else None,
         "seeds": seeds,
         "begun_seeds": runs.begun_seeds(key),
@@ -112,7 +128,7 @@ def int8_path(own: pd.DataFrame) -> Path | None:
     run = next((run for run in lines(own) if run["int8"]), None)
     if run is None or "refused" in run["int8"]:
         return None
-    return int8_file(run["folder"], run["fusion"])
+    return int8_file(run["folder"], run["image_branch"], run["fusion"])
 
 
 def _latency(key: Key, own: pd.DataFrame, latency: Record | None) -> Record | None:
@@ -125,10 +141,9 @@ def _latency(key: Key, own: pd.DataFrame, latency: Record | None) -> Record | No
 
 def _difference(key: Key, runs: Runs) -> Record | None:
     """Difference to the images alone, trained in the same way, over the seeds that have the same test split."""
-    protocol, fusion, trunk = key
-    if (fusion, trunk) == (BASELINE, OWN):
+    baseline = _baseline(key, runs)
+    if baseline is None:
         return None
-    baseline = (protocol, BASELINE, SHARED if trunk == SHARED and fusion != BASELINE else OWN)
     pairs = runs.of(key).merge(runs.of(baseline), on=["seed", "split_sha256"], suffixes=("", "_baseline"))
     if pairs.empty:
         return None
@@ -142,6 +157,17 @@ def _difference(key: Key, runs: Runs) -> Record | None:
     return {"baseline": baseline[1:], "seeds": pairs["seed"].tolist(), **intervals}
 
 
+def _baseline(key: Key, runs: Runs) -> Key | None:
+    """Give the row that another one is compared with, of the same image branch; without one, of the first."""
+    protocol, branch, fusion, trunk = key
+    if (fusion, trunk) == (BASELINE, OWN):
+        return None
+    if trunk == NONE:
+        measured = {row_key(run) for run in lines(runs.measured)}
+        branch = next((b for b in _branches(measured) if (protocol, b, BASELINE, OWN) in measured), PAPERS_BRANCH)
+    return protocol, branch, BASELINE, SHARED if trunk == SHARED and fusion != BASELINE else OWN
+
+
 def _leaks(runs: Runs, protocol: str) -> dict[str, Record]:
     """Test images with a sibling in training, by seed: they depend on the split alone."""
     own = runs.measured[runs.measured["protocol"] == protocol].drop_duplicates("seed").sort_values("seed")
@@ -152,18 +178,20 @@ def _best(rows: list[Record], runs: Runs, protocol: str, root: Path) -> Record |
     """Choose whose confusion matrix and ROC curves are shown: by the validation split, never by the test split."""
     present = [row for row in rows if row["protocol"] == protocol and row["seeds"]]
     complete = [row for row in present if runs.seeds(protocol) <= set(row["seeds"])] or present
+    papers = PAPERS_BRANCH, PAPERS_BEST
     validated = [row for row in complete if row[VALIDATION]]
     if validated:
         row: Record | None = max(validated, key=lambda row: float(row[VALIDATION]["mean"]))
         why = "the highest mean balanced accuracy on the validation split"
     else:
-        row = next((row for row in present if row["fusion"] == PAPERS_BEST), None)
+        row = next((row for row in present if (row["image_branch"], row["fusion"]) == papers), None)
         why = "the model the paper shows: without a validation split none can be chosen but by looking at the test"
     if row is None:
         return None
     own = runs.of(row_key(row)).fillna({VALIDATION: 0.0})
     best = lines(own.nlargest(1, VALIDATION))[0]
     return {
+        "image_branch": row["image_branch"],
         "fusion": row["fusion"],
         "trunk": row["trunk"],
         "seed": best["seed"],

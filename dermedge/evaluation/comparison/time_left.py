@@ -1,8 +1,8 @@
 """How long the rest of a comparison will take, from what its finished trainings took.
 
-Cells of one trunk (whole networks, heads on shared features, clinical values alone) are taken to last alike, and so are
-their measurements, with an INT8 file or without. What no cell has shown yet is not guessed: the sum is then said to be
-more than what is known. Not covered: the latencies at the end, which are only mentioned.
+Cells of one image branch and trunk (whole networks, heads on shared features, clinical values alone) are taken to last
+alike, and so are their measurements, with an INT8 file or without. What no cell has shown yet is not guessed: the sum
+is then said to be more than what is known. Not covered: the latencies at the end, which are only mentioned.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ import pandas as pd
 
 from .plan import Cell
 
-_Kind = tuple[str, bool]
-"""Of a measurement: the trunk of its cell, and whether an INT8 file is made of it."""
+_Training = tuple[str, str]
+"""Kind of a training: image branch and trunk of its cell."""
+_Measuring = tuple[str, str, bool]
+"""Kind of a measurement: image branch and trunk of its cell, and whether an INT8 file is made of it."""
 
 
 @dataclass(slots=True)
 class TimeLeft:
-    """Seconds that cells of each trunk took, and the cells that are still to come."""
+    """Seconds that cells of each kind took, and the cells that are still to come."""
 
     to_come: list[Cell]
     with_int8: AbstractSet[Cell] = frozenset()
     """Cells of which an INT8 file is made and measured."""
     latency: bool = False
     """Whether the INT8 files are timed at the end."""
-    training: dict[str, list[float]] = field(default_factory=dict)
-    measuring: dict[_Kind, list[float]] = field(default_factory=dict)
+    training: dict[_Training, list[float]] = field(default_factory=dict)
+    measuring: dict[_Measuring, list[float]] = field(default_factory=dict)
 
     def trained(self, cell: Cell, seconds: float) -> None:
         """Note a finished training."""
-        self.training.setdefault(cell.trunk, []).append(seconds)
+        self.training.setdefault((cell.image_branch, cell.trunk), []).append(seconds)
 
     def measured(self, cell: Cell, seconds: float) -> None:
         """Note a finished measurement."""
         self.measuring.setdefault(self._kind(cell), []).append(seconds)
 
-    def _kind(self, cell: Cell) -> _Kind:
-        return cell.trunk, cell in self.with_int8
+    def _kind(self, cell: Cell) -> _Measuring:
+        return cell.image_branch, cell.trunk, cell in self.with_int8
 
     def text(self, current: Cell | None = None, current_seconds: float = 0.0) -> str:
         """Say what is left.
@@ -51,7 +53,7 @@ class TimeLeft:
         :param current_seconds: what is left of its training.
         """
         parts: list[float | None] = [current_seconds]
-        parts += [_mean(self.training.get(cell.trunk)) for cell in self.to_come]
+        parts += [_mean(self.training.get((cell.image_branch, cell.trunk))) for cell in self.to_come]
         in_work = [] if current is None else [current]
         parts += [_mean(self.measuring.get(self._kind(cell))) for cell in (*in_work, *self.to_come)]
         known = [part for part in parts if part is not None]

@@ -12,6 +12,8 @@ from dermedge.data.splits import check_leaks, make_split
 from dermedge.training.head_training import HeadOnFeatures, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.start_weights import PRETRAINED, keep_start_weights, pretrained_weights
 from dermedge.training.train import Trainer, epoch_line, remaining_epochs, resume, start_run
 from dermedge_runtime.errors import UsageError
 
@@ -38,12 +40,12 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
     else:
         split = make_split(samples, cell.protocol, cell.seed)
         check_leaks(split, samples)
-        run = start_run(plan.settings(cell), split, folder, extra=shared_trunk_record(trunk) if trunk else None)
+        run = start_run(plan.settings(cell), split, folder, extra=_begin(plan, cell, folder, trunk))
     # The record's settings, not the plan's: both are the same but for the place of the data.
     config = run.config
     part = None
     if trunk is not None:
-        _check_trunk(run, trunk)
+        _check_trunk(run, trunk, cell.trunk_source.name)
         part = HeadOnFeatures(config, run.schema, trunk)
     trainer = Trainer(config, samples, run, part=part)
     if resume(trainer):
@@ -51,6 +53,18 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
     for row in remaining_epochs(trainer):
         _log.info("  %s%s", epoch_line(row, config.epochs), on_epoch(trainer.history, config.epochs))
     return run
+
+
+def _begin(plan: Plan, cell: Cell, folder: RunFolder, trunk: FrozenTrunk | None) -> dict[str, Any]:
+    """Keep the weights that a new run starts from, and give what its record is to say of them and of its trunk."""
+    if trunk is not None:
+        source = Run.open(cell.trunk_source.run_folder(plan.root).path).record
+        pretrained = {PRETRAINED: source[PRETRAINED]} if PRETRAINED in source else {}
+        return shared_trunk_record(trunk) | pretrained
+    config = plan.settings(cell)
+    if not config.start_from or plan.pretrained is None:
+        return {}
+    return keep_start_weights(pretrained_weights(plan.pretrained, config), folder)
 
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
@@ -61,10 +75,10 @@ def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     return FrozenTrunk(network, run.weights_sha256, plan.views, run.features)
 
 
-def _check_trunk(run: Run, trunk: FrozenTrunk) -> None:
+def _check_trunk(run: Run, trunk: FrozenTrunk, source: str) -> None:
     recorded = (recorded_trunk(run.record) or {}).get("weights_sha256")
     if recorded != trunk.weights_sha256:
         raise UsageError(
             f"The run in {run.path} was trained on the features of other weights ({str(recorded)[:12]}) than those of"
-            f" image_only beside it ({trunk.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
+            f" {source} beside it ({trunk.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
         )

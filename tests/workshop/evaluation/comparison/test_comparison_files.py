@@ -3,6 +3,7 @@
 The real comparison is that of the benchmarks, 68 trainings at 96 px.
 """
 
+import io
 import json
 import re
 from pathlib import Path
@@ -25,7 +26,10 @@ CLASSES = ("mel", "nv")
 @pytest.fixture(scope="module")
 def real() -> dict:
     """The record of the real comparison; it was written when the trunk was still called image branch."""
-    return json.loads(REAL.read_text(encoding="utf-8").replace('"image_branch"', '"trunk"'))
+    record = json.loads(REAL.read_text(encoding="utf-8").replace('"image_branch"', '"trunk"'))
+    for row in (*record["rows"], *filter(None, record["best"].values())):
+        row |= {"image_branch": "none" if row["trunk"] == "none" else "dermiresnet", "pretrained": None}
+    return record
 
 
 def test_the_figures_of_the_real_comparison_come_out_again(real):
@@ -42,8 +46,10 @@ def test_the_figures_of_the_real_comparison_come_out_again(real):
 
 
 def test_its_csv_is_the_one_that_was_written_then(real):
-    then = REAL.with_suffix(".csv").read_text(encoding="utf-8")
-    assert to_csv(real) == then.replace("image_branch", "trunk")
+    then = pd.read_csv(REAL.with_suffix(".csv"), dtype=str).rename(columns={"image_branch": "trunk"})
+    now = pd.read_csv(io.StringIO(to_csv(real)), dtype=str)
+    assert set(now.pop("image_branch")) == {"none", "dermiresnet"} and now.pop("pretrained").isna().all()
+    pd.testing.assert_frame_equal(now, then)
 
 
 def test_its_page_tells_every_figure(real):
@@ -72,7 +78,14 @@ def results(**changes) -> dict:
 
 def test_results_that_call_the_trunk_image_branch_still_open(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(results(format=1, image_branch="shared")), encoding="utf-8")
-    assert read_results(tmp_path)["trunk"] == "shared"
+    found = read_results(tmp_path)
+    assert (found["trunk"], found["image_branch"], found["pretrained"]) == ("shared", "dermiresnet", None)
+
+
+@pytest.mark.parametrize(("trunk", "branch"), [("own", "dermiresnet"), ("none", "none")])
+def test_results_from_before_there_were_branches_are_of_the_papers(tmp_path, trunk, branch):
+    (tmp_path / "results.json").write_text(json.dumps(results(format=2, trunk=trunk)), encoding="utf-8")
+    assert read_results(tmp_path)["image_branch"] == branch
 
 
 def test_results_without_a_trunk_are_damaged(tmp_path):

