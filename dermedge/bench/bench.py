@@ -71,7 +71,7 @@ def benchmark(
     cuda_graphs: bool = False,
     cold: bool = True,
 ) -> dict[str, Any]:
-    """Measure every model on every device, and torch where it is installed and a run with the same weights is found.
+    """Measure every model on every device, and torch where it is installed and runs with the same weights are found.
 
     :param image: picture for the end-to-end figures; by default a generated JPEG of 600 x 450.
     :param cuda_graphs: a second contender with CUDA graphs for every device that has them.
@@ -84,9 +84,8 @@ def benchmark(
         contenders, absent = _model_contenders(models, devices, picture, cuda_graphs)
         for reason in absent.values():
             _log.info("left out: %s", reason)
-        torch_run = _find_run(models, run_path, runs)
-        if torch_run is not None:
-            contenders.append(_torch_contender(torch_run, picture))
+        torch_runs = _find_runs(models, run_path, runs)
+        contenders += [_torch_contender(name, run, picture) for name, run in torch_runs.items()]
         rows = []
         for batch in batches:
             _log.info("network only, batch %d", batch)
@@ -99,7 +98,7 @@ def benchmark(
         cold_rows = []
         if cold:
             _log.info("whole processes from a cold start")
-            cold_rows = cold_starts(models, devices, absent, picture, torch_run)
+            cold_rows = cold_starts(models, devices, absent, picture, torch_runs)
         return {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
             "machine": machine_record(),
@@ -164,23 +163,27 @@ def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 
-def _find_run(models: Sequence[Path], run_path: Path | None, runs: Path) -> Run | None:
-    """Find the run whose weights torch is to run; None, and a line on the log, where there is none or no torch.
+def _find_runs(models: Sequence[Path], run_path: Path | None, runs: Path) -> dict[str, Run]:
+    """Find the runs whose weights torch is to run, by name; a line on the log says what is left out, and why.
 
     :raises DermedgeError: a run was named, and the packages that it needs are not installed.
     """
     if run_path is None and (missing := missing_packages("train")):
         _log.info("left out: torch; not installed: %s. %s", ", ".join(missing), how_to_install(missing, "train"))
-        return None
+        return {}
     with extras():
-        from .torch_contender import run_of
-    found = run_of(models, run_path, runs)
-    if found is None:
+        from .torch_contender import runs_of
+    found, absent = runs_of(models, run_path, runs)
+    for reason in absent:
+        _log.info("left out: torch; %s", reason)
+    if not found and not absent:
         _log.info("left out: torch, because no run below %s has the weights of these files; name one with --run", runs)
-    return found
+    if len(found) == 1:
+        return {"torch eager": found[0]}
+    return {f"torch eager, {run.path.name}": run for run in found}
 
 
-def _torch_contender(run: Run, picture: Path) -> Contender:
+def _torch_contender(name: str, run: Run, picture: Path) -> Contender:
     import torch
 
     from .torch_contender import EagerModel
@@ -188,7 +191,7 @@ def _torch_contender(run: Run, picture: Path) -> Contender:
     torch.set_num_threads(usable_cpus())
     model = EagerModel(run)
     return Contender(
-        "torch eager",
+        name,
         network=lambda batch: partial(model.run, *_arrays(model.spec, picture, batch)),
         end_to_end=partial(model.predict, picture, patient_of(model.spec)),
         runs_on={

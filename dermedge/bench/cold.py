@@ -79,10 +79,11 @@ def cold_starts(
     devices: Sequence[str],
     absent: Mapping[str, str],
     picture: Path,
-    torch_run: Run | None,
+    torch_runs: Mapping[str, Run],
 ) -> list[dict[str, Any]]:
     """Time each command as a whole process, the commands in turn.
 
+    :param torch_runs: runs whose weights torch runs, by the name of the contender.
     :return: one row per command: median seconds, and peak memory in MB (None where the system does not tell).
     """
     commands = {"dermedge --help": [sys.executable, "-m", "dermedge", "--help"]}
@@ -93,8 +94,8 @@ def cold_starts(
             if device not in absent:
                 command = [sys.executable, "-m", "dermedge", "infer", *shown, "--model", str(path), "--device", device]
                 commands[f"dermedge infer, {name} ({device})"] = command
-    if torch_run is not None:
-        commands["torch eager"] = [sys.executable, "-c", TORCH_SCRIPT, str(torch_run.path), str(picture)]
+    for name, run in torch_runs.items():
+        commands[name] = [sys.executable, "-c", TORCH_SCRIPT, str(run.path), str(picture)]
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     memory: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(_ROUNDS + 1):

@@ -19,23 +19,34 @@ from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
 
-def run_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> Run | None:
-    """Find the run that model files were made from.
+def runs_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> tuple[list[Run], list[str]]:
+    """Find the runs that model files were made from, one for all files of the same weights.
 
     :param run_path: the run that was named, if any.
-    :param runs: folder in which it is looked for otherwise.
+    :param runs: folder in which they are looked for otherwise.
+    :return: the runs, and why others that were found cannot be run: the library of an image branch is not installed,
+        say.
+    :raises DermedgeError: the run that was named is not there or cannot be run.
     """
     if run_path is not None:
-        return Run.open(run_path)
-    hashes = {read_model_file(path).spec.weights_sha256 for path in models}
+        return [Run.open(run_path)], []
+    wanted = {read_model_file(path).spec.weights_sha256 for path in models}
+    found: dict[str, Run] = {}
+    absent = []
     for folder in sorted(runs.glob("*")):
         try:
             run = Run.open(folder)
-            if run.weights_sha256 in hashes:
-                return run
+            sha256 = run.weights_sha256
         except DermedgeError:
             continue
-    return None
+        if sha256 not in wanted or sha256 in found:
+            continue
+        try:
+            trained_model(run)
+            found[sha256] = run
+        except DermedgeError as error:
+            absent.append(f"{run.path}: {error}")
+    return list(found.values()), absent
 
 
 class EagerModel:
