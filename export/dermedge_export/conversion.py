@@ -1,7 +1,7 @@
 """FP32 graph -> the graph of a precision, and what the file tells about how it was made.
 
 A conversion that its comparison refuses may have a next one, nearer to FP32: an INT8 graph gives its worst layers back
-to float32, one, two, four, then eight of them.
+to float32, a sixteenth, an eighth, a quarter, then half of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .int8.quantize import packed, quantize
 from .int8.sensitivity import LayerError, rank_layers
 
 _log = logging.getLogger(__name__)
-KEPT_LAYERS = (1, 2, 4, 8)
-"""How many layers each further attempt keeps in float32; never more than half of them."""
+KEPT_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""What share of the layers each further attempt keeps in float32, at least one layer."""
 SENSITIVITY_IMAGES = 64
 
 
@@ -97,7 +97,7 @@ def _to_int8(
     ranked = rank() if sensitivity else None
     yield Conversion(packed(quantised, spec.flavour), made)
     ranked = ranked or rank()
-    for count in KEPT_LAYERS:
+    for count in dict.fromkeys(max(1, int(share * len(ranked))) for share in KEPT_SHARES):
         if count > len(ranked) // 2:
             return
         kept = [error.layer for error in ranked[:count]]

@@ -1,58 +1,92 @@
 """The layers of an exported graph, by the names of their modules (`stages.3.conv2`).
 
-A layer of the image branch is a convolution with the elementwise nodes after it: what one kernel computes on most
-devices, and the unit in which a precision is chosen. Its nodes are named `LAYER` and `LAYER/OPERATOR`, so the layer can
-be read off a node even after a quantiser has changed its inputs.
+A layer of the image branch is a product with constant weights (a convolution, a matrix product) and what follows it up
+to the next product: what one kernel computes on most devices, and the unit in which a precision is chosen. Its nodes
+are named `LAYER` and `LAYER/OPERATOR`, so the layer can be read off a node even after a quantiser has changed its
+inputs. Where the image branch ends is not guessed: its last feature map has a name of its own, `FEATURE_MAP`.
 """
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Iterable
 
 import onnx
 
-_WEIGHT_PREFIX, _WEIGHT_SUFFIX = "model.trunk.", ".weight"
+FEATURE_MAP = "feature_map"
+"""Name of the tensor that the image branch ends in."""
+PRODUCTS = ("Conv", "Gemm", "MatMul")
+_TRUNK, _WEIGHT_SUFFIX = "model.trunk.", ".weight"
 _HEAD = "head."
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def trunk_nodes(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Nodes that the pooled map depends on, in their order: the ancestors of the first mean after a convolution."""
-    nodes = list(proto.graph.node)
-    first = next((index for index, node in enumerate(nodes) if node.op_type == "Conv"), None)
-    if first is None:
-        return []
-    producer = {output: node for node in nodes for output in node.output}
-    pooling = next(node for node in nodes[first:] if node.op_type == "ReduceMean")
+    """Nodes that the last feature map depends on, in their order; the preparation of the picture is among them."""
+    producer = {output: node for node in proto.graph.node for output in node.output}
     found: set[str] = set()
-    pending = [producer[name] for name in pooling.input if name in producer]
+    pending = [FEATURE_MAP]
     while pending:
-        node = pending.pop()
-        if node.name not in found:
-            found.add(node.name)
-            pending += [producer[name] for name in node.input if name in producer]
-    return [node for node in nodes if node.name in found]
+        name = pending.pop()
+        if name in producer and name not in found:
+            found.add(name)
+            pending += producer[name].input
+    return [node for node in proto.graph.node if not found.isdisjoint(node.output)]
+
+
+def float_tensors(proto: onnx.ModelProto) -> set[str]:
+    """Names of the tensors of 32-bit floats; the graph's shapes are computed in whole numbers."""
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    values = [*inferred.value_info, *inferred.input, *inferred.output]
+    floats = {value.name for value in values if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    return floats | {tensor.name for tensor in inferred.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
 
 
 def name_layers(proto: onnx.ModelProto) -> None:
-    """Name the nodes of the image branch and the linear layers of the head after their modules, in place."""
+    """Name the nodes of the image branch and the linear layers of the head after their modules, in place.
+
+    :param proto: with the exporter's traces, which say what module a node comes from.
+    """
     _name_linear_layers(proto)
     layer_of: dict[str, str] = {}  # of every tensor that a layer computes
-    taken: set[str] = set()
+    order: dict[str, int] = {}
+    uses: Counter[str] = Counter()
+    floats, computed = float_tensors(proto), _computed(proto)
     for node in trunk_nodes(proto):
-        if node.op_type == "Conv":
-            layer = name = node.input[1].removeprefix(_WEIGHT_PREFIX).removesuffix(_WEIGHT_SUFFIX)
+        if node.op_type in PRODUCTS and node.input[1] not in computed:
+            layer = name = _module_of(node)
         else:
             before = [layer_of[tensor] for tensor in node.input if tensor in layer_of]
-            if not before:
-                continue  # the scaling of the pixels and the preparation, which are no layer
-            # Of a sum, the residual comes first: it joins the convolution before it, not the skip connection.
-            layer = before[0]
+            if not before or node.output[0] not in floats:
+                continue  # the scaling of the pixels, the preparation and the computing of shapes are no layers
+            # What joins two branches belongs to the last product before it, not to the skip connection.
+            layer = max(before, key=order.__getitem__)
             name = f"{layer}/{node.op_type}"
-        assert name not in taken, f"two nodes would be called {name}"
-        taken.add(name)
-        node.name = name
+        uses[name] += 1
+        node.name = name if uses[name] == 1 else f"{name}/{uses[name]}"
+        order.setdefault(layer, len(order))
         layer_of |= dict.fromkeys(node.output, layer)
+
+
+def _computed(proto: onnx.ModelProto) -> set[str]:
+    """Names of the tensors that depend on the graph's inputs."""
+    found = {value.name for value in proto.graph.input}
+    for node in proto.graph.node:
+        if not found.isdisjoint(node.input):
+            found |= set(node.output)
+    return found
+
+
+def _module_of(node: onnx.NodeProto) -> str:
+    """Name of the module whose weights a product has: by the weights, which may have lost their own name."""
+    weight: str = node.input[1]
+    if weight.startswith(_TRUNK) and weight.endswith(_WEIGHT_SUFFIX):
+        return weight.removeprefix(_TRUNK).removesuffix(_WEIGHT_SUFFIX)
+    traces = {entry.key: entry.value for entry in node.metadata_props}
+    scopes: list[str] = ast.literal_eval(traces.get(_SCOPES, "[]"))
+    modules = [scope.removeprefix(_TRUNK) for scope in scopes if scope.startswith(_TRUNK)]
+    return modules[-1] if modules else str(node.output[0]).replace("/", ".")
 
 
 def _name_linear_layers(proto: onnx.ModelProto) -> None:
@@ -60,7 +94,9 @@ def _name_linear_layers(proto: onnx.ModelProto) -> None:
     # layers again, with the same weights: `head.clinical.0`, then `head.clinical.0/2`.
     uses: Counter[str] = Counter()
     for node in proto.graph.node:
-        if node.op_type == "Gemm" and len(node.input) == 3 and _HEAD in node.input[2]:
+        if node.op_type != "Gemm" or len(node.input) < 3 or node.input[2].startswith(_TRUNK):
+            continue
+        if _HEAD in node.input[2]:
             layer = _HEAD + node.input[2].partition(_HEAD)[2].removesuffix(".bias")
             uses[layer] += 1
             node.name = layer if uses[layer] == 1 else f"{layer}/{uses[layer]}"
@@ -75,7 +111,7 @@ def trunk_layers(proto: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     """Nodes of every layer of the image branch, in their order; empty for a network without one."""
     layers: dict[str, list[onnx.NodeProto]] = {}
     for node in trunk_nodes(proto):
-        if node.op_type == "Conv" or layer_of(node) in layers:
+        if node.op_type in PRODUCTS or layer_of(node) in layers:
             layers.setdefault(layer_of(node), []).append(node)
     return layers
 

@@ -16,7 +16,7 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .explain_graph import TracedHead, heatmap, relevance
-from .layers import name_layers
+from .layers import FEATURE_MAP, name_layers
 from .merged_layers import with_merged_layers
 from .own_weights import own_weights
 from .silenced_libraries import silenced
@@ -40,7 +40,10 @@ class ContractModule(nn.Module):
         categorical: Tensor | None = None,
         target: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc], int32 [B] to the outputs by name."""
+        """Map uint8 [B, H, W, 3], float32 [B, Nn], int32 [B, Nc], int32 [B] to the outputs by name.
+
+        The last one, where a picture is read, is no output of the file: it marks the end of the image branch.
+        """
         feature_map, pooled, clinical = None, None, None
         if self.model.trunk is not None:
             assert image is not None
@@ -50,15 +53,16 @@ class ContractModule(nn.Module):
             pooled = pool(feature_map)
         if self.model.encoder is not None:
             clinical = self.model.encoder(numeric, categorical)
+        end = {} if feature_map is None else {FEATURE_MAP: feature_map}
         if self.explained is None:
-            return {"probabilities": torch.softmax(self.model.head(pooled, clinical), dim=1)}
+            return {"probabilities": torch.softmax(self.model.head(pooled, clinical), dim=1), **end}
         logits, gradient, attribution = self.explained(pooled, clinical, target)
         outputs = {"probabilities": torch.softmax(logits, dim=1)}
         if feature_map is not None and gradient is not None:
             outputs["heatmap"] = heatmap(feature_map, gradient)
         if attribution is not None:
             outputs |= {"relevance": relevance(attribution), "attribution": attribution}
-        return outputs
+        return outputs | end
 
 
 def n_features(model: FusedClassifier) -> int:
@@ -107,6 +111,8 @@ def to_onnx(
     """
     module = ContractModule(model, explain=explain).eval()
     inputs = example_inputs(model, schema, image_size, explain=explain)
+    outputs = output_names(model.head.fusion, explain=explain)
+    end = () if model.trunk is None else (FEATURE_MAP,)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         with silenced():
@@ -118,15 +124,16 @@ def to_onnx(
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(inputs),
-                output_names=output_names(model.head.fusion, explain=explain),
+                output_names=(*outputs, *end),
                 dynamic_shapes={name: {0: batch} for name in inputs},
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise DermedgeError(f"torch could not export the network: {str(error).splitlines()[0]}") from error
     assert program is not None
     proto = program.model_proto
-    _strip(proto)
+    del proto.graph.output[len(outputs) :]
     name_layers(proto)
+    _strip(proto)
     own_weights(proto)
     return proto
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from dermedge_export.graph.layers import drop_unused, layer_of
+from dermedge_export.graph.layers import PRODUCTS, drop_unused, layer_of
 
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
 _LOOKED_THROUGH = {"QuantizeLinear", "Relu", "Clip"}
 
 
@@ -22,7 +23,7 @@ def quantised_layers(quantised: onnx.ModelProto) -> list[str]:
 
 
 def _is_product(node: NodeProto) -> bool:
-    return node.op_type in _PRODUCTS
+    return node.op_type in PRODUCTS
 
 
 def keep_in_float(quantised: onnx.ModelProto, original: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto:
@@ -30,29 +31,69 @@ def keep_in_float(quantised: onnx.ModelProto, original: onnx.ModelProto, layers:
 
     A tensor that a layer still quantised reads or writes stays quantised for all; any other becomes float32 again.
 
-    :param quantised: a graph whose nodes and unquantised tensors have the names they have in `original`.
+    :param quantised: a graph whose nodes and unquantised tensors have the names they have in `original`; rectifiers
+        that the step of what follows stands for may be missing.
     :param original: the FP32 graph it was made from.
     :param layers: names of the layers to keep; an unknown one changes nothing.
     """
     partly_int8 = onnx.ModelProto()
     partly_int8.CopyFrom(quantised)
-    before = {node.name: node for node in original.graph.node}
-    weights = {tensor.name: tensor for tensor in original.graph.initializer}
+    nodes = [copy.deepcopy(node) for node in quantised.graph.node]
     still = set(quantised_layers(quantised)) - set(layers)
-    bound = _touched(before, still)
-    present = {name: node.op_type for node in partly_int8.graph.node for name in node.output}
-    present |= {tensor.name: "" for tensor in partly_int8.graph.initializer}
-    for node in partly_int8.graph.node:
-        if node.name not in before or layer_of(node) in still:
-            continue
-        for index, name in enumerate(before[node.name].input):
-            if name in weights and present.get(name, "DequantizeLinear") == "DequantizeLinear":
-                node.input[index] = _restore(partly_int8, weights[name], present)
-            elif name in present and name not in bound:
-                node.input[index] = name
+    floats = _Floats(partly_int8, original, still)
+    del partly_int8.graph.node[:]
+    for node in nodes:
+        own = node.name not in floats.nodes or layer_of(node) in still
+        partly_int8.graph.node.extend([node] if own else floats.restored(node))
     drop_unused(partly_int8, [value.name for value in partly_int8.graph.output])
     _shield(partly_int8)
     return partly_int8
+
+
+class _Floats:
+    """Nodes of the FP32 graph, to be put in the place of quantised ones."""
+
+    def __init__(self, partly_int8: onnx.ModelProto, original: onnx.ModelProto, still: Collection[str]) -> None:
+        self.nodes: Mapping[str, NodeProto] = {node.name: node for node in original.graph.node}
+        self._graph = partly_int8.graph
+        self._weights = {tensor.name: tensor for tensor in original.graph.initializer}
+        self._stored = {tensor.name: tensor for tensor in partly_int8.graph.initializer}
+        self._bound = _touched(self.nodes, still)
+        self._computed = {name for node in partly_int8.graph.node for name in node.output}
+        self._readers: dict[str, list[NodeProto]] = {}
+        for node in original.graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+
+    def restored(self, quantised: NodeProto) -> list[NodeProto]:
+        """Give the original of a node, and of the rectifiers after it that the quantiser took out."""
+        found = [self._copy(self.nodes[quantised.name], quantised)]
+        while quantised.output[0] not in found[-1].output:
+            (rectifier,) = self._readers[found[-1].output[0]]
+            found.append(self._copy(rectifier))
+        self._computed |= {name for node in found for name in node.output}
+        return found
+
+    def _copy(self, original: NodeProto, quantised: NodeProto | None = None) -> NodeProto:
+        node = copy.deepcopy(original)
+        for index, name in enumerate(original.input):
+            if name in self._weights:
+                node.input[index] = self._weight(self._weights[name])
+            elif quantised is not None and (name in self._bound or name not in self._computed):
+                node.input[index] = quantised.input[index]
+        return node
+
+    def _weight(self, weight: TensorProto) -> str:
+        stored = self._stored.get(weight.name)
+        if stored is not None and np.array_equal(numpy_helper.to_array(stored), numpy_helper.to_array(weight)):
+            return str(weight.name)
+        # A new name: the quantiser may have given the weight's own to its dequantised value.
+        name = f"{weight.name}_float"
+        if name not in self._stored:
+            self._graph.initializer.append(weight)
+            self._graph.initializer[-1].name = name
+            self._stored[name] = self._graph.initializer[-1]
+        return name
 
 
 def _shield(partly_int8: onnx.ModelProto) -> None:
@@ -78,16 +119,6 @@ def _shield(partly_int8: onnx.ModelProto) -> None:
             shielded.append(helper.make_node("LeakyRelu", [bare], [name], name=f"{node.name}/shield", alpha=1.0))
     del partly_int8.graph.node[:]
     partly_int8.graph.node.extend(shielded)
-
-
-def _restore(partly_int8: onnx.ModelProto, weight: TensorProto, present: dict[str, str]) -> str:
-    # A new name: the quantiser may have given the weight's own to its dequantised value.
-    name = f"{weight.name}_float"
-    if name not in present:
-        present[name] = ""
-        partly_int8.graph.initializer.append(weight)
-        partly_int8.graph.initializer[-1].name = name
-    return name
 
 
 def _touched(nodes: Mapping[str, NodeProto], layers: Collection[str]) -> set[str]:

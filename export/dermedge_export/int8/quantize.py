@@ -27,7 +27,7 @@ from .calibration import DEFAULT_METHOD, RangeMethod
 from .pixel_input import read_pixels_as_they_are, scaled_pixels
 from .safe_weights import rebalance
 
-_TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Add")
+_TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Relu", "Clip", "Add", "MaxPool")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32
     _blow_up_unread_weights(decided_run)
     samples, target = read_samples(synthetic_data), tmp_path / "models" / "m.onnx"
     with monkeypatch.context() as patch:
-        patch.setattr(conversion, "KEPT_LAYERS", ())
+        patch.setattr(conversion, "KEPT_SHARES", ())
         with pytest.raises(ParityError, match="class agreement is"):
             export_model(decided_run, samples, "int8", target, explain=False, limits=LIMITS)
     assert list(target.parent.iterdir()) == []
