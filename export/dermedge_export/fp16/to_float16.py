@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from dermedge_export.graph.layers import drop_unused, trunk_layers
+from dermedge_export.graph.layers import drop_unused, float_tensors, trunk_layers
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 LARGEST_LOSS = 2.0**-8
@@ -58,6 +58,7 @@ class _Converter:
     def __init__(self, proto: onnx.ModelProto, halved: Collection[str]) -> None:
         self._graph = proto.graph
         self._floats = {t.name: t for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
+        self._numbers = float_tensors(proto)  # sizes and axes stay whole numbers
         self._halved = halved
         self._made: set[str] = set()
 
@@ -67,7 +68,7 @@ class _Converter:
         for index, name in enumerate(node.input):
             if half and name in self._floats:
                 node.input[index] = self._stored(name)
-            elif name and half != (name in self._halved):
+            elif name in self._numbers and half != (name in self._halved):
                 node.input[index] = self._cast(name, casts, half=half)
         return [*casts, node]
 

@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from dermedge_export.graph.layers import drop_unused, trunk_layers
+from dermedge_export.graph.layers import drop_unused, float_tensors, trunk_layers
 
 from .to_float16 import LARGEST_HALF, LARGEST_LOSS, rounding_loss, to_half
 
@@ -79,8 +79,9 @@ def measure_half_ranges(proto: onnx.ModelProto, batches: Iterable[Mapping[str, A
     """
     layers = trunk_layers(proto)
     weights = {t.name: t for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
+    activations = float_tensors(proto) - set(weights)
     touched = {
-        layer: dict.fromkeys(name for node in nodes for name in (*node.input, *node.output) if name not in weights)
+        layer: dict.fromkeys(name for node in nodes for name in (*node.input, *node.output) if name in activations)
         for layer, nodes in layers.items()
     }
     ranges = {name: _Range() for names in touched.values() for name in names}

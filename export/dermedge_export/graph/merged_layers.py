@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
@@ -29,9 +29,26 @@ def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
     if isinstance(merged.trunk, DermiResNet):
         _merge_alpha(merged.trunk)
         _merge_normalisation(merged.trunk)
+    _plain_pooling(merged)
     _merge_average(merged)
     merge_product(merged.head)
     return merged
+
+
+class _Mean(nn.Module):
+    """Mean of every channel, float [B, C, H, W] to float [B, C, 1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return x.mean(dim=(2, 3), keepdim=True)
+
+
+def _plain_pooling(model: nn.Module) -> None:
+    """Write adaptive pooling to one pixel as a mean: torch's exporter makes gathers of it for a dynamic batch."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
+                setattr(module, name, _Mean())
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema
 from .explain_graph import TracedHead, heatmap, relevance
 from .layers import FEATURE_MAP, name_layers
 from .merged_layers import with_merged_layers
+from .normalised_input import fold_normalisation
 from .own_weights import own_weights
 from .silenced_libraries import silenced
 
@@ -134,6 +135,7 @@ def to_onnx(
     del proto.graph.output[len(outputs) :]
     name_layers(proto)
     _strip(proto)
+    fold_normalisation(proto)
     own_weights(proto)
     return proto
 

@@ -13,21 +13,27 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from dermedge_export.fp16.to_float16 import store_matrices_in_half
 from dermedge_export.graph.folded_constants import with_constants
-from dermedge_export.graph.layers import trunk_layers
+from dermedge_export.graph.layers import PRODUCTS, drop_unused, layer_of, trunk_layers
+from dermedge_export.graph.normalised_input import readers
 from dermedge_export.graph.silenced_libraries import silenced
 from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
 from .calibration import DEFAULT_METHOD, RangeMethod
-from .pixel_input import read_pixels_as_they_are, scaled_pixels
+from .pixel_input import read_pixels_as_they_are, whole_pixels
 from .safe_weights import rebalance
 
-_TRUNK_OPERATORS = ("Conv", "LeakyRelu", "Relu", "Clip", "Add", "MaxPool")
+_TRUNK_OPERATORS = (
+    *PRODUCTS,
+    *("Add", "LeakyRelu", "Relu", "Clip", "MaxPool", "AveragePool", "Concat", "Split", "Reshape", "Transpose"),
+)
+"""Those for which bytes are faster than floats, or that only pass on what a faster one has made of them."""
+
+_RECTIFIERS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,15 @@ def quantize(
     form = _FLAVOURS[flavour]
     # By layer: what prepares the picture before the first convolution stays in float32.
     layers = trunk_layers(proto).values()
-    trunk = [node.name for nodes in layers for node in nodes if node.op_type in _TRUNK_OPERATORS]
+    trunk = [node.name for nodes in layers for node in nodes if _is_for_bytes(node)]
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
     if not trunk:
         proto = with_constants(proto)
-    pixels = scaled_pixels(proto) if flavour == "cpu" else None
-    # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
-    known_ranges = {pixels: [{"rmin": np.float32(0), "rmax": np.float32(1)}]} if pixels else {}
     emptied = onnx.ModelProto()
     emptied.CopyFrom(proto)  # ONNX Runtime's quantiser takes the weights out of the graph it is given
+    pixels = whole_pixels(emptied) if flavour == "cpu" else None
+    # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
+    known_ranges = {pixels.name: [dict(zip(("rmin", "rmax"), pixels.range, strict=True))]} if pixels else {}
     with tempfile.TemporaryDirectory() as folder, silenced():
         target = Path(folder) / "int8.onnx"
         quantize_static(
@@ -99,8 +105,15 @@ def quantize(
         )
         quantized = onnx.load(target)
     rebalance(quantized, proto)
+    _rectify_before_rounding(quantized)
     _drop_unused_domains(quantized)
     return quantized
+
+
+def _is_for_bytes(node: onnx.NodeProto) -> bool:
+    # A product of two activations is named after the layer before it.
+    both = node.op_type in PRODUCTS and node.name.startswith(f"{layer_of(node)}/{node.op_type}")
+    return node.op_type in _TRUNK_OPERATORS and not both
 
 
 def packed(quantised: onnx.ModelProto, flavour: str) -> onnx.ModelProto:
@@ -112,6 +125,26 @@ def packed(quantised: onnx.ModelProto, flavour: str) -> onnx.ModelProto:
         quantize_large_matrices(proto)
     store_matrices_in_half(proto)
     return proto
+
+
+def _rectify_before_rounding(proto: onnx.ModelProto) -> None:
+    """Round what a product gives after the rectifier alone, in place: one kernel computes both, on every device.
+
+    ONNX Runtime's quantiser takes a rectifier out where the step of its output does the same; where it is left, with
+    steps around zero, it rounds before it as well.
+    """
+    producer = {output: node for node in proto.graph.node for output in node.output}
+    for node in proto.graph.node:
+        if node.op_type not in _RECTIFIERS:
+            continue
+        back = producer.get(node.input[0])
+        if back is None or back.op_type != "DequantizeLinear" or readers(proto, back.output[0]) != 1:
+            continue
+        rounding = producer.get(back.input[0])
+        source = None if rounding is None else producer.get(rounding.input[0])
+        if rounding is not None and source is not None and source.op_type in (*PRODUCTS, "Add"):
+            node.input[0] = rounding.input[0]
+    drop_unused(proto, [value.name for value in proto.graph.output])
 
 
 def _drop_unused_domains(proto: onnx.ModelProto) -> None:

@@ -1,5 +1,6 @@
 """The bytes of a picture go into the first convolution of an INT8 file as they are."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from dermedge_export.description import describe
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.calibration import CalibrationReader, model_inputs
 from dermedge_export.int8.float32_layers import keep_in_float
-from dermedge_export.int8.pixel_input import PIXEL_STEP, read_pixels_as_they_are, scaled_pixels
+from dermedge_export.int8.pixel_input import PIXEL_STEP, read_pixels_as_they_are, whole_pixels
 from dermedge_export.int8.quantize import packed, quantize
 
 
@@ -66,7 +67,7 @@ def test_a_first_layer_in_float32_keeps_the_division(case) -> None:
 
 def test_another_chain_or_step_is_left_alone(case) -> None:
     original, quantised, _ = case
-    assert scaled_pixels(original) is not None
+    assert whole_pixels(copy.deepcopy(original)) is not None
     other = onnx.ModelProto()
     other.CopyFrom(quantised)
     (division,) = [node for node in other.graph.node if node.op_type == "Div" and node.input[0] == "permute"]
