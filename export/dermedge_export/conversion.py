@@ -20,6 +20,7 @@ from dermedge_runtime.model.description import SAFE_WEIGHT_BITS, ModelSpec
 from .fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from .fp16.value_ranges import measure_half_ranges
 from .int8.calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
+from .int8.corrected_biases import BIAS_IMAGES, correct_biases
 from .int8.float32_layers import keep_in_float
 from .int8.quantize import packed, quantize
 from .int8.sensitivity import LayerError, rank_layers
@@ -95,7 +96,7 @@ def _to_int8(
         return errors
 
     ranked = rank() if sensitivity else None
-    yield Conversion(packed(quantised, spec.flavour), made)
+    yield _corrected(quantised, proto, spec, calibration, made)
     ranked = ranked or rank()
     for count in dict.fromkeys(max(1, int(share * len(ranked))) for share in KEPT_SHARES):
         if count > len(ranked) // 2:
@@ -103,4 +104,24 @@ def _to_int8(
         kept = [error.layer for error in ranked[:count]]
         _log.info("keep %s in float32", ", ".join(kept))
         partly = keep_in_float(quantised, proto, kept)
-        yield Conversion(packed(partly, spec.flavour), {**made, "float32_layers": kept})
+        yield _corrected(partly, proto, spec, calibration, {**made, "float32_layers": kept})
+
+
+def _corrected(
+    quantised: onnx.ModelProto,
+    proto: onnx.ModelProto,
+    spec: ModelSpec,
+    calibration: Sequence[Sample],
+    made: dict[str, Any],
+) -> Conversion:
+    """Finish an INT8 graph, which stays as it is: a copy of it with corrected biases, packed.
+
+    Every attempt is corrected anew: biases that make up for a spoilt layer would be wrong once it computes in float32.
+    """
+    finished = onnx.ModelProto()
+    finished.CopyFrom(quantised)
+    some = choose(calibration, BIAS_IMAGES, seed=0)
+    layers = correct_biases(finished, proto, [model_inputs(batch, spec) for batch in in_batches(some)])
+    _log.info("biases of %d layers corrected, on %d training images", layers, len(some))
+    record = {**made, "corrected_biases": {"images": len(some), "layers": layers}}
+    return Conversion(packed(finished, spec.flavour), record)

@@ -1,0 +1,62 @@
+"""Corrected biases: the mean of every quantised convolution's output becomes that of FP32, and nothing else changes."""
+
+import numpy as np
+import onnx
+import pytest
+from depthwise_network import Reader, depthwise_network, pictures
+from onnx import numpy_helper
+
+from dermedge_export.int8.calibration import RANGE_METHODS
+from dermedge_export.int8.corrected_biases import correct_biases
+from dermedge_export.int8.graph_parts import run_all
+from dermedge_export.int8.quantize import FLAVOURS, quantize
+
+CONVOLUTIONS = 9
+
+
+def _means(proto: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
+    """Channel means of every convolution's output, by the convolution's name."""
+    outputs = {node.name: node.output[0] for node in proto.graph.node if node.op_type == "Conv"}
+    batches = list(run_all(proto, list(outputs.values()), pictures(seed)))
+    return {
+        name: np.concatenate([batch[output] for batch in batches]).mean(axis=(0, 2, 3))
+        for name, output in outputs.items()
+    }
+
+
+def _largest_shift(quantised: onnx.ModelProto, original: onnx.ModelProto, seed: int) -> float:
+    exact, found = _means(original, seed), _means(quantised, seed)
+    return max(float(np.abs(exact[name] - found[name]).max()) for name in exact)
+
+
+def _stored(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+
+
+@pytest.fixture(params=FLAVOURS)
+def quantised(request: pytest.FixtureRequest) -> onnx.ModelProto:
+    return quantize(depthwise_network(), Reader(pictures(0)), str(request.param), RANGE_METHODS["min-max"])
+
+
+def test_the_means_of_all_layers_become_those_of_fp32(quantised: onnx.ModelProto) -> None:
+    original = depthwise_network()
+    before = _largest_shift(quantised, original, 0), _largest_shift(quantised, original, 1)
+    assert correct_biases(quantised, original, pictures(0)) == CONVOLUTIONS
+    assert _largest_shift(quantised, original, 0) < before[0] / 20  # the pictures it was corrected with
+    assert _largest_shift(quantised, original, 1) < before[1] / 3  # others of the same kind
+
+
+def test_biases_alone_change_and_keep_their_types(quantised: onnx.ModelProto) -> None:
+    before = _stored(quantised)
+    correct_biases(quantised, depthwise_network(), pictures(0))
+    after = _stored(quantised)
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed and all(name.partition(".")[2].startswith("bias") for name in changed)
+    assert {name: array.dtype for name, array in after.items()} == {name: a.dtype for name, a in before.items()}
+    assert before.keys() == after.keys()
+
+
+def test_a_graph_without_quantised_convolutions_stays_as_it_is() -> None:
+    network = depthwise_network()
+    assert correct_biases(network, depthwise_network(), pictures(0)) == 0
+    assert network == depthwise_network()
