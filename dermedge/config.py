@@ -175,6 +175,10 @@ class RequestedSettings:
         bool, Field(description="Keep the image branch of --start-from; train the rest on its features."), Group.NETWORK
     ] = False
     """Takes the trunk of these weights as it is; the features are computed once (`head_training`)."""
+    quantise_aware: Annotated[
+        bool, Field(description="Train --start-from's network on with INT8's rounding in it."), Group.NETWORK
+    ] = False
+    """So that an INT8 file loses less (`quantise_aware`)."""
     feature_views: Annotated[
         int,
         Field(ge=0, le=64, description="Augmented copies of every photograph that a frozen image branch shows."),

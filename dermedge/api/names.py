@@ -11,6 +11,7 @@ from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
+    from dermedge.config import RequestedSettings
     from dermedge.training.run import Run
 
 _Given = TypeVar("_Given")
@@ -24,6 +25,16 @@ def check_known(kind: str, word: object, known: Sequence[str]) -> None:
     """
     if word not in known:
         raise UsageError(f"There is no {kind} '{word}'; known are {', '.join(known)}{nearest(str(word), known)}")
+
+
+def refined_name(start: Path | None, settings: RequestedSettings) -> str | None:
+    """Name of the run of a training that goes on with an earlier run's network; None for any other training.
+
+    :param start: folder of the earlier run.
+    """
+    if start is None or not settings.quantise_aware:
+        return None
+    return f"{start.resolve().name}-quantised"
 
 
 def path_of(name: str, given: Path | str) -> Path:

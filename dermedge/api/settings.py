@@ -16,33 +16,40 @@ if TYPE_CHECKING:
 
 
 def settings_of(
-    base: TrainConfig | AskedSettings | None, data: Path | str | None, named: Mapping[str, Any]
+    base: TrainConfig | AskedSettings | None,
+    data: Path | str | None,
+    named: Mapping[str, Any],
+    start: Path | None = None,
 ) -> TrainConfig:
     """Give the whole settings of a new training.
 
     :param base: gives all that is not named; without it they are the paper's, and device and precision suit this
         machine.
     :param named: by the names of `RequestedSettings`; those of the augmentation stand beside the others.
+    :param start: folder of the run that the training starts from. Where its network is to be trained on as it is
+        (`quantise_aware`), it gives all that is not named.
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
         from dermedge.config import AskedSettings, TrainConfig
         from dermedge.models.branches.families import family_of
         from dermedge.models.fusion import fusion_class
-        from dermedge.training.chosen_settings import changed_settings, chosen_settings
+        from dermedge.training.chosen_settings import changed_settings
     asked = AskedSettings.of(_folder(data), named)
     given = asked.given
     if base is None:
-        config = chosen_settings(asked.values)
+        config = _new_settings(asked, start)
     elif isinstance(base, AskedSettings):
         given |= base.given
-        config = changed_settings(chosen_settings(base.values), asked)
+        config = changed_settings(_new_settings(base, start), asked)
     elif isinstance(base, TrainConfig):
         config = changed_settings(base, asked)
     else:
         raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
     fusion_class(config.fusion)
     family_of(config.image_branch)
+    if config.quantise_aware and start is None:
+        raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
     if config.start_from:
@@ -51,6 +58,15 @@ def settings_of(
             " start_from, and give them with their field start_from empty."
         )
     return config
+
+
+def _new_settings(asked: AskedSettings, start: Path | None) -> TrainConfig:
+    from dermedge.training.chosen_settings import chosen_settings, refined_settings
+    from dermedge.training.run import Run
+
+    if start is not None and asked.values.quantise_aware:
+        return refined_settings(Run.open(start).config, asked)
+    return chosen_settings(asked.values)
 
 
 def expected_settings(base: AskedSettings | None, data: Path | str | None, named: Mapping[str, Any]) -> AskedSettings:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dermedge.require import extras
 from dermedge.training.run_names import run_name
 
-from .names import path_of, run_of
+from .names import path_of, refined_name, run_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ def train(
     :param fusion: one of `dermedge.models.fusion.FUSIONS`; by default cross_attention.
     :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
         the precision that suit this machine. `AskedSettings` are what a command line was given.
-    :param run: folder to write; by default `runs/FUSION`.
+    :param run: folder to write; by default `runs/FUSION`, or with `quantise_aware` `runs/START-quantised`.
     :param schema: of the data: ham10000, pad_ufes_20 or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
-    :param start_from: run whose best weights to start from, whole or its image branch.
+    :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` its
+        settings are taken too where none are given, but a tenth of its learning rate.
     :param pretrained: start the image branch from weights that others have trained.
     :param download: open a connection for them if they are not here; without it none is opened.
     :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.
@@ -71,9 +72,10 @@ def train(
         from dermedge.training.training_job import NewRun, start_training
     if fusion is not None:
         settings["fusion"] = fusion
-    wanted = settings_of(config, data, settings)
     start = None if start_from is None else _folder("start_from", start_from)
-    folder = RUNS / run_name(wanted.image_branch, wanted.fusion) if run is None else path_of("run", run)
+    wanted = settings_of(config, data, settings, start)
+    name = refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
+    folder = RUNS / name if run is None else path_of("run", run)
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
     others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
     new = NewRun(str(schema), allow_missing_images, start, others, overwrite)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dermedge.api import train as api
+from dermedge.api.names import refined_name
 from dermedge.api.train import RUNS
 from dermedge.config import AskedSettings
 from dermedge.setting_fields import Group
@@ -72,18 +73,22 @@ def train(
 ) -> None:
     """Train one fusion; the defaults are the paper's settings.
 
-    The run goes to RUNS/FUSION, or to the folder of --run. On several GPUs, start it by torchrun.
+    The run goes to RUNS/FUSION, or to the folder of --run. On several GPUs, start it by torchrun. With --quantise-aware
+    the settings are those of --start-from where none are given, but a tenth of its learning rate.
 
     Examples:
       dermedge train --data data/ham10000
       dermedge train --data data/ham10000 --fusion gated --schedule cosine
       dermedge train --data clinic --image-branch resnet50 --pretrained
       dermedge train --data clinic --schema clinic.toml --run runs/clinic
+      dermedge train --start-from runs/concat --quantise-aware --epochs 2
       dermedge train --resume
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
     folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
+    if run is None and (name := refined_name(start_from, asked.values)):
+        folder = runs / name
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
     shared |= {"pretrained": pretrained, "download": download, "pretrained_file": pretrained_file}
     if resume:

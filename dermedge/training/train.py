@@ -40,6 +40,7 @@ from .global_batch_norm import share_batch_statistics
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
 from .processes import ALONE, Processes, torch_device
+from .quantise_aware import QuantiseAware
 from .run import Run
 from .run_folder import RunFolder
 from .schedule import learning_rate_at, parameter_groups, update_average
@@ -112,7 +113,11 @@ def train(
             f"The run in {run.path} trains a head on the image branch of another run."
             " Go on with the `dermedge compare` that began it."
         )
-    part = head_on_start_weights(config, run) if config.freeze_image_branch else None
+    part: TrainedPart | None = None
+    if config.freeze_image_branch:
+        part = head_on_start_weights(config, run)
+    elif config.quantise_aware:
+        part = QuantiseAware(config, run.schema)
     return go_on(Trainer(config, samples, run, processes, part=part, compiled=compiled))
 
 

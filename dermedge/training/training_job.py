@@ -25,6 +25,7 @@ from dermedge_runtime.files.file_lock import one_at_a_time
 from .chosen_settings import changed_settings
 from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
+from .quantise_aware import check_quantise_aware
 from .run import Run
 from .run_folder import RunFolder
 from .start_weights import Pretrained, StartWeights, keep_start_weights, pretrained_weights, start_weights
@@ -208,6 +209,8 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
     config = ready.config
     if config.freeze_image_branch:
         check_frozen(config, processes, compiled=compiled)
+    if config.quantise_aware:
+        check_quantise_aware(config, processes, compiled=compiled)
 
     def check() -> None:
         processes.share_of(config.batch_size)
