@@ -41,18 +41,24 @@ class Conversion:
 
 
 def conversions(
-    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool
+    proto: onnx.ModelProto,
+    spec: ModelSpec,
+    calibration: Sequence[Sample],
+    *,
+    sensitivity: bool,
+    quantise_aware: bool = False,
 ) -> Iterator[Conversion]:
     """Give the graphs of a precision, the preferred one first; a later one is only made when it is asked for.
 
     :param proto: FP32 graph of `to_onnx`.
     :param calibration: training photographs; FP32 needs none, nor does a network without image branch in FP16.
     :param sensitivity: measure the layers' sensitivity to INT8 even where the first graph may do.
+    :param quantise_aware: the weights were trained with INT8's rounding, which is then kept as it was.
     """
     if spec.precision == "fp16":
         yield _to_fp16(proto, spec, calibration)
     elif spec.precision == "int8":
-        yield from _to_int8(proto, spec, calibration, sensitivity=sensitivity)
+        yield from _to_int8(proto, spec, calibration, sensitivity=sensitivity, quantise_aware=quantise_aware)
     else:
         yield Conversion(proto)
 
@@ -78,14 +84,20 @@ def _to_fp16(proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Samp
 
 
 def _to_int8(
-    proto: onnx.ModelProto, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool
+    proto: onnx.ModelProto,
+    spec: ModelSpec,
+    calibration: Sequence[Sample],
+    *,
+    sensitivity: bool,
+    quantise_aware: bool,
 ) -> Iterator[Conversion]:
     _log.info("calibrate on %d training images", len(calibration))
-    quantised = quantize(proto, CalibrationReader(calibration, spec), spec.flavour)
+    quantised = quantize(proto, CalibrationReader(calibration, spec), spec.flavour, as_trained=quantise_aware)
     made: dict[str, Any] = {
         "calibration": {"images": len(calibration), "split": "train", "method": DEFAULT_METHOD.name},
         "weight_bits": SAFE_WEIGHT_BITS,
         "float32_layers": [],
+        **({"rounding": "as trained"} if quantise_aware else {}),
     }
 
     def rank() -> list[LayerError]:

@@ -126,7 +126,8 @@ def _attempts(run: Run, spec: ModelSpec, calibration: Sequence[Sample], *, sensi
     schema = run.schema.clinical(config.protocol, config.unknown)
     _log.info("trace the network")
     proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
-    return conversions(proto, spec, calibration, sensitivity=sensitivity)
+    aware = config.quantise_aware
+    return conversions(proto, spec, calibration, sensitivity=sensitivity, quantise_aware=aware)
 
 
 def build_graph(run: Run, spec: ModelSpec, calibration: Sequence[Sample]) -> onnx.ModelProto:

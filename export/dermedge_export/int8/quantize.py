@@ -62,6 +62,8 @@ def quantize(
     reader: CalibrationDataReader,
     flavour: str = "cpu",
     method: RangeMethod = DEFAULT_METHOD,
+    *,
+    as_trained: bool = False,
 ) -> onnx.ModelProto:
     """Quantise the image branch; a network without one has its matrix products quantised instead.
 
@@ -69,6 +71,8 @@ def quantize(
     :param reader: real training photographs.
     :param flavour: one of `FLAVOURS`.
     :param method: how the ranges of the activations are found.
+    :param as_trained: the weights were trained with their rounding, to the nearest step: round them so, because any
+        other rounding is new to the network.
     """
     form = _FLAVOURS[flavour]
     # By layer: what prepares the picture before the first convolution stays in float32.
@@ -104,7 +108,8 @@ def quantize(
             },
         )
         quantized = onnx.load(target)
-    rebalance(quantized, proto)
+    if not as_trained:
+        rebalance(quantized, proto)
     _rectify_before_rounding(quantized)
     _drop_unused_domains(quantized)
     return quantized

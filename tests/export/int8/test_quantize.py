@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from export_networks import RandomReader
 from onnx import TensorProto, numpy_helper
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.samples import Sample
+from dermedge.models.fake_quantised import rounded_weights
 from dermedge_export.conversion import conversions
 from dermedge_export.description import describe
 from dermedge_export.int8.calibration import CalibrationReader, choose
@@ -124,3 +126,22 @@ def test_a_weight_that_is_read_transposed_is_quantised_as_a_weight(traced) -> No
     for node in products:
         assert stored[producer[node.input[1]].input[0]] == TensorProto.INT8
     assert not {"Transpose", "Unsqueeze"} & {node.op_type for node in proto.graph.node if node.input[0] in stored}
+
+
+def test_weights_that_were_trained_with_their_rounding_keep_it(
+    fp32: onnx.ModelProto, trained_run, synthetic_data: Path
+) -> None:
+    calibration = trained_run.split.select(read_samples(synthetic_data), "train")[:16]
+    spec = describe(trained_run, "int8")
+    made = next(conversions(fp32, spec, calibration, sensitivity=False, quantise_aware=True))
+    assert made.record["rounding"] == "as trained"
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in made.proto.graph.initializer}
+    kernels = [each for each in fp32.graph.initializer if len(each.dims) == 4 and f"{each.name}_quantized" in stored]
+    assert len(kernels) >= 17
+    for kernel in kernels:
+        weight = numpy_helper.to_array(kernel).copy()
+        step = stored[f"{kernel.name}_scale"].reshape(-1, *[1] * (weight.ndim - 1))
+        in_file = stored[f"{kernel.name}_quantized"] * step
+        trained = rounded_weights(torch.from_numpy(weight)).numpy()
+        # A value between two steps may fall to either side, by the last bit of the step.
+        assert np.mean(~np.isclose(in_file, trained, rtol=1e-4, atol=1e-7)) < 1e-3, kernel.name
