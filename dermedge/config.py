@@ -179,6 +179,12 @@ class RequestedSettings:
         bool, Field(description="Train --start-from's network on with INT8's rounding in it."), Group.NETWORK
     ] = False
     """So that an INT8 file loses less (`quantise_aware`)."""
+    prune: Annotated[
+        float,
+        Field(ge=0, lt=0.9, description="Share of the channels taken out of --start-from's image branch; 0 is off."),
+        Group.NETWORK,
+    ] = 0.0
+    """Those with the smallest weights, once, before the training (`pruning`)."""
     feature_views: Annotated[
         int,
         Field(ge=0, le=64, description="Augmented copies of every photograph that a frozen image branch shows."),
@@ -207,6 +213,8 @@ class TrainConfig(RequestedSettings):
     device: Annotated[Device, Group.MACHINE] = "cpu"
     start_from: str = ""
     """SHA-256 of the weights that the training starts from; empty: random ones."""
+    widths: dict[str, list[int]] = field(default_factory=dict)
+    """Channels of every layer of a pruned image branch (`models.narrow`); empty: as its family makes it."""
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""

@@ -32,9 +32,10 @@ def refined_name(start: Path | None, settings: RequestedSettings) -> str | None:
 
     :param start: folder of the earlier run.
     """
-    if start is None or not settings.quantise_aware:
+    if start is None or not (settings.quantise_aware or settings.prune):
         return None
-    return f"{start.resolve().name}-quantised"
+    pruned = "-pruned" if settings.prune else ""
+    return f"{start.resolve().name}{pruned}{'-quantised' if settings.quantise_aware else ''}"
 
 
 def path_of(name: str, given: Path | str) -> Path:

@@ -27,7 +27,7 @@ def settings_of(
         machine.
     :param named: by the names of `RequestedSettings`; those of the augmentation stand beside the others.
     :param start: folder of the run that the training starts from. Where its network is to be trained on as it is
-        (`quantise_aware`), it gives all that is not named.
+        (`quantise_aware`, `prune`), it gives all that is not named.
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
@@ -50,6 +50,10 @@ def settings_of(
     family_of(config.image_branch)
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
+    if "prune" in given and not config.prune:
+        raise UsageError("--prune takes a share above 0 and below 0.9, such as 0.3. Leave it out to prune nothing.")
+    if config.prune and start is None:
+        raise UsageError("--prune needs --start-from: the trained run whose image branch is pruned.")
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
     if config.start_from:
@@ -64,7 +68,7 @@ def _new_settings(asked: AskedSettings, start: Path | None) -> TrainConfig:
     from dermedge.training.chosen_settings import chosen_settings, refined_settings
     from dermedge.training.run import Run
 
-    if start is not None and asked.values.quantise_aware:
+    if start is not None and (asked.values.quantise_aware or asked.values.prune):
         return refined_settings(Run.open(start).config, asked)
     return chosen_settings(asked.values)
 

@@ -48,11 +48,11 @@ def train(
     :param fusion: one of `dermedge.models.fusion.FUSIONS`; by default cross_attention.
     :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
         the precision that suit this machine. `AskedSettings` are what a command line was given.
-    :param run: folder to write; by default `runs/FUSION`, or with `quantise_aware` `runs/START-quantised`.
+    :param run: folder to write; by default `runs/FUSION`, or `runs/START-quantised` and `runs/START-pruned`.
     :param schema: of the data: ham10000, pad_ufes_20 or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
-    :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` its
-        settings are taken too where none are given, but a tenth of its learning rate.
+    :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` or
+        `prune` its settings are taken too where none are given, but a tenth of its learning rate.
     :param pretrained: start the image branch from weights that others have trained.
     :param download: open a connection for them if they are not here; without it none is opened.
     :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.

@@ -74,13 +74,14 @@ def train(
     """Train one fusion; the defaults are the paper's settings.
 
     The run goes to RUNS/FUSION, or to the folder of --run. On several GPUs, start it by torchrun. With --quantise-aware
-    the settings are those of --start-from where none are given, but a tenth of its learning rate.
+    and --prune the settings are those of --start-from where none are given, but a tenth of its learning rate.
 
     Examples:
       dermedge train --data data/ham10000
       dermedge train --data data/ham10000 --fusion gated --schedule cosine
       dermedge train --data clinic --image-branch resnet50 --pretrained
       dermedge train --data clinic --schema clinic.toml --run runs/clinic
+      dermedge train --start-from runs/concat --prune 0.3 --epochs 5
       dermedge train --start-from runs/concat --quantise-aware --epochs 2
       dermedge train --resume
     """

@@ -8,6 +8,7 @@ alone, the convolutions never.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .branches.families import new_branch
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .fusion import GivenImage, fusion_class
 from .image_head import ImageHead
+from .narrow import narrow
 from .preparation.preparation import Preparation
 
 _HIDDEN = 256
@@ -110,15 +112,18 @@ class FusedClassifier(PatientClassifier):
         dropout: float = 0.2,
         preparation: Preparation | None = None,
         image_branch: str = "dermiresnet",
+        widths: Mapping[str, list[int]] | None = None,
     ) -> None:
         """Make an untrained network.
 
         :param image_branch: a name of `branches.families`.
+        :param widths: of a pruned image branch, as `narrow.widths_of` has them.
+        :raises ValueError: they do not fit the image branch.
         """
         super().__init__()
         kind = fusion_class(fusion)
         self.preparation = preparation or Preparation()
-        self.trunk = new_branch(image_branch, dropout) if kind.uses_image else None
+        self.trunk = narrow(new_branch(image_branch, dropout), widths or {}) if kind.uses_image else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
         self.head = Head(fusion, schema, n_classes, dropout, None if self.trunk is None else self.trunk.channels)
 

@@ -35,6 +35,8 @@ def refined_settings(earlier: TrainConfig, asked: AskedSettings) -> TrainConfig:
         freeze_image_branch=False,
         feature_views=0,
         quantise_aware=False,
+        prune=0.0,
+        widths={},
         learning_rate=earlier.learning_rate * REFINING_RATE,
         device=device,
         precision=_precision(asked.values, device),

@@ -8,7 +8,7 @@ they are (`head_training`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +51,8 @@ class StartWeights:
     """For the log."""
     pretrained: dict[str, str] | None = None
     """Where the image branch's first weights come from, with their licence, if others have trained them."""
+    widths: dict[str, list[int]] = field(default_factory=dict)
+    """Of the image branch, where it is pruned; see `TrainConfig.widths`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,12 @@ def start_weights(
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
     if _same_network((earlier, run.schema), (config, schema)):
-        return StartWeights(sha256, tensors, f"start from all weights of {source}", run.record.get(PRETRAINED))
+        summary = f"start from all weights of {source}"
+        return StartWeights(sha256, tensors, summary, run.record.get(PRETRAINED), earlier.widths)
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
     why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
-    return StartWeights(sha256, kept, f"start from the image branch of {source}{why}", run.record.get(PRETRAINED))
+    summary = f"start from the image branch of {source}{why}"
+    return StartWeights(sha256, kept, summary, run.record.get(PRETRAINED), earlier.widths)
 
 
 def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights:

@@ -18,6 +18,7 @@ from dermedge.data.batches.lesion_data import Batch, LesionData, preparation_of
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.models.classifier import FusedClassifier, PatientClassifier
+from dermedge_runtime.errors import DermedgeError
 
 from .start_weights import load_start_weights
 
@@ -48,10 +49,16 @@ class TrainedPart(Protocol):
 
 
 def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
-    """Make the untrained network of a run."""
+    """Make the untrained network of a run.
+
+    :raises DermedgeError: the widths of a pruned image branch do not fit it.
+    """
     clinical, preparation = schema.clinical(config.protocol, config.unknown), preparation_of(config)
-    classes = len(schema.classes)
-    return FusedClassifier(config.fusion, clinical, classes, config.dropout, preparation, config.image_branch)
+    branch, classes = (config.image_branch, config.widths), len(schema.classes)
+    try:
+        return FusedClassifier(config.fusion, clinical, classes, config.dropout, preparation, *branch)
+    except ValueError as error:
+        raise DermedgeError(f"The record of the run is damaged: {error}. Train the run again.") from error
 
 
 @dataclass(frozen=True, slots=True)

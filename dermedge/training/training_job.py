@@ -25,6 +25,7 @@ from dermedge_runtime.files.file_lock import one_at_a_time
 from .chosen_settings import changed_settings
 from .head_training import check_frozen
 from .processes import Processes, joined, torch_device
+from .pruning import with_pruned
 from .quantise_aware import check_quantise_aware
 from .run import Run
 from .run_folder import RunFolder
@@ -124,7 +125,7 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     if start is None:
         return ready
     _log.info("%s", start.summary)
-    return replace(ready, config=replace(config, start_from=start.sha256))
+    return replace(ready, config=replace(config, start_from=start.sha256, widths=start.widths))
 
 
 def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
@@ -135,7 +136,8 @@ def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
             raise UsageError(f"{option} and --start-from both say what to start from. Leave one of them out.")
         return pretrained_weights(new.pretrained, ready.config)
     if new.start_from is not None:
-        return start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
+        start = start_weights(new.start_from, ready.config, ready.schema, ready.split, ready.samples)
+        return with_pruned(start, Run.open(new.start_from), ready.config.prune) if ready.config.prune else start
     return None
 
 
