@@ -110,6 +110,11 @@ def start_weights(
     for name in (config.fusion, earlier.fusion):
         if not fusion_class(name).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
+    if earlier.image_branch != config.image_branch:
+        raise UsageError(
+            f"--start-from takes an image branch, and that of {source} is {earlier.image_branch}, not"
+            f" {config.image_branch}. Give --image-branch {earlier.image_branch}, or leave --start-from out."
+        )
     _check_leaks(run, split, samples)
     try:
         tensors = read_tensors(run.weights_file)

@@ -63,6 +63,12 @@ def test_networks_without_an_image_branch_are_refused(earlier) -> None:
         start_weights(run.path, replace(config, fusion="clinical_only"), HAM10000, run.split)
 
 
+def test_another_image_branch_is_refused(earlier) -> None:
+    config, run = earlier
+    with pytest.raises(UsageError, match="is dermiresnet, not efficientnet_lite0"):
+        start_weights(run.path, replace(config, image_branch="efficientnet_lite0"), HAM10000, run.split)
+
+
 def test_damaged_and_foreign_weights_are_one_sentence(earlier, new_run, samples, tmp_path: Path) -> None:
     config, run = earlier
     with pytest.raises(DermedgeError, match="no training run"):
