@@ -25,6 +25,7 @@ Unknown: TypeAlias = Literal["category", "impute"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Device: TypeAlias = Literal["cpu", "cuda"]
+PriorTau: TypeAlias = Annotated[float, Field(ge=0, le=5)] | Literal["auto"]
 
 # Strict: a record holds numbers as numbers, and a text in the place of one means that somebody has edited it.
 _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -155,6 +156,12 @@ class RequestedSettings:
     logit_adjustment: Annotated[
         float, Field(ge=0, le=5, description="Tau of the logit-adjusted loss, for --balance below 1."), Group.BALANCE
     ] = 0.0
+    prior_shift: Annotated[
+        PriorTau,
+        Field(description="After training, take TAU x the log of the classes' frequencies off; auto: by validation."),
+        Group.BALANCE,
+    ] = 0.0
+    """Of the best weights' logits (`training.prior_shift`); 0 is off. Not in the paper."""
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of the features that is dropped."), Group.NETWORK
     ] = 0.2

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -126,10 +127,20 @@ def _setting(name: str, hint: Any, group: Group, default: Any) -> Setting:
     bare, *metadata = get_args(hint)
     about = next((each for each in metadata if isinstance(each, FieldInfo)), FieldInfo())
     option = next((each.name for each in metadata if isinstance(each, OptionName)), name)
-    choices = get_args(bare) if get_origin(bare) is Literal else ()
-    limits = _range(about.metadata)
-    kind = str if choices else bare
+    if get_origin(bare) in (Union, UnionType):
+        kind, limits, choices = *_number_or_word(bare), ()
+    else:
+        choices = get_args(bare) if get_origin(bare) is Literal else ()
+        limits = _range(about.metadata)
+        kind = str if choices else bare
     return Setting((name,), option, group, kind, choices, limits, default, about.description or "", hint)
+
+
+def _number_or_word(union: Any) -> tuple[type[float], str]:
+    """Read a number in a range for which one word may stand: its kind, and its range with that word."""
+    number, word = get_args(union)
+    bare, about = get_args(number)
+    return bare, f"{_range(about.metadata)}, or {get_args(word)[0]}"
 
 
 def _range(metadata: list[Any]) -> str:

@@ -156,6 +156,8 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
         from dermedge.training.start_weights import Pretrained
     cells = plan_cells(wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk, wanted.image_branches)
     request = wanted.settings.values
+    if request.prior_shift == "auto" and any(cell.protocol != "grouped" for cell in cells):
+        raise UsageError("--prior-shift auto needs a validation split, which paper has not: add --protocols grouped.")
     base = chosen_settings(request)
     samples = read_samples(Path(request.data) if request.data else None)
     others = Pretrained(wanted.download) if wanted.pretrained else None

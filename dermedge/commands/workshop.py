@@ -23,11 +23,13 @@ from .demo import demo
 from .evaluate import evaluate
 from .explain import explain
 from .export import export
+from .prior_shift import prior_shift
 from .train import train
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "branches": branches,
+    "prior-shift": prior_shift,
     "evaluate": evaluate,
     "export": export,
     "explain": explain,

@@ -26,6 +26,7 @@ from dermedge.statistics.metrics import score
 from dermedge.statistics.patient_groups import patient_groups
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge.training.run import Run
+from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.explanation import counted_as
@@ -100,6 +101,7 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "images": spec.training["images"],
         "settings": [f"{key} {_plain(value)}" for key, value in settings if value],
         "branch": _branch(spec),
+        "prior_shift": _prior_shift(spec.training.get(PRIOR_SHIFT)),
         "parity": _parity(spec.parity),
     }
 
@@ -114,6 +116,15 @@ def _branch(spec: ModelSpec) -> str:
     return (
         f"Image branch `{branch['name']}`, started from {branch['source']}"
         f" (SHA-256 `{branch['sha256'][:16]}`, licence {branch['licence']})."
+    )
+
+
+def _prior_shift(record: Mapping[str, Any] | None) -> str:
+    if not record or not record["tau"]:
+        return ""
+    return (
+        f"Rare classes are named more often than the training alone would: {shift_line(record)}. The probabilities are"
+        " shifted with it."
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,37 @@ from torch import Tensor, nn
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
 
+from .prior_shift import shifted
+
 _NO_DIGEST = "0" * 64
 # In a checkpoint it stands inside JSON inside JSON, between escaped quotes.
 _DIGEST = re.compile(rb'\\?"sha256\\?": ?\\?"([0-9a-f]{64})\\?"')
 _CHUNK = 4 << 20
+_REST = "rest"
 
 
-def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write a state dictionary atomically, with its checksum."""
-    _save(path, serialize(_plain(state), metadata={"sha256": _NO_DIGEST}))
+def save_weights(path: Path, state: dict[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
+    """Write a state dictionary atomically, with its checksum.
+
+    :param about: a JSON-ready record that the file carries; see `record_in`.
+    """
+    # One entry, as in `save_checkpoint`.
+    header = {_REST: json.dumps({"sha256": _NO_DIGEST, **about})} if about else {"sha256": _NO_DIGEST}
+    _save(path, serialize(_plain(state), metadata=header))
+
+
+def record_in(path: Path) -> dict[str, Any]:
+    """Give the record that a file carries; empty where it carries none.
+
+    :raises DermedgeError: damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            rest: dict[str, Any] = json.loads((file.metadata() or {}).get(_REST, "{}"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DermedgeError(f"{path} cannot be read: {_reason(error)}. Restore it, or train the run again.") from error
+    rest.pop("sha256", None)
+    return rest
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -96,12 +119,12 @@ def check_weights(path: Path) -> None:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Read `save_weights`'s file into a model of the same shape.
+    """Read `save_weights`'s file into a model of the same shape, with the shift of class priors where it holds one.
 
     :raises DermedgeError: missing, damaged, or weights of another network.
     """
     try:
-        model.load_state_dict(read_tensors(path))
+        model.load_state_dict(shifted(read_tensors(path)))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DermedgeError(
             f"The weights {path} cannot be loaded: {_reason(error)}. Restore the file, or train the run again."
@@ -123,7 +146,7 @@ def save_checkpoint(
         for name, tensor in state.items():
             tensors[f"optimizer.{index}.{name}"] = tensor
     # One entry holds both: safetensors writes several in any order, and the same run is to give the same file.
-    _save(path, serialize(_plain(tensors), metadata={"rest": json.dumps({"sha256": _NO_DIGEST, **rest})}))
+    _save(path, serialize(_plain(tensors), metadata={_REST: json.dumps({"sha256": _NO_DIGEST, **rest})}))
 
 
 def load_checkpoint(
@@ -136,7 +159,7 @@ def load_checkpoint(
     try:
         tensors = read_tensors(path)
         with safe_open(path, framework="pt") as file:
-            rest: dict[str, Any] = json.loads(file.metadata()["rest"])
+            rest: dict[str, Any] = json.loads(file.metadata()[_REST])
         rest.pop("sha256", None)
         model.load_state_dict(_below(tensors, "model."))
         for name, tensor in _below(tensors, "average.").items():

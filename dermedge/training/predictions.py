@@ -18,7 +18,8 @@ from dermedge_runtime import Classifier, Rejection
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.image import ImageSource, load_image
 
-from .checkpoint import load_weights
+from .checkpoint import load_weights, read_tensors
+from .prior_shift import Validation, unshifted
 from .run import Run
 from .train import predict_logits
 from .trained_part import build_model
@@ -30,7 +31,7 @@ _BATCH = 16
 
 
 def trained_model(run: Run) -> FusedClassifier:
-    """Load the best weights of a run, in evaluation mode on the CPU.
+    """Load the best weights of a run, with their shift of class priors, in evaluation mode on the CPU.
 
     :raises DermedgeError: no run, no weights, or damaged ones.
     """
@@ -43,6 +44,19 @@ def trained_model(run: Run) -> FusedClassifier:
 def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
     """Class indices, int64 [N]."""
     return np.array([sample.label for sample in samples], dtype=np.int64)
+
+
+def validation_answers(run: Run, samples: Sequence[Sample]) -> Validation:
+    """Run the trained weights without their prior shift over the validation split, in float32 on the CPU.
+
+    :param samples: of the whole data set.
+    :raises InputRejected: pictures are missing.
+    """
+    config, model = run.config, build_model(run.config, run.schema)
+    model.load_state_dict(unshifted(read_tensors(run.weights_file)))
+    chosen = run.split.select(samples, "validation")
+    data = LesionData.load(chosen, run.schema.clinical(config.protocol), config)
+    return Validation(predict_logits(model, data, torch.device("cpu")), data.labels)
 
 
 def torch_probabilities(run: Run, samples: Sequence[Sample], *, flips: bool = False) -> NDArray[np.float32]:

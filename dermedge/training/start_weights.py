@@ -28,6 +28,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import read_tensors, save_weights
+from .prior_shift import unshifted
 from .run import Run
 from .run_folder import RunFolder
 
@@ -117,7 +118,7 @@ def start_weights(
         )
     _check_leaks(run, split, samples)
     try:
-        tensors = read_tensors(run.weights_file)
+        tensors = unshifted(read_tensors(run.weights_file))
     except (OSError, SafetensorError) as error:
         raise DermedgeError(f"The weights {run.weights_file} cannot be loaded: {error}") from error
     if _same_network((earlier, run.schema), (config, schema)):

@@ -35,16 +35,18 @@ from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
-from .checkpoint import check_weights, load_checkpoint, save_checkpoint, save_weights
+from .checkpoint import check_weights, load_checkpoint, read_tensors, save_checkpoint, save_weights
 from .global_batch_norm import share_batch_statistics
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
+from .prior_shift import Validation
 from .processes import ALONE, Processes, torch_device
 from .quantise_aware import QuantiseAware
 from .run import Run
 from .run_folder import RunFolder
 from .schedule import learning_rate_at, parameter_groups, update_average
 from .scoring import training_score
+from .shifted_weights import check_prior_shift, recorded_shift, write_shift
 from .trained_part import TrainedPart, WholeNetwork
 
 _log = logging.getLogger(__name__)
@@ -81,8 +83,10 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
 
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
+    :raises UsageError: a prior shift to be chosen on a validation split that there is not.
     """
     torch_device(config.device)
+    check_prior_shift(config.prior_shift, split)
     for part in ("train", "validation"):
         LesionData.load(split.select(samples, part), schema.clinical(config.protocol), config)
     classes = {sample.label for sample in split.select(samples, "train")}
@@ -140,9 +144,13 @@ def resume(trainer: Trainer) -> bool:
 
 
 def remaining_epochs(trainer: Trainer) -> Iterator[dict[str, Any]]:
-    """Train every epoch that is left, and give its row of the history as it ends; see `train`."""
+    """Train every epoch that is left, and give its row of the history as it ends; see `train`.
+
+    After the last one the shift of class priors is written, unless a training killed later than that has done so.
+    """
     for epoch in range(len(trainer.history), trainer.config.epochs):
         yield trainer.run_epoch(epoch)
+    trainer.processes.from_first(trainer.shift_priors)
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -248,6 +256,18 @@ class Trainer:
         row = self.processes.from_first(lambda: self._finish(row, len(order), started, trained))
         self.history.append(row)
         return row
+
+    def shift_priors(self) -> None:
+        """Write the shift of class priors that the settings ask for into the best weights, if they have none yet."""
+        if self.config.prior_shift and recorded_shift(self.run) is None:
+            write_shift(self.run, self.config.prior_shift, self.data.labels, self._best_on_validation)
+
+    def _best_on_validation(self) -> Validation:
+        model, best = self.part.new_network(), read_tensors(self.run.weights_file)
+        model.load_state_dict({name: best[name] for name in model.state_dict()})  # without a trunk that is not trained
+        model.to(self.device).to(memory_format=torch.channels_last)
+        # In float32, as the published network computes.
+        return Validation(predict_logits(model, self.validation, self.device), self.validation.labels)
 
     def _finish(self, row: dict[str, Any], drawn: int, started: float, trained: float) -> dict[str, Any]:
         row |= {

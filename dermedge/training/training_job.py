@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from dermedge.config import AskedSettings, TrainConfig
+from dermedge.config import AskedSettings, PriorTau, TrainConfig
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema
@@ -24,11 +25,13 @@ from dermedge_runtime.files.file_lock import one_at_a_time
 
 from .chosen_settings import changed_settings
 from .head_training import check_frozen
+from .predictions import labels_of, validation_answers
 from .processes import Processes, joined, torch_device
 from .pruning import with_pruned
 from .quantise_aware import check_quantise_aware
 from .run import Run
 from .run_folder import RunFolder
+from .shifted_weights import check_prior_shift, write_shift
 from .start_weights import Pretrained, StartWeights, keep_start_weights, pretrained_weights, start_weights
 from .train import check_ready, start_run, train
 
@@ -109,6 +112,25 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
         _check(ready, processes, compiled=compiled)
         _train(run, ready, processes, compiled=compiled)
     return run
+
+
+def shift_priors(path: Path, tau: PriorTau, data: Path | None = None) -> dict[str, Any]:
+    """Write a shift of class priors into the best weights of a run that was trained before, without training.
+
+    :param tau: in the place of the one that the run has; auto chooses it on the validation split, 0 takes it back.
+    :param data: where the data lie by now; by default where they lay for the training.
+    :return: its record; see `prior_shift.choose_shift`.
+    :raises UsageError: auto without a validation split.
+    :raises InputRejected: pictures of the split are missing.
+    :raises DermedgeError: no run there, no weights yet, damaged ones, or a training is writing to them.
+    """
+    run = Run.open(path)
+    check_prior_shift(tau, run.split)
+    _ = run.weights_sha256  # says what to do where there are none
+    samples = run.samples(data)
+    labels = labels_of(run.split.select(samples, "train"))
+    with _no_other_training(run):
+        return write_shift(run, tau, labels, lambda: validation_answers(run, samples))
 
 
 def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:

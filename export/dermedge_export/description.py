@@ -19,6 +19,7 @@ from dermedge.models.fusion import fusion_class
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
 from dermedge.training.run import Run
+from dermedge.training.shifted_weights import PRIOR_SHIFT, recorded_shift
 from dermedge.training.start_weights import PRETRAINED
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError
@@ -59,6 +60,7 @@ def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "
             "split_sha256": record["split_sha256"],
             "settings": settings,
             **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
+            **({PRIOR_SHIFT: shift} if (shift := recorded_shift(run)) else {}),
             **({"image_branch": trunk} if (trunk := recorded_trunk(record)) else {}),
             **({"branch": _branch(run)} if kind.uses_image else {}),
         },

@@ -52,6 +52,7 @@ BEFORE = {
     "explain": f"{RUN} --models m --per-class 12 --limit 1 --masks --json",
     "compare": f"{SETTINGS} --data d --folder f --fusions all --protocols paper --seeds 100 --image-branch shared"
     f" --head-epochs 1 --feature-views 64 --int8 --no-int8 --latency --no-latency {LIMITS} --report p.html --json",
+    "prior-shift": f"auto {RUN} --json",
     "card": "m.onnx --run r --data d --note a --note b --out o.md",
     "demo": "--folder f --epochs 1",
 }
@@ -162,6 +163,10 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
         ("train --seed 4294967296", "--seed takes a whole number from 0 to 4294967295, got '4294967296'."),
         ("train --dropout 1", "--dropout takes a number from 0 to below 1, got '1'."),
         ("train --learning-rate inf", "--learning-rate takes a finite number above 0, got 'inf'."),
+        (
+            "train --prior-shift often",
+            "--prior-shift takes a number from 0 to 5, or auto, got 'often'.",
+        ),
         ("train --noise nan", "--noise takes a finite number from 0 to 1, got 'nan'."),
         ("train --protocol papr", "--protocol takes grouped, refit or paper, got 'papr'; did you mean paper?"),
         ("compare --device gpu", "--device takes auto, cpu or cuda, got 'gpu'."),

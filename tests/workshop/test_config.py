@@ -24,7 +24,7 @@ UNUSUAL = TrainConfig(
     hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,
     cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
-    label_smoothing=0.1, logit_adjustment=1.0,
+    label_smoothing=0.1, logit_adjustment=1.0, prior_shift="auto",
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3),
@@ -79,6 +79,7 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}}
+    later["prior_shift"] = 0
     assert config.to_record() == {**later, **json.loads(EARLIER)}, "a run that goes on writes what it read"
 
 
