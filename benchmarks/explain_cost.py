@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cpus())
     run = Run.open(arguments.run)
-    arrays = _arrays(run)
+    arrays = one_patient(run)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         actions, phases = {}, {}
@@ -74,7 +74,7 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _arrays(run: Run) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def one_patient(run: Run) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """One noisy picture and one patient; the network's time does not depend on them."""
     spec = describe(run, "fp32")
     pixels = None

@@ -37,6 +37,7 @@ def export(
     limits: Limits | None = None,
     sensitivity: bool = False,
     any_size: bool = False,
+    ig_steps: int | None = None,
     engine: EngineTarget | None = None,
 ) -> ExportedModel:
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back photographs.
@@ -57,6 +58,7 @@ def export(
     :param limits: what the file may change at most; by default `DEFAULT_LIMITS` of the precision.
     :param sensitivity: measure what quantising each layer alone changes; for INT8.
     :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
+    :param ig_steps: of the integrated gradients behind the clinical relevance, 1 to 1,000; by default 20.
     :param engine: also build a TensorRT engine for these cards beside the file; needs no GPU.
     :return: the file and its comparison with the trained weights.
     :raises UsageError: an unknown precision, a parameter of another type, or options that contradict each other.
@@ -83,6 +85,7 @@ def export(
         limits=limits,
         sensitivity=sensitivity,
         any_size=any_size,
+        ig_steps=ig_steps,
     )
     return model if build is None else replace(model, engine=build(model.path))
 

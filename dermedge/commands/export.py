@@ -10,6 +10,7 @@ from dermedge.api import export as api
 from dermedge.api.evaluate import MODELS
 from dermedge.api.train import RUNS
 from dermedge.require import extras
+from dermedge_export.graph.ig_steps import DEFAULT_STEPS, MOST_STEPS
 from dermedge_runtime.errors import UsageError
 
 from .option_values import any_text, choice, option, whole
@@ -52,6 +53,10 @@ _NoExplanations = Annotated[
 _AnySize = Annotated[
     bool, option(OUTPUT_PANEL, "The graph takes pictures of any size and resizes them as Pillow does.", "--any-size")
 ]
+_IgSteps = Annotated[
+    int | None,
+    option(OUTPUT_PANEL, f"Steps of the integrated gradients; by default {DEFAULT_STEPS}.", **whole(1, MOST_STEPS)),
+]
 _Engine = Annotated[
     bool, option(_ENGINE_PANEL, "Also a TensorRT-RTX engine beside the file; needs no GPU.", "--engine")
 ]
@@ -89,6 +94,7 @@ def export(
     max_batch: _MaxBatch = None,
     no_explanations: _NoExplanations = False,
     any_size: _AnySize = False,
+    ig_steps: _IgSteps = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights.
@@ -120,6 +126,7 @@ def export(
         limits=limits_from_percent(precision, min_agreement, max_drop, min_heatmap),
         sensitivity=sensitivity,
         any_size=any_size,
+        ig_steps=ig_steps,
         engine=wanted,
     )
     if as_json:

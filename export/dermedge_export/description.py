@@ -27,28 +27,35 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema
 from dermedge_runtime.model.description import METADATA_KEY, ImageSpec, ModelSpec
 from dermedge_runtime.model.digest import BLANK, sealed
 
+from .graph.ig_steps import checked_steps
 from .graph.to_onnx import output_names
 
 INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
 
 
-def describe(run: Run, precision: str, *, explain: bool = True, flavour: str = "cpu") -> ModelSpec:
+def describe(
+    run: Run, precision: str, *, explain: bool = True, flavour: str = "cpu", ig_steps: int | None = None
+) -> ModelSpec:
     """Make the description of a run's model file, without parity.
 
     :param explain: with the explanation outputs.
     :param flavour: one of `quantize.FLAVOURS`; used for INT8 alone.
+    :param ig_steps: of the integrated gradients; see `checked_steps`.
+    :raises UsageError: a number of steps that makes no sense, or for a file that has no integrated gradients.
     :raises DermedgeError: no weights yet, or damaged ones.
     """
     record, config, schema = run.record, run.config, run.schema
     kind, prepared = fusion_class(config.fusion), preparation_of(config).names
     settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
+    outputs = output_names(kind, explain=explain)
     return ModelSpec(
         classes=schema.classes,
         class_names=schema.class_names,
         fusion=config.fusion,
         precision=precision,
-        outputs=output_names(kind, explain=explain),
+        outputs=outputs,
         flavour=flavour if precision == "int8" else "any",
+        ig_steps=checked_steps(ig_steps, explains=explain, integrates="attribution" in outputs),
         image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
         clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256,

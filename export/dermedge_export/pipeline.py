@@ -31,6 +31,7 @@ from .conversion import Conversion, conversions, needs_calibration
 from .description import describe, write_described
 from .engine.build import EngineReport
 from .graph.any_size import described_as_any_size, taking_any_size
+from .graph.ig_steps import DEFAULT_STEPS
 from .graph.to_onnx import to_onnx
 from .int8.calibration import CALIBRATION_IMAGES, check_calibration, choose
 from .model_json import model_and_json
@@ -77,6 +78,7 @@ def export_model(
     limits: Limits | None = None,
     sensitivity: bool = False,
     any_size: bool = False,
+    ig_steps: int | None = None,
 ) -> ExportedModel:
     """Export a run's best weights, measure the file, and publish it with its JSON if it keeps within the limits.
 
@@ -87,13 +89,15 @@ def export_model(
     :param limits: by default `DEFAULT_LIMITS` of the precision.
     :param sensitivity: measure what INT8 changes layer by layer, even where the file keeps within the limits.
     :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
-    :raises UsageError: `any_size` for a run that reads no picture or resizes otherwise, or for TensorRT.
+    :param ig_steps: of the integrated gradients; by default `ig_steps.DEFAULT_STEPS`.
+    :raises UsageError: `any_size` for a run that reads no picture or resizes otherwise, or for TensorRT; `ig_steps`
+        that make no sense, or for a file without integrated gradients.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
     :raises InputRejected: too few training photographs to calibrate with.
     :raises DermedgeError: no run, no weights, or the exporter fails.
     """
     limits = limits or DEFAULT_LIMITS[precision]
-    spec = describe(run, precision, explain=explain, flavour=flavour)
+    spec = describe(run, precision, explain=explain, flavour=flavour, ig_steps=ig_steps)
     spec = described_as_any_size(spec) if any_size else spec
     calibration, held_back, part = _photographs(samples, run.split, precision, run.config.seed)
     reference, refused = Reference(run, held_back), ""
@@ -125,7 +129,8 @@ def _attempts(run: Run, spec: ModelSpec, calibration: Sequence[Sample], *, sensi
     config = run.config
     schema = run.schema.clinical(config.protocol, config.unknown)
     _log.info("trace the network")
-    proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains)
+    steps = spec.ig_steps or DEFAULT_STEPS
+    proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains, ig_steps=steps)
     aware = config.quantise_aware
     return conversions(proto, spec, calibration, sensitivity=sensitivity, quantise_aware=aware)
 

@@ -48,7 +48,7 @@ BEFORE = {
     "branches": "resnet* --image-size 160 --json",
     "evaluate": f"{RUN} --models m --split validation --device openvino --flips --json",
     "export": f"{RUN} --models m --fp16 --int8 --target rtx --engine --gpu rtx4060 --compute-capability 8.9,12.0"
-    f" --max-batch 1024 --sensitivity --no-explanations {LIMITS} --json",
+    f" --max-batch 1024 --ig-steps 50 --sensitivity --no-explanations {LIMITS} --json",
     "explain": f"{RUN} --models m --per-class 12 --limit 1 --masks --json",
     "compare": f"{SETTINGS} --data d --folder f --fusions all --protocols paper --seeds 100 --image-branch shared"
     f" --head-epochs 1 --feature-views 64 --int8 --no-int8 --latency --no-latency {LIMITS} --report p.html --json",

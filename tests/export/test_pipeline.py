@@ -19,6 +19,7 @@ from dermedge.training.train import start_run
 from dermedge_export import pipeline
 from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.description import describe
+from dermedge_export.graph.ig_steps import DEFAULT_STEPS
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError
@@ -39,6 +40,22 @@ def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
         assert "non-commercial" in spec.licence
         assert "Research use only" in spec.intended_use
         assert {"dermedge", "torch", "onnx", "onnxruntime"} <= set(spec.versions)
+
+
+def test_a_file_says_how_many_steps_its_relevance_has(
+    exported: dict, trained_run, synthetic_data: Path, tmp_path: Path
+):
+    assert {read_model_file(report.path).spec.ig_steps for report in exported.values()} == {DEFAULT_STEPS}
+    samples, loose = read_samples(synthetic_data), Limits(agreement=0, balanced_accuracy_drop=1)
+    finer = export_model(trained_run, samples, "fp32", tmp_path / "m.onnx", limits=loose, ig_steps=50).path
+    assert read_model_file(finer).spec.ig_steps == json.loads((tmp_path / "m.json").read_text())["ig_steps"] == 50
+    answers = [Classifier(path, "cpu").predict(samples[0].path, age=40) for path in (exported["fp32"].path, finer)]
+    coarse, fine = (np.array(list(answer.explanation.attribution.values())) for answer in answers)
+    assert answers[0].probabilities == answers[1].probabilities
+    assert 0 < np.abs(coarse - fine).max() < 0.2 * np.abs(fine).max()
+    with pytest.raises(UsageError, match="a file without explanations"):
+        export_model(trained_run, samples, "fp32", tmp_path / "n.onnx", explain=False, ig_steps=50)
+    assert not (tmp_path / "n.onnx").exists()
 
 
 def test_an_fp16_file_says_which_layers_stayed_in_float32(exported: dict, trained_run, synthetic_data: Path) -> None:

@@ -16,6 +16,7 @@ from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .explain_graph import TracedHead, heatmap, relevance
+from .ig_steps import DEFAULT_STEPS
 from .layers import FEATURE_MAP, name_layers
 from .merged_layers import with_merged_layers
 from .normalised_input import fold_normalisation
@@ -29,10 +30,10 @@ MAX_BATCH = 1024
 class ContractModule(nn.Module):
     """The network behind the inputs and outputs of a model file."""
 
-    def __init__(self, model: FusedClassifier, *, explain: bool) -> None:
+    def __init__(self, model: FusedClassifier, *, explain: bool, ig_steps: int = DEFAULT_STEPS) -> None:
         super().__init__()
         self.model = with_merged_layers(model)
-        self.explained = TracedHead(self.model.head, n_features(model)) if explain else None
+        self.explained = TracedHead(self.model.head, n_features(model), ig_steps) if explain else None
 
     def forward(
         self,
@@ -103,14 +104,20 @@ def example_inputs(
 
 
 def to_onnx(
-    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, explain: bool = True
+    model: FusedClassifier,
+    schema: ClinicalSchema,
+    image_size: int,
+    *,
+    explain: bool = True,
+    ig_steps: int = DEFAULT_STEPS,
 ) -> onnx.ModelProto:
     """Export the network in float32, without description; its image branch is named layer by layer.
 
     :param explain: with the outputs heatmap, relevance and attribution, and the input target.
+    :param ig_steps: of the integrated gradients, see `ig_steps`.
     :raises DermedgeError: the exporter fails.
     """
-    module = ContractModule(model, explain=explain).eval()
+    module = ContractModule(model, explain=explain, ig_steps=ig_steps).eval()
     inputs = example_inputs(model, schema, image_size, explain=explain)
     outputs = output_names(model.head.fusion, explain=explain)
     end = () if model.trunk is None else (FEATURE_MAP,)

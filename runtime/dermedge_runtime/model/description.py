@@ -67,6 +67,9 @@ class ModelSpec:
     """Names of the graph's outputs: of heatmap, relevance and attribution those that the model can give."""
     flavour: str = "any"
     """any, cpu or rtx: the devices for which an INT8 file was quantised."""
+    ig_steps: int | None = None
+    """Steps of the integrated gradients behind relevance and attribution, each taken in its middle; None: the file has
+    neither, or does not say. Files that do not say have 50."""
     weights_sha256: str = ""
     """Hash of the trained weights the file was made from."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +88,10 @@ class ModelSpec:
             raise ValueError(f"classes must be two or more different codes, found {list(self.classes)}")
         if self.image is None and not self.clinical.names:
             raise ValueError("the model reads neither an image nor a clinical field")
+        if self.ig_steps is not None and (self.ig_steps < 1 or "attribution" not in self.outputs):
+            raise ValueError(
+                f"{self.ig_steps} steps of integrated gradients with the outputs {', '.join(self.outputs)}"
+            )
 
     @property
     def array_inputs(self) -> tuple[str, ...]:
@@ -121,6 +128,8 @@ class ModelSpec:
             record[DIGEST_KEY] = digest
         if self.image is not None and not self.image.any_size:
             del record["image"]["any_size"]
+        if self.ig_steps is None:
+            del record["ig_steps"]
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
             if each["imputed"] is None:
                 del each["imputed"]
@@ -163,6 +172,8 @@ class ModelSpec:
             clinical=_clinical(mapping(record, "clinical")),
             outputs=texts(record, "outputs"),
             flavour=text(record, "flavour"),
+            # Earlier files of this schema version lack it.
+            ig_steps=integer(record, "ig_steps") if "ig_steps" in record else None,
             weights_sha256=text(record, "weights_sha256"),
             training=mapping(record, "training"),
             metrics=mapping(record, "metrics"),

@@ -85,6 +85,18 @@ def test_nan_in_a_report_is_not_written() -> None:
         replace(SPEC, metrics={"accuracy": float("nan")}).to_json()
 
 
+def test_the_steps_of_the_relevance_are_told_where_there_are_any() -> None:
+    assert "ig_steps" not in RECORD, "a file that does not say: one of before, or one without relevance"
+    told = replace(SPEC, outputs=("probabilities", "relevance", "attribution"), ig_steps=16)
+    assert ModelSpec.from_json(told.to_json(), "x.onnx") == told
+    for value in (0, -3, 1.5, "16", True, None):
+        record = json.dumps(json.loads(told.to_json()) | {"ig_steps": value})
+        with pytest.raises(ModelFileError, match="damaged"):
+            ModelSpec.from_json(record, "x.onnx")
+    with pytest.raises(ModelFileError, match="16 steps of integrated gradients with the outputs probabilities"):
+        ModelSpec.from_json(json.dumps(json.loads(told.to_json()) | {"outputs": ["probabilities"]}), "x.onnx")
+
+
 def test_files_from_before_the_conversion_record_are_read() -> None:
     assert ModelSpec.from_json(damaged(("conversion",)), "x.onnx") == replace(SPEC, conversion={})
 
