@@ -84,6 +84,17 @@ class RequestedSettings:
     resample: Annotated[
         Resample, Field(description="How photographs are shrunk; a model file does the same."), Group.NETWORK
     ] = "bilinear"
+    jpeg_detail: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=2,
+            description="A large JPEG file is scaled down while it is decoded, to no less than so many times the image"
+            " size. 1 reads faster; a model file does the same.",
+        ),
+        Group.NETWORK,
+    ] = 2
+    """One of the runtime's `image.DETAILS`."""
     hair_removal: Annotated[
         bool, Field(description="Remove dark hairs, inside the network and the model file."), Group.NETWORK
     ] = False

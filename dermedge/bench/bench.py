@@ -159,7 +159,7 @@ def patient_of(spec: ModelSpec) -> dict[str, Any]:
 def _arrays(spec: ModelSpec, picture: Path, batch: int) -> tuple[Any, Any, Any]:
     pixels = None
     if spec.image is not None:
-        pixels = np.stack([load_image(picture, spec.image.size, spec.image.resample)] * batch)
+        pixels = np.stack([load_image(picture, spec.image.size, spec.image.resample, spec.image.detail)] * batch)
     return (pixels, *spec.clinical.encode([patient_of(spec)] * batch))
 
 

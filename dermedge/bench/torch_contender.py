@@ -61,7 +61,7 @@ class EagerModel:
             class_names=schema.class_names,
             fusion=config.fusion,
             precision="fp32",
-            image=ImageSpec(config.image_size, config.resample) if has_image else None,
+            image=ImageSpec(config.image_size, config.resample, detail=config.jpeg_detail) if has_image else None,
             clinical=schema.clinical(config.protocol, config.unknown) if has_clinical else ClinicalSchema(),
         )
 
@@ -80,6 +80,8 @@ class EagerModel:
         known = {name: value for name, value in patient.items() if name in self.spec.clinical.names}
         image = self.spec.image
         # A copy, because torch warns of arrays that it may not write to.
-        pixels = None if image is None else np.array(load_image(path, image.size, image.resample))[None]
+        pixels = None
+        if image is not None:
+            pixels = np.array(load_image(path, image.size, image.resample, image.detail))[None]
         probabilities: NDArray[np.float32] = self.run(pixels, *self.spec.clinical.encode([known]))[0]
         return probabilities

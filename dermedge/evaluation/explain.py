@@ -148,7 +148,7 @@ def _judge(
             arrays = spec.clinical.encode([patient] * len(pictures))
             return classifier.run(pictures, *arrays)["probabilities"][:, column]
 
-        pixels = load_image(sample.path, spec.image.size, spec.image.resample)
+        pixels = load_image(sample.path, spec.image.size, spec.image.resample, spec.image.detail)
         mask = read_mask(_mask_of(sample, folder), spec.image.size)
         figures = judge(pixels, result.explanation.grid, mask, probability, rng)
         judged.append(Judged(sample.label, result.label == spec.classes[sample.label], figures))

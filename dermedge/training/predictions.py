@@ -99,7 +99,7 @@ def _views(classifier: Classifier, samples: Sequence[Sample], *, flips: bool) ->
     if not flips:
         return [[sample.path if image is not None else None for sample in samples]]
     assert image is not None
-    pictures = [load_image(sample.path, image.size, image.resample) for sample in samples]
+    pictures = [load_image(sample.path, image.size, image.resample, image.detail) for sample in samples]
     return [[np.ascontiguousarray(pixels[::down, ::right]) for pixels in pictures] for down, right in FLIPS]
 
 

@@ -36,7 +36,7 @@ def golden(path: Path) -> dict[str, object]:
     """Give what a client must compute from a picture file."""
     classifier = Classifier(model_in_the_box(), "cpu", threads=1)
     assert classifier.spec.image is not None
-    pixels = load_image(path, classifier.spec.image.size, classifier.spec.image.resample)
+    pixels = load_image(path, classifier.spec.image.size, classifier.spec.image.resample, classifier.spec.image.detail)
     numeric, categorical = classifier.spec.clinical.encode([CLINICAL])
     outputs = classifier.run(pixels[None], numeric, categorical)
     return {

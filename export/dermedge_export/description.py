@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import torch
 
+from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.models.fusion import fusion_class
 from dermedge.training.head_training import recorded_trunk
@@ -56,7 +57,7 @@ def describe(
         outputs=outputs,
         flavour=flavour if precision == "int8" else "any",
         ig_steps=checked_steps(ig_steps, explains=explain, integrates="attribution" in outputs),
-        image=ImageSpec(config.image_size, config.resample) if kind.uses_image else None,
+        image=_image(config) if kind.uses_image else None,
         clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256,
         training={
@@ -87,6 +88,10 @@ def describe(
 def _branch(run: Run) -> dict[str, str]:
     """Name of the network that reads the picture, and whose weights it started from, if others have trained them."""
     return {"name": run.config.image_branch, **run.record.get(PRETRAINED, {})}
+
+
+def _image(config: TrainConfig) -> ImageSpec:
+    return ImageSpec(config.image_size, config.resample, detail=config.jpeg_detail)
 
 
 def _clinical(run: Run) -> ClinicalSchema:

@@ -36,7 +36,8 @@ OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "freeze_image_bra
 # Every option there was before, with a value that it took.
 RUN = "--fusion gated --run r --runs rs --data d"
 SETTINGS = (
-    "--image-size 128 --hair-removal --colour-constancy --epochs 3 --batch-size 8 --learning-rate 1e-4 --weight-decay 1"
+    "--image-size 128 --jpeg-detail 1 --hair-removal --colour-constancy --epochs 3 --batch-size 8"
+    " --learning-rate 1e-4 --weight-decay 1"
     " --per-class 9 --dropout 0 --balance 0.5 --hide-clinical 0.1 --unknown impute --mixup 0.2 --cutmix 1"
     " --class-weights 0.5 --focal 2 --label-smoothing 0.1 --logit-adjustment 1 --colour 0.1 --schedule cosine --ema 0.9"
     " --precision fp16 --device cpu --flips --no-flips --rotation 45 --scaling 0 --noise 0"

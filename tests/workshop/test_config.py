@@ -19,7 +19,7 @@ from dermedge_runtime.inputs.image import RESAMPLING
 
 UNUSUAL = TrainConfig(
     data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0", image_size=64,
-    resample="lanczos", epochs=7,
+    resample="lanczos", jpeg_detail=1, epochs=7,
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,

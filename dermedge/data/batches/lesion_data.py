@@ -62,7 +62,8 @@ class LesionData:
         labels = np.array([sample.label for sample in samples], dtype=np.int64)
         pixels = None
         if fusion_class(config.fusion).uses_image:
-            pixels = load_pixels([sample.path for sample in samples], config.image_size, config.resample)
+            paths = [sample.path for sample in samples]
+            pixels = load_pixels(paths, config.image_size, config.resample, config.jpeg_detail)
         return cls(pixels, numeric, categorical, labels)
 
     def __len__(self) -> int:

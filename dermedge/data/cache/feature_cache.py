@@ -76,7 +76,8 @@ def load_feature_data(
     :raises InputRejected: a picture that cannot be read.
     """
     data = LesionData.load(samples, schema, config)
-    key = pixels_key([sample.path for sample in samples], config.image_size, config.resample) if samples else ""
+    paths = [sample.path for sample in samples]
+    key = pixels_key(paths, config.image_size, config.resample, config.jpeg_detail) if samples else ""
     features = tuple(_load_view(trunk, data, key, config, view) for view in range(1 + views))
     return FeatureData(None, data.numeric, data.categorical, data.labels, features)
 

@@ -124,7 +124,9 @@ def model_inputs(samples: Sequence[Sample], spec: ModelSpec) -> dict[str, Any]:
     )
     inputs: dict[str, Any] = {}
     if spec.image is not None:
-        inputs["image"] = np.stack([load_image(s.path, spec.image.size, spec.image.resample) for s in samples])
+        image = spec.image
+        read = [load_image(sample.path, image.size, image.resample, image.detail) for sample in samples]
+        inputs["image"] = np.stack(read)
     if spec.clinical.numeric:
         inputs["numeric"] = numeric
     if spec.clinical.categorical:

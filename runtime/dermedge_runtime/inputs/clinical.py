@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -50,6 +51,7 @@ def _number(value: object) -> float:
         return math.inf
 
 
+@lru_cache(maxsize=512)  # the vocabulary is folded for every patient
 def _fold(word: str) -> str:
     """Give a word without case, and however it was typed: full-width, decomposed, with odd blanks or underscores."""
     if not word.isascii():

@@ -36,6 +36,8 @@ from .picture_source import (
 )
 
 __all__ = [
+    "DETAIL",
+    "DETAILS",
     "FORMATS",
     "MAX_PIXELS",
     "RESAMPLING",
@@ -57,24 +59,35 @@ RESAMPLING = {
 }
 
 
-def load_image(source: ImageSource, size: int, resample: str = "bilinear") -> NDArray[np.uint8]:
+DETAILS = (1, 2)
+"""To how many times the model's size, at least, a JPEG file may be scaled down while it is decoded."""
+DETAIL = 2
+"""That of files and runs that do not say. Down to it no pixel of nine photographs changed by more than 8 levels."""
+
+
+def load_image(source: ImageSource, size: int, resample: str = "bilinear", detail: int = DETAIL) -> NDArray[np.uint8]:
     """Read one picture as the model sees it.
 
     :param source: see `ImageSource`.
     :param size: height and width in pixels; the whole frame is squashed to it (paper, section 3.2.3).
     :param resample: a key of `RESAMPLING`; Pillow's filters average over the source pixels when they shrink.
+    :param detail: one of `DETAILS`, as the model was trained.
     :return: uint8 [size, size, 3], RGB.
     :raises InputRejected: missing, empty, not whole, unreadable or too large.
     """
-    return load_sized(source, size, resample)[0]
+    return load_sized(source, size, resample, detail)[0]
 
 
-def load_sized(source: ImageSource, size: int, resample: str = "bilinear") -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def load_sized(
+    source: ImageSource, size: int, resample: str = "bilinear", detail: int = DETAIL
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """As `load_image`, and also give the width and height of the upright picture in its own size.
 
-    A JPEG file whose shorter side is at least four times `size` is scaled down while it is decoded, to no less than
-    twice `size`. That changes the pixels a little; arrays and Pillow images are never scaled so.
+    A JPEG file is scaled down by 2, 4 or 8 while it is decoded, where its shorter side is no less than `detail` times
+    `size` afterwards. That changes the pixels a little; arrays and Pillow images are never scaled so.
     """
+    if detail not in DETAILS:
+        raise ValueError(f"detail is {detail}, known are {', '.join(map(str, DETAILS))}")
     target = (size, size)
     with _rejecting(source) as name:
         if isinstance(source, np.ndarray):
@@ -83,8 +96,7 @@ def load_sized(source: ImageSource, size: int, resample: str = "bilinear") -> tu
             check_size(own)
             squashed = resize_rows(rows_of_array(array), own, target, RESAMPLING[resample])
             return np.asarray(squashed, dtype=np.uint8), own
-        # Down to twice the size no pixel of nine photographs changed by more than 8 levels, down to the size by 26.
-        stored = _read(source, name, lambda _: (2 * size, 2 * size))
+        stored = _read(source, name, lambda _: (detail * size, detail * size))
         squashed = resize(stored.image, target, RESAMPLING[resample], stored.box)
         turn = TURNS.get(stored.orientation)
         # Turned last: the squashed picture is far smaller than a photograph.

@@ -43,6 +43,7 @@ class Fingerprint:
 
     size: int
     resample: str
+    detail: int
     checksum: int
     """CRC-32 of the model's uint8 [size, size, 3]."""
 
@@ -80,7 +81,7 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
     content = source.content
     assert content is not None
     try:
-        pixels, size = load_sized(content, spec.size, spec.resample)
+        pixels, size = load_sized(content, spec.size, spec.resample, spec.detail)
         if isinstance(content, Image.Image):
             # Upright and in RGB, so that nothing else that an image carries along has to be copied.
             content = Image.fromarray(np.array(upright_rgb(content)))
@@ -93,7 +94,9 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
 
 def fingerprint(picture: ImageSource, pixels: NDArray[np.uint8], spec: ImageSpec) -> Fingerprint | None:
     """Remember what the model saw of a file; None for what cannot change."""
-    return Fingerprint(spec.size, spec.resample, zlib.crc32(pixels.data)) if isinstance(picture, str) else None
+    if not isinstance(picture, str):
+        return None
+    return Fingerprint(spec.size, spec.resample, spec.detail, zlib.crc32(pixels.data))
 
 
 def require_unchanged(picture: ImageSource, seen: Fingerprint | None, name: str) -> None:
@@ -101,7 +104,9 @@ def require_unchanged(picture: ImageSource, seen: Fingerprint | None, name: str)
 
     :raises InputRejected: it is gone, or another one.
     """
-    if seen is not None and zlib.crc32(load_sized(picture, seen.size, seen.resample)[0].data) != seen.checksum:
+    if seen is None:
+        return
+    if zlib.crc32(load_sized(picture, seen.size, seen.resample, seen.detail)[0].data) != seen.checksum:
         raise InputRejected(
             f"The file {printable(name)} is no longer the picture that was classified. Classify it again."
         )

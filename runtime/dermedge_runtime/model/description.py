@@ -13,7 +13,7 @@ from typing import Any
 
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
-from dermedge_runtime.inputs.image import RESAMPLING
+from dermedge_runtime.inputs.image import DETAIL, DETAILS, RESAMPLING
 
 from .description_check import check_spec, entries, flag, integer, mapping, number, text, texts
 from .strict_json import printable, read_json
@@ -41,10 +41,14 @@ class ImageSpec:
     That is for clients in other languages. This runtime resizes before the graph, for such a file as for any other: a
     picture of the graph's own size passes its resizing unchanged, so both files give the same answers.
     """
+    detail: int = DETAIL
+    """How much of a JPEG file is decoded, as in training: see `image.DETAILS`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 4096 or self.resample not in RESAMPLING or self.color != "RGB":
             raise ValueError(f"image spec {self.size} {self.resample} {self.color} is not supported")
+        if self.detail not in DETAILS:
+            raise ValueError(f"image detail {self.detail} is not supported")
         if self.any_size and self.resample != "bilinear":
             raise ValueError(f"a graph that resizes is bilinear, not {self.resample}")
 
@@ -128,6 +132,8 @@ class ModelSpec:
             record[DIGEST_KEY] = digest
         if self.image is not None and not self.image.any_size:
             del record["image"]["any_size"]
+        if self.image is not None and self.image.detail == DETAIL:
+            del record["image"]["detail"]
         if self.ig_steps is None:
             del record["ig_steps"]
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
@@ -190,9 +196,10 @@ class ModelSpec:
 
 
 def _image(record: dict[str, Any]) -> ImageSpec:
-    # Files of one size, earlier ones among them, do not name `any_size`.
+    # Files of one size, earlier ones among them, do not name `any_size`, nor the detail that is usual.
     any_size = flag(record, "any_size") if "any_size" in record else False
-    return ImageSpec(integer(record, "size"), text(record, "resample"), text(record, "color"), any_size)
+    detail = integer(record, "detail") if "detail" in record else DETAIL
+    return ImageSpec(integer(record, "size"), text(record, "resample"), text(record, "color"), any_size, detail)
 
 
 def _clinical(record: dict[str, Any]) -> ClinicalSchema:

@@ -1,14 +1,19 @@
 """A large JPEG file is scaled down while it is decoded: nearly the same pixels, in every kind of file."""
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from make_tiny_model import SIZE as TINY_SIZE
+from make_tiny_model import build, describe_as, tiny_spec
 from PIL import Image
 
-from dermedge_runtime import InputRejected
-from dermedge_runtime.inputs.image import load_image, load_sized, upright_rgb
+from dermedge_runtime import Classifier, InputRejected
+from dermedge_runtime.inputs.image import DETAIL, DETAILS, load_image, load_sized, upright_rgb
+from dermedge_runtime.model.digest import sealed
 
 SIZE = 32
 
@@ -71,6 +76,43 @@ def test_every_orientation_stands_upright_and_tells_its_own_size(orientation: in
 def test_only_what_is_four_times_as_large_is_scaled(factor: float, scaled: bool) -> None:
     content = jpeg(scene(50 * SIZE, int(factor * SIZE)))
     assert np.array_equal(load_image(content, SIZE), whole(content)) is not scaled
+
+
+@pytest.mark.parametrize(("factor", "scaled"), [(1.9, False), (2, True), (3.9, True)])
+def test_of_less_detail_is_scaled_what_is_twice_as_large(factor: float, scaled: bool) -> None:
+    content = jpeg(scene(50 * SIZE, int(factor * SIZE)))
+    found = load_image(content, SIZE, detail=1)
+    assert np.array_equal(found, whole(content)) is not scaled
+    with Image.open(io.BytesIO(content)) as opened:  # Pillow's own scaling, by libjpeg too
+        opened.draft("RGB", (opened.width // 2, opened.height // 2) if scaled else opened.size)
+        box = (0, 0, 50 * SIZE / 2, int(factor * SIZE) / 2) if scaled else None
+        expected = np.asarray(opened.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(found - whole(content)).mean() < 1.5
+
+
+def test_more_or_less_detail_than_there_is_is_refused() -> None:
+    assert (DETAIL, DETAILS) == (2, (1, 2)), "files and runs that do not say were read with 2"
+    for detail in (0, 3):
+        with pytest.raises(ValueError, match=f"^detail is {detail}, known are 1, 2$"):
+            load_image(jpeg(LARGE), SIZE, detail=detail)
+
+
+def test_a_model_file_reads_with_the_detail_that_it_was_trained_with(tmp_path: Path) -> None:
+    picture = tmp_path / "large.jpg"
+    picture.write_bytes(jpeg(scene(3 * TINY_SIZE, 3 * TINY_SIZE)))
+    for detail in DETAILS:
+        spec = tiny_spec()
+        spec = replace(spec, image=replace(spec.image, detail=detail))
+        file = tmp_path / "m.onnx"
+        file.write_bytes(sealed(describe_as(build(), spec).SerializeToString(), file.name))
+        model = Classifier(file, "cpu")
+        found = model.predict(picture, age=40)
+        pixels = load_image(picture, TINY_SIZE, detail=detail)[None]
+        expected = model.run(pixels, *model.spec.clinical.encode([{"age": 40}]))["probabilities"][0]
+        assert list(found.probabilities.values()) == [float(value) for value in expected]
+        assert found.upright().size == (3 * TINY_SIZE, 3 * TINY_SIZE), "the file is known again"
+    assert not np.array_equal(load_image(picture, TINY_SIZE, detail=1), load_image(picture, TINY_SIZE, detail=2))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP"])

@@ -51,12 +51,13 @@ def damaged(path: tuple[Any, ...], **new: Any) -> str:
     "spec",
     [
         SPEC,
+        replace(SPEC, image=ImageSpec(16, "bilinear", detail=1)),
         tiny_spec(image=False),
         tiny_spec(clinical=False),
         replace(SPEC, clinical=ClinicalSchema((NumericField("a", "mm", 0.5, 1.5), NumericField("b", "", 0.0, 1.0)))),
         replace(SPEC, clinical=ClinicalSchema((), (CategoricalField("c", ("x",)),)), image=ImageSpec(4096, "lanczos")),
     ],
-    ids=["all", "no image", "no clinical", "numeric", "categorical"],
+    ids=["all", "detail", "no image", "no clinical", "numeric", "categorical"],
 )
 def test_round_trip(spec: ModelSpec) -> None:
     again = ModelSpec.from_json(spec.to_json(), "tiny.onnx")
@@ -86,6 +87,7 @@ def test_nan_in_a_report_is_not_written() -> None:
 
 
 def test_the_steps_of_the_relevance_are_told_where_there_are_any() -> None:
+    assert "detail" not in RECORD["image"], "one of before"
     assert "ig_steps" not in RECORD, "a file that does not say: one of before, or one without relevance"
     told = replace(SPEC, outputs=("probabilities", "relevance", "attribution"), ig_steps=16)
     assert ModelSpec.from_json(told.to_json(), "x.onnx") == told
@@ -129,6 +131,8 @@ def test_another_schema_version(version: object) -> None:
         (("image", "size"), "large", ""),
         (("image", "resample"), "hamming", "16 hamming RGB"),
         (("image", "color"), "BGR", "16 bilinear BGR"),
+        (("image", "detail"), 3, "image detail 3 is not supported"),
+        (("image", "detail"), "1", ""),
         (("image",), [], ""),
         (("classes",), [], r"classes must be two or more different codes, found \[\]"),
         (("classes",), ["nv"], "two or more"),

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dermedge.config import TrainConfig
 from dermedge.data.cache import pixel_cache
-from dermedge.data.cache.pixel_cache import load_pixels
+from dermedge.data.cache.pixel_cache import load_pixels, pixels_key
 from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.inputs.image import load_image
+from dermedge_runtime.inputs.image import DETAIL, load_image
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,24 @@ def test_pixels_are_exactly_those_of_load_image(paths, size, resample):
     assert pixels.dtype == np.uint8
     assert not pixels.flags.writeable
     np.testing.assert_array_equal(pixels, expected(paths, size, resample))
+
+
+def test_another_detail_is_another_array_and_the_usual_one_keeps_its_name(tmp_path):
+    large = [picture(tmp_path / "large.jpg", 5, (120, 90))]
+    usual = np.array(load_pixels(large, 32, "bilinear"))
+    less = load_pixels(large, 32, "bilinear", 1)
+    np.testing.assert_array_equal(less[0], load_image(large[0], 32, detail=1))
+    assert not np.array_equal(usual, less)
+    assert pixels_key(large, 32, "bilinear") == pixels_key(large, 32, "bilinear", 2)
+    assert pixels_key(large, 32, "bilinear") != pixels_key(large, 32, "bilinear", 1)
+
+
+def test_a_run_reads_with_its_detail(tmp_path):
+    assert TrainConfig(data="").jpeg_detail == DETAIL
+    record = TrainConfig(data="", jpeg_detail=1).to_record()
+    assert TrainConfig.from_record(record).jpeg_detail == 1
+    del record["jpeg_detail"]
+    assert TrainConfig.from_record(record).jpeg_detail == DETAIL, "a run from before there was a choice"
 
 
 def test_a_second_call_decodes_nothing(paths, no_decoding):
