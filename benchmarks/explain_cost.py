@@ -33,12 +33,14 @@ from dermedge.models.classifier import pool
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_export.description import describe, write_described
+from dermedge_export.graph.ig_steps import DEFAULT_STEPS
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, choose
 from dermedge_export.pipeline import build_graph
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 
 _PROFILED = 40
+_POOLING = ("ReduceMean", "GlobalAveragePool", "QLinearGlobalAveragePool")
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
                 actions[path.stem] = partial(Classifier(path, "cpu").run, *arrays)
         onnx_ms = _medians_ms(take_turns(actions, arguments.rounds))
         for path in sorted(folder.glob("*.onnx")):
-            phases[path.stem] = _phases_ms(path, arrays, folder)
+            phases[path.stem] = phases_ms(path, arrays, folder)
     captum_ms = _medians_ms(take_turns({"captum": _captum(run, *arrays)}, 3, 1))["captum"]
     added = {p: onnx_ms[f"{p}-explained"] - onnx_ms[f"{p}-plain"] for p in ("fp32", "int8")}
     result = {
@@ -98,7 +100,7 @@ def _export(run: Run, precision: str, explain: bool, path: Path) -> None:
     write_described(graph, spec, path)
 
 
-def _phases_ms(path: Path, arrays: tuple[np.ndarray | None, np.ndarray, np.ndarray], folder: Path) -> dict[str, float]:
+def phases_ms(path: Path, arrays: tuple[np.ndarray | None, np.ndarray, np.ndarray], folder: Path) -> dict[str, float]:
     """Split the nodes' time by what the outputs need: image branch, prediction, heat map, clinical relevance."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = usable_cpus(), 3
@@ -128,7 +130,7 @@ def _phase_by_node(graph: onnx.GraphProto) -> dict[str, str]:
     producer = {output: node for node in graph.node for output in node.output}
     nodes = list(graph.node)
     first = next((index for index, node in enumerate(nodes) if "Conv" in node.op_type), 0)
-    pooling = [node for node in nodes[first:] if node.op_type == "ReduceMean"][:1]  # colour constancy has means too
+    pooling = [node for node in nodes[first:] if node.op_type in _POOLING][:1]  # colour constancy has means too
     phases: dict[str, str] = {}
     starts = [("image branch", list(pooling[0].output) if _has_convolution(graph) else [])]
     starts += [(f"for {value.name}", [value.name]) for value in graph.output]
@@ -171,7 +173,11 @@ def _captum(run: Run, pixels: np.ndarray | None, numeric: np.ndarray, categorica
             IntegratedGradients(
                 lambda e: network(None if image is None else image.expand(len(e), -1, -1, -1), e)
             ).attribute(
-                clinical, baselines=torch.zeros_like(clinical), target=target, n_steps=50, method="riemann_middle"
+                clinical,
+                baselines=torch.zeros_like(clinical),
+                target=target,
+                n_steps=DEFAULT_STEPS,
+                method="riemann_middle",
             )
 
     return explain

@@ -2,7 +2,9 @@
 
     python benchmarks/where_time_goes.py --model models/cross_attention-int8.onnx --photographs FOLDER [--rounds 40]
 
-Every part is timed in turn with all others on the same pictures. `python` is what the whole takes beyond its parts.
+Every part is timed in turn with all others on the same pictures, by the clock and by CPU time, which holds beside other
+work where `--threads 1` is asked for. The parts are the runtime's own functions. `python` is what the whole takes
+beyond its parts. `graph_phases_ms` splits the graph by ONNX Runtime's profile, whose own overhead is in it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry 
 # isort: split
 
 import argparse
-import io
 import json
 import statistics
 import tempfile
@@ -23,13 +24,20 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from cpu_turns import cpu_turns, medians_ms
+from explain_cost import phases_ms
 from peer_files import write_photographs
-from PIL import Image
 
 from dermedge.bench.bench import machine_record, patient_of, take_turns
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.usable_cpus import usable_cpus
-from dermedge_runtime.inputs.image import RESAMPLING, load_image, upright_rgb
+from dermedge_runtime.inputs.formats.jpeg_file import _decode, read_jpeg
+from dermedge_runtime.inputs.formats.jpeg_whole import read_layout
+from dermedge_runtime.inputs.image import RESAMPLING, load_image
+from dermedge_runtime.inputs.kept_source import fingerprint, keep
+from dermedge_runtime.inputs.patients import read_patient
+from dermedge_runtime.inputs.picture_rows import resize
+from dermedge_runtime.inputs.picture_source import read_path
 
 
 def main() -> None:
@@ -38,22 +46,29 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files; by default generated pictures")
     parser.add_argument("--images", type=int, default=64, help="files of a folder")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--folder-rounds", type=int, default=7)
+    parser.add_argument("--folder-rounds", type=int, default=7, help="0: no folder")
+    parser.add_argument("--threads", type=int, help="CPU threads of the network; by default all")
     arguments = parser.parse_args()
-    model = Classifier(arguments.model, "cpu")
+    model = Classifier(arguments.model, "cpu", threads=arguments.threads)
     patient = patient_of(model.spec)
     with tempfile.TemporaryDirectory() as name:
         pictures = write_photographs(arguments.images, arguments.photographs, Path(name) / "photographs")
         parts = _parts(model, patient, pictures[0])
-        one = _medians_ms(take_turns(parts, arguments.rounds))
+        turns = cpu_turns(parts, arguments.rounds)
+        one, cpu = medians_ms(turns.wall), medians_ms(turns.cpu)
+        feed = _feed(model, patient, pictures[:1])
+        arrays = (feed["image"], feed["numeric"], feed["categorical"])
         record = {
             "machine": machine_record(),
             "image_size": model.spec.image.size,
             "one_picture_ms": {**one, "python": round(one["whole"] - _sum(one), 3)},
-            "share": {key: round(one[key] / one["whole"], 3) for key in one if key != "whole"},
-            "folder": _folder(model, patient, pictures, arguments.folder_rounds),
-            "operators_share": _operators(arguments.model, _feed(model, patient, pictures[:1]), Path(name)),
+            "one_picture_cpu_ms": {**cpu, "python": round(cpu["whole"] - _sum(cpu), 3)},
+            "share_of_cpu": {key: round(cpu[key] / cpu["whole"], 3) for key in cpu if key != "whole"},
+            "graph_phases_ms": phases_ms(arguments.model, arrays, Path(name)),
+            "operators_share": _operators(arguments.model, feed, Path(name)),
         }
+        if arguments.folder_rounds:
+            record["folder"] = _folder(model, patient, pictures, arguments.folder_rounds)
     print(json.dumps(record, indent=2))
 
 
@@ -63,27 +78,34 @@ def _sum(one: dict[str, float]) -> float:
 
 def _parts(model: Classifier, patient: dict[str, Any], picture: Path) -> dict[str, Callable[[], Any]]:
     image = model.spec.image
-    content, upright = picture.read_bytes(), upright_rgb(picture)
+    content = picture.read_bytes()
     feed = _feed(model, patient, [picture])
     side = (image.size, image.size)
 
-    def decode() -> None:
-        with Image.open(io.BytesIO(content)) as opened:
-            opened.load()
+    def enough(_: tuple[int, int]) -> tuple[int, int]:
+        return image.detail * image.size, image.detail * image.size
 
+    layout, stored = read_layout(content), read_jpeg(content, enough)
+    source = keep(picture)
+    read = model._read(source)
+    person = read_patient(model.spec.clinical, patient)
+    outputs = model.run(feed["image"], feed["numeric"], feed["categorical"])
     return {
-        "read the file": picture.read_bytes,
-        "decode": decode,
-        "resize": lambda: np.asarray(upright.resize(side, RESAMPLING[image.resample])),
-        "encode the patient": lambda: model.spec.clinical.encode([patient]),
+        "read the file": lambda: read_path(picture, picture.name),
+        "see that the file is whole": lambda: read_layout(content),
+        "decode": lambda: _decode(content, layout, round(layout.size[0] / stored.box[2])),
+        "resize": lambda: np.asarray(resize(stored.image, side, RESAMPLING[image.resample], stored.box)),
+        "remember what was seen": lambda: fingerprint(source.content, read.pixels, image),
+        "encode the patient": lambda: read_patient(model.spec.clinical, patient),
         "graph": lambda: model.run(feed["image"], feed["numeric"], feed["categorical"]),
+        "name the answer": lambda: model._result(outputs, 0, read, person, -1),
         "whole": lambda: model.predict(picture, **patient),
     }
 
 
 def _feed(model: Classifier, patient: dict[str, Any], pictures: list[Path]) -> dict[str, np.ndarray]:
     image = model.spec.image
-    pixels = np.stack([load_image(picture, image.size, image.resample) for picture in pictures])
+    pixels = np.stack([load_image(picture, image.size, image.resample, image.detail) for picture in pictures])
     numeric, categorical = model.spec.clinical.encode([patient] * len(pictures))
     target = np.full(len(pictures), -1, np.int32)
     return {"image": pixels, "numeric": numeric, "categorical": categorical, "target": target}
@@ -104,7 +126,7 @@ def _folder(model: Classifier, patient: dict[str, Any], pictures: list[Path], ro
 
     image = model.spec.image
     actions: dict[str, Callable[[], Any]] = {
-        "read, one thread": lambda: [load_image(p, image.size, image.resample) for p in pictures],
+        "read, one thread": lambda: [load_image(p, image.size, image.resample, image.detail) for p in pictures],
         "graph, batch 8": graph,
         "one after the other, batch 8": one_after_the_other,
         "one by one": lambda: [model.predict(picture, **patient) for picture in pictures],
@@ -131,10 +153,6 @@ def _operators(path: Path, feed: dict[str, np.ndarray], folder: Path) -> dict[st
             microseconds[event["args"]["op_name"]] += event["dur"]
     total = sum(microseconds.values())
     return {name: round(spent / total, 3) for name, spent in microseconds.most_common(12)}
-
-
-def _medians_ms(turns: dict[str, list[float]]) -> dict[str, float]:
-    return {name: round(1000 * statistics.median(seconds), 3) for name, seconds in turns.items()}
 
 
 if __name__ == "__main__":

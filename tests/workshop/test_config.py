@@ -78,8 +78,7 @@ def test_the_record_of_an_earlier_version_opens():
     config = TrainConfig.from_record(json.loads(EARLIER))
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
-    later |= {"quantise_aware": False, "prune": 0, "widths": {}}
-    later["prior_shift"] = 0
+    later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
     assert config.to_record() == {**later, **json.loads(EARLIER)}, "a run that goes on writes what it read"
 
 
