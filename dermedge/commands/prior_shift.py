@@ -13,7 +13,18 @@ from dermedge.setting_fields import settings_of
 from dermedge.tables import table
 
 from .option_values import of_setting
-from .shared_options import FUSION, AsJson, Data, Fusion, RunPath, Runs, print_json, run_folder
+from .shared_options import (
+    FUSION,
+    IMAGE_BRANCH,
+    AsJson,
+    Data,
+    Fusion,
+    ImageBranch,
+    RunPath,
+    Runs,
+    print_json,
+    run_folder,
+)
 
 _TAU = of_setting(next(each for each in settings_of(RequestedSettings) if each.name == "prior_shift"))
 _Tau = Annotated[
@@ -25,6 +36,7 @@ _Tau = Annotated[
 def prior_shift(
     tau: _Tau,
     fusion: Fusion = FUSION,
+    image_branch: ImageBranch = IMAGE_BRANCH,
     run: RunPath = None,
     runs: Runs = RUNS,
     data: Data = None,
@@ -42,7 +54,7 @@ def prior_shift(
     """
     with extras("train"):
         from dermedge.training.training_job import shift_priors
-    record = shift_priors(run_folder(run, runs, fusion), tau, data)
+    record = shift_priors(run_folder(run, runs, fusion, image_branch), tau, data)
     if as_json:
         print_json(record)
         return

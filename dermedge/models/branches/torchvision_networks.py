@@ -55,7 +55,7 @@ class TorchvisionBranch(ImageBranch):
         """
         super().__init__()
         with extras("pretrained"):
-            from torchvision.models.feature_extraction import create_feature_extractor  # type: ignore[import-untyped]
+            from torchvision.models.feature_extraction import create_feature_extractor
         place = _place_of_map(name)
         self.channels, self.stride = place.map.channels, place.map.stride
         self.normalisation = Normalisation(*_mean_and_deviation(name))
@@ -79,7 +79,7 @@ def _whole(name: str, *, auxiliary: bool = False) -> nn.Module:
 
     :param auxiliary: with the further classifiers of `_AUXILIARY`.
     """
-    from torchvision.models import get_model  # type: ignore[import-untyped]
+    from torchvision.models import get_model
 
     # Their weights expect the deviations of 0.5 that `transform_input` makes of the usual ones.
     extra = {"aux_logits": auxiliary, "init_weights": False, "transform_input": True} if name in _AUXILIARY else {}
@@ -168,7 +168,7 @@ class TorchvisionFamily(BranchFamily):
     def names(self) -> tuple[str, ...]:
         """See the base class."""
         with extras("pretrained"):
-            from torchvision import models  # type: ignore[import-untyped]
+            from torchvision import models
         return tuple(models.list_models(module=models))
 
     def make(self, name: str, dropout: float) -> ImageBranch:
