@@ -23,6 +23,7 @@ from dermedge_export.graph.normalised_input import readers
 from dermedge_export.graph.silenced_libraries import silenced
 from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
+from .calibrated_tensors import calibrating_only
 from .calibration import DEFAULT_METHOD, RangeMethod
 from .pixel_input import read_pixels_as_they_are, whole_pixels
 from .safe_weights import rebalance
@@ -77,7 +78,7 @@ def quantize(
     form = _FLAVOURS[flavour]
     # By layer: what prepares the picture before the first convolution stays in float32.
     layers = trunk_layers(proto).values()
-    trunk = [node.name for nodes in layers for node in nodes if _is_for_bytes(node)]
+    trunk = [node for nodes in layers for node in nodes if _is_for_bytes(node)]
     operators = list(_TRUNK_OPERATORS) if trunk else ["Gemm", "MatMul"]
     if not trunk:
         proto = with_constants(proto)
@@ -86,7 +87,7 @@ def quantize(
     pixels = whole_pixels(emptied) if flavour == "cpu" else None
     # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
     known_ranges = {pixels.name: [dict(zip(("rmin", "rmax"), pixels.range, strict=True))]} if pixels else {}
-    with tempfile.TemporaryDirectory() as folder, silenced():
+    with tempfile.TemporaryDirectory() as folder, silenced(), calibrating_only(trunk):
         target = Path(folder) / "int8.onnx"
         quantize_static(
             emptied,
@@ -98,7 +99,7 @@ def quantize(
             per_channel=True,
             reduce_range=True,
             op_types_to_quantize=operators,
-            nodes_to_quantize=trunk or None,
+            nodes_to_quantize=[node.name for node in trunk] or None,
             calibrate_method=method.method,
             extra_options={
                 **method.options,
