@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo docs test lint fix gpu-check clean
+.PHONY: install demo docs test test-all lint fix gpu-check clean
 
 install: .venv/installed
 
@@ -16,6 +16,9 @@ demo: install
 
 test: install lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-all: install lint
+	$(BIN)/python -m pytest -m "" --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .

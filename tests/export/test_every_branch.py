@@ -13,7 +13,7 @@ from export_networks import SIZE, RandomReader, open_session, random_inputs
 from torch import Tensor, nn
 
 from dermedge.data.ham10000 import HAM10000, read_samples
-from dermedge.models.branches.branch import ImageBranch, Normalisation
+from dermedge.models.branches.branch import ImageBranch
 from dermedge.models.branches.families import new_branch
 from dermedge.models.classifier import FusedClassifier, pool
 from dermedge.training.checkpoint import save_weights
@@ -31,13 +31,12 @@ from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
-from dermedge_runtime.errors import UsageError
 
 pytestmark = pytest.mark.slow
 
-BRANCHES = (
-    "efficientnet_lite0",
-    "resnet18",
+ALWAYS = ("efficientnet_lite0", "resnet18", "repeated")
+"""Tried in every run of the tests; the others when all tests are asked for."""
+OTHERS = (
     "mobilenet_v3_large",
     "dermiresnet",
     "resnet50",
@@ -47,35 +46,11 @@ BRANCHES = (
     "shufflenet_v2_x1_0",
     "timm:mobilenetv4_conv_small",
 )
+each_branch = pytest.mark.parametrize(
+    "name", [*ALWAYS, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in OTHERS)]
+)
 BATCHES = (1, 3)
 TARGETS = (-1, 3)
-
-
-class Wrapped(ImageBranch):
-    """A network of torchvision or timm that has no family of its own."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        import timm
-        import torchvision
-
-        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        if name.startswith("timm:"):
-            network = timm.create_model(name.removeprefix("timm:"), num_classes=0, global_pool="")
-        else:
-            whole = torchvision.models.get_model(name)
-            parts = dict(whole.named_children())
-            for classifier in ("classifier", "fc", "avgpool"):
-                parts.pop(classifier, None)
-            end = [nn.ReLU()] if name.startswith("densenet") else []
-            network = nn.Sequential(*parts.values(), *end)
-        self.normalisation, self.network = Normalisation(mean, deviation), network
-        with torch.no_grad():
-            features = network.eval()(torch.zeros(1, 3, SIZE, SIZE))
-        self.channels, self.stride = features.shape[1], SIZE // features.shape[2]
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.network(self.normalisation(image))
 
 
 class Repeated(ImageBranch):
@@ -96,21 +71,12 @@ class Repeated(ImageBranch):
         return x * torch.sigmoid(self.gate(x.mean(dim=(2, 3), keepdim=True)))
 
 
-def _branch(name: str) -> ImageBranch:
-    if name == "repeated":
-        return Repeated()
-    try:
-        return new_branch(name)
-    except UsageError:
-        return Wrapped(name)
-
-
 @cache
 def network(name: str) -> FusedClassifier:
     """A network whose normalisations are not neutral and whose answers depend on the picture."""
     torch.manual_seed(0)
     model = FusedClassifier("concat", HAM10000.clinical("grouped"), 7)
-    model.trunk = _branch(name)
+    model.trunk = Repeated() if name == "repeated" else new_branch(name)
     model.head = type(model.head)("concat", HAM10000.clinical("grouped"), 7, 0.2, model.trunk.channels)
     model.eval()
     model.encoder.mean.fill_(52)
@@ -172,7 +138,7 @@ class Encoded(nn.Module):
         return self.model.head(pool(self.model.trunk(image)), clinical)
 
 
-@pytest.mark.parametrize("name", [*BRANCHES, "repeated"])
+@each_branch
 def test_the_graph_computes_and_explains_as_torch_and_captum_do(name: str) -> None:
     model, proto = network(name), traced(name)
     onnx.checker.check_model(proto, full_check=True)
@@ -202,7 +168,7 @@ def test_the_graph_computes_and_explains_as_torch_and_captum_do(name: str) -> No
             np.testing.assert_allclose(found["relevance"], relevance, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*BRANCHES, "repeated"])
+@each_branch
 def test_nothing_is_left_that_the_convolutions_can_do(name: str) -> None:
     nodes = trunk_nodes(traced(name))
     kinds = [node.op_type for node in nodes]
@@ -215,7 +181,7 @@ def test_nothing_is_left_that_the_convolutions_can_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("name", [*BRANCHES, "repeated"])
+@each_branch
 def test_int8_follows_float32(name: str, flavour: str) -> None:
     proto = traced(name)
     expected = feature_map(proto)
@@ -234,7 +200,7 @@ def test_int8_follows_float32(name: str, flavour: str) -> None:
     np.testing.assert_allclose(whole, expected, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", [*BRANCHES, "repeated"])
+@each_branch
 def test_half_precision_follows_float32(name: str) -> None:
     proto = traced(name)
     expected = run(proto, 3)["probabilities"]
