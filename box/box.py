@@ -1,9 +1,9 @@
-"""Keep the trained weights of the models in the box with the project, and make runs of them again.
+"""Keep trained weights with the project, and make runs of them again.
 
     python box/box.py keep RUN NAME          # box/NAME: settings, history, weights in files under 16 MB
     python box/box.py restore NAME --data DATA [--runs runs]      # runs/box-NAME, as it was trained
 
-A restored run is one like any other: `dermedge export --run runs/box-standard --int8` makes the file in the box again.
+A restored run is one like any other: it can be exported, evaluated, and gone on from with `train --start-from`.
 The split is made anew from the data and the seed, and its hash is compared: what was held back then is held back now.
 """
 

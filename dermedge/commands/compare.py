@@ -107,7 +107,7 @@ def compare(
       dermedge compare --data data/ham10000
       dermedge compare --data data/ham10000 --fusions gated,concat --seeds 1
       dermedge compare --data data/ham10000 --trunk shared --epochs 30
-      dermedge compare --image-branches dermiresnet,resnet18 --fusions concat,gated
+      dermedge compare --image-branches dermiresnet,resnet18 --seeds 1
       dermedge compare --report page.html
     """
     if image_branch in ("own", "shared"):

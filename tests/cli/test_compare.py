@@ -17,7 +17,7 @@ import pytest
         ("--trunk", "none", "--trunk takes own or shared, got 'none'."),
         ("--image-branch", "shared", "--image-branch is now called --trunk: write --trunk shared."),
         ("--image-branch", "resnet18", "takes several image branches: write --image-branches resnet18."),
-        ("--image-branches", "efficientnet", "There is no image branch 'efficientnet'; did you mean efficientnet_lite"),
+        ("--image-branches", "efficientnet", "There is no image branch 'efficientnet'; did you mean efficientnet_"),
         ("--seeds", "0", "--seeds takes a whole number from 1 to 100, got '0'."),
     ],
 )

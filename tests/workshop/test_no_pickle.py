@@ -14,13 +14,21 @@ CALLS = {"torch.load", "torch.save", "torch.jit.load", "pandas.read_pickle"}
 
 def findings(tree: ast.AST) -> list[str]:
     found = []
+    tensors_alone = {
+        node.func
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and any(ast.unparse(each) == "weights_only=True" for each in node.keywords)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom):
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # An error can be caught without reading anything.
+            names = {f"{node.module}.{alias.name}" for alias in node.names if not alias.name.endswith("Error")}
+            if not names:
+                continue
             found += [str(node.module)] if str(node.module).split(".")[0] in MODULES else sorted(names & CALLS)
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) in CALLS:
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in CALLS and node not in tensors_alone:
             found.append(ast.unparse(node))
         elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             found.append("allow_pickle")

@@ -94,6 +94,6 @@ def test_what_is_installed_is_imported() -> None:
 @pytest.mark.parametrize("extra", PACKAGES)
 def test_every_named_extra_really_brings_its_packages(extra) -> None:
     groups = PROJECT["optional-dependencies"]
-    lines = [*groups["train"], *(groups["export"] if extra == "export" else []), *groups["cpu"]]
+    lines = [*groups["train"], *groups[extra], *groups["cpu"]]
     for module in PACKAGES[extra]:
         assert any(line.startswith(DISTRIBUTION.get(module, module) + ">=") for line in lines), module

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ def read_weights(file: Path) -> ReadWeights:
         found: Any = load(content) if content[8:9] == b"{" else _torch_load(content)
     except SafetensorError as error:
         raise DermedgeError(f"The weights {file} are damaged: {error}.") from error
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise DermedgeError(
             f"{file} is no file of tensors alone, and nothing else of a file is ever executed."
             " Save the network's state_dict() with safetensors or torch.save."

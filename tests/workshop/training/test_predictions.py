@@ -15,6 +15,7 @@ from dermedge_runtime import Rejection
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.inputs.image import load_image
+from dermedge_runtime.model.description import ImageSpec
 
 
 def test_the_trained_model_has_the_best_weights_in_evaluation_mode(trained_run):
@@ -99,7 +100,7 @@ def test_a_rejected_picture_stops_the_evaluation(samples):
 
 
 def test_with_flips_the_runtime_gets_every_picture_four_times_and_the_mean_counts(samples):
-    recorder = Recorder(image=SimpleNamespace(size=32, resample="bilinear"))
+    recorder = Recorder(image=ImageSpec(32, "bilinear"))
     probabilities = runtime_probabilities(recorder, samples[:2], flips=True)
     pixels = [load_image(sample.path, 32) for sample in samples[:2]]
     views = [view(p) for view in (np.array, np.fliplr, np.flipud, lambda p: np.rot90(p, 2)) for p in pixels]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -318,9 +319,9 @@ class TestPixels:
     def test_a_picture_that_changes_while_it_is_read_is_rejected(self, tmp_path, cache, monkeypatch):
         path = self.picture(tmp_path / "a.png", 50)
 
-        def read(source: Path, size: int, resample: str) -> np.ndarray:
+        def read(source: Path, *how: Any) -> np.ndarray:
             self.picture(path, 90)
-            return load_image(source, size, resample)
+            return load_image(source, *how)
 
         monkeypatch.setattr(pixel_cache, "load_image", read)
         with pytest.raises(InputRejected, match="changed while they were read"):
