@@ -46,8 +46,9 @@ def settings_of(
         config = changed_settings(base, asked)
     else:
         raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
-    fusion_class(config.fusion)
-    family_of(config.image_branch)
+    kind, _ = fusion_class(config.fusion), family_of(config.image_branch)
+    if "image_branch" in given and not kind.uses_image:
+        raise UsageError(f"--image-branch is the network that reads the picture, and {config.fusion} reads none.")
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
     if "prune" in given and not config.prune:

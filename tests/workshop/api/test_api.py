@@ -205,6 +205,13 @@ def test_settings_come_from_names_or_from_other_settings_or_both():
     assert settings_of(asked, None, {"seed": 2}) == TrainConfig(data="/d", epochs=5, seed=2)
 
 
+def test_an_image_branch_needs_a_fusion_that_reads_pictures():
+    with pytest.raises(UsageError, match="reads the picture, and clinical_only reads none"):
+        settings_of(None, None, {"fusion": "clinical_only", "image_branch": "resnet18"})
+    with pytest.raises(UsageError, match="no_such"):
+        settings_of(None, None, {"fusion": "no_such", "image_branch": "resnet18"})
+
+
 def test_views_of_features_need_a_frozen_image_branch():
     assert settings_of(None, None, {"freeze_image_branch": True}).feature_views == 8
     for base, named in ((None, {"feature_views": 3}), (AskedSettings.of(None, {"feature_views": 3}), {})):
