@@ -156,6 +156,7 @@ def test_the_cost_is_that_of_the_layers() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_network_of_torchvision_is_a_branch_or_refused() -> None:
     refused = []
     for name in next(each for each in FAMILIES if each.library == "torchvision").names():
