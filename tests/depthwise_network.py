@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader
 
 from dermedge_export.graph.layers import FEATURE_MAP
 
@@ -55,19 +54,3 @@ def pictures(seed: int, batches: int = 4) -> list[dict[str, np.ndarray]]:
     """Random inputs, 8 in a batch."""
     rng = np.random.default_rng(seed)
     return [{"image": rng.uniform(0, 1, (8, 3, SIZE, SIZE)).astype(np.float32)} for _ in range(batches)]
-
-
-class Reader(CalibrationDataReader):
-    """Batches, as ONNX Runtime's calibrator asks for them."""
-
-    def __init__(self, batches: list[dict[str, np.ndarray]]) -> None:
-        self._batches, self._pending = batches, iter(batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        self._pending = iter(self._batches[start_index:end_index])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._pending, None)

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from batch_reader import BatchReader
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationDataReader
 from torch import nn
 
 from dermedge.data.ham10000 import CLASSES, HAM10000
@@ -80,23 +80,13 @@ def open_session(proto: onnx.ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-class RandomReader(CalibrationDataReader):
+class RandomReader(BatchReader):
     """Two calibration batches of random inputs, those that a graph reads."""
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         names = {value.name for value in proto.graph.input}
         batches = [{**random_inputs(4, seed), "target": torch.full((4,), -1, dtype=torch.int32)} for seed in (0, 1)]
-        self._batches = [{name: batch[name].numpy() for name in names} for batch in batches]
-        self._pending = iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        self._pending = iter(self._batches[start_index:end_index])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._pending, None)
+        super().__init__([{name: batch[name].numpy() for name in names} for batch in batches])
 
 
 def random_model_file(

@@ -3,7 +3,8 @@
 import numpy as np
 import onnx
 import pytest
-from depthwise_network import Reader, depthwise_network, pictures
+from batch_reader import BatchReader
+from depthwise_network import depthwise_network, pictures
 from onnx import numpy_helper
 
 from dermedge_export.int8.calibration import RANGE_METHODS
@@ -35,7 +36,7 @@ def _stored(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 @pytest.fixture(params=FLAVOURS)
 def quantised(request: pytest.FixtureRequest) -> onnx.ModelProto:
-    return quantize(depthwise_network(), Reader(pictures(0)), str(request.param), RANGE_METHODS["min-max"])
+    return quantize(depthwise_network(), BatchReader(pictures(0)), str(request.param), RANGE_METHODS["min-max"])
 
 
 def test_the_means_of_all_layers_become_those_of_fp32(quantised: onnx.ModelProto) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from depthwise_network import Reader, depthwise_network, pictures
+from batch_reader import BatchReader
+from depthwise_network import depthwise_network, pictures
 from onnx import numpy_helper
 
 from dermedge_export.int8.calibration import RANGE_METHODS
@@ -33,7 +34,7 @@ def test_inputs_that_never_vary_are_rounded_to_the_nearest() -> None:
 
 def test_every_convolution_is_fitted_and_only_weights_change() -> None:
     network = depthwise_network()
-    quantised = quantize(network, Reader(pictures(0)), "cpu", RANGE_METHODS["min-max"])
+    quantised = quantize(network, BatchReader(pictures(0)), "cpu", RANGE_METHODS["min-max"])
     before = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantised.graph.initializer}
     assert fit_weights(quantised, network, pictures(0)) == 9
     after = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantised.graph.initializer}
