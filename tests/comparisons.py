@@ -1,5 +1,6 @@
 """Small comparisons on generated pictures: a narrow trunk, 32 px, one epoch, one seed."""
 
+import re
 from pathlib import Path
 
 from dermedge.config import TrainConfig
@@ -7,6 +8,7 @@ from dermedge.data.ham10000 import read_samples
 from dermedge.evaluation.comparison.compare import compare_fusions
 from dermedge.evaluation.comparison.plan import Plan, plan_cells, start_hashes
 from dermedge.evaluation.comparison.rows import row_key
+from dermedge.training.run import Run
 from dermedge.training.start_weights import Pretrained
 from dermedge_export.check.parity import Limits
 
@@ -48,3 +50,13 @@ def row_of(record: dict, fusion: str, trunk: str, protocol: str = "grouped", ima
     wanted = (protocol, "none" if trunk == "none" else image_branch, fusion, trunk)
     (row,) = (row for row in record["rows"] if row_key(row) == wanted)
     return row
+
+
+def run_in(root: Path, name: str) -> Run:
+    return Run.open(root / "grouped" / "seed0" / name)
+
+
+def page_text(page: str) -> list[list[str]]:
+    """Cells of every table line, without markup."""
+    lines = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", line)] for line in lines]
