@@ -121,7 +121,8 @@ class RunFolder:
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Write one row per epoch."""
         out = io.StringIO()
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(name for row in rows for name in row))  # later versions know more of an epoch
+        writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.history_file, out.getvalue())

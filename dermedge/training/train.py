@@ -39,7 +39,7 @@ from .checkpoint import check_weights, load_checkpoint, read_tensors, save_check
 from .global_batch_norm import share_batch_statistics
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
-from .prior_shift import Validation
+from .prior_shift import Validation, balanced_accuracy_shifted
 from .processes import ALONE, Processes, torch_device
 from .quantise_aware import QuantiseAware
 from .run import Run
@@ -51,6 +51,7 @@ from .trained_part import TrainedPart, WholeNetwork
 
 _log = logging.getLogger(__name__)
 _VALIDATION_BATCH = 128
+_AFTER_SHIFT = "validation_balanced_accuracy_after_shift"
 
 
 def start_run(
@@ -330,11 +331,15 @@ class Trainer:
         logits = predict_logits(model, self.validation, self.device, self.config.precision)
         labels = torch.from_numpy(self.validation.labels)
         predicted = logits.argmax(1).numpy()
-        return {
+        row: dict[str, float | None] = {
             "validation_loss": float(functional.cross_entropy(logits, labels)),
             "validation_accuracy": float(np.mean(predicted == self.validation.labels)),
             "validation_balanced_accuracy": balanced_accuracy(self.validation.labels, predicted),
         }
+        if tau := self.config.prior_shift:
+            found = Validation(logits, self.validation.labels)
+            row[_AFTER_SHIFT] = balanced_accuracy_shifted(tau, self.data.labels, self.schema, found)
+        return row
 
     def _kept(self) -> dict[str, Tensor]:
         return self.model.state_dict() if self.average is None else self.average
@@ -342,8 +347,9 @@ class Trainer:
     def _is_best(self, row: dict[str, Any]) -> bool:
         if row["validation_balanced_accuracy"] is None:
             return all(row["train_loss"] < earlier["train_loss"] for earlier in self.history)
-        key = "validation_balanced_accuracy"
-        return all(row[key] > earlier[key] for earlier in self.history)
+        # What is published is the network after its shift: the best before it need not be the best behind it.
+        scores = [each.get(_AFTER_SHIFT, each["validation_balanced_accuracy"]) for each in (row, *self.history)]
+        return all(scores[0] > earlier for earlier in scores[1:])
 
     def _set_learning_rate(self, progress_epochs: float) -> None:
         rate = learning_rate_at(progress_epochs, self.config)
