@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from dermedge.config import TrainConfig
-from dermedge.data.groups import group_key
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
@@ -25,9 +24,10 @@ from dermedge.models.branches.families import family_of
 from dermedge.models.branches.pretrained import PretrainedWeights
 from dermedge.models.branches.weight_files import read_weights
 from dermedge.models.fusion import fusion_class
-from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import read_tensors, save_weights
+from .held_back import check_unseen
 from .prior_shift import unshifted
 from .run import Run
 from .run_folder import RunFolder
@@ -116,7 +116,7 @@ def start_weights(
             f"--start-from takes an image branch, and that of {source} is {earlier.image_branch}, not"
             f" {config.image_branch}. Give --image-branch {earlier.image_branch}, or leave --start-from out."
         )
-    _check_leaks(run, split, samples)
+    check_unseen(run, split, samples, "Start from a run")
     try:
         tensors = unshifted(read_tensors(run.weights_file))
     except (OSError, SafetensorError) as error:
@@ -173,22 +173,6 @@ def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig,
     )
     reads = fusion_class(fusion).uses_clinical  # without a clinical branch it does not matter what it would read
     return (fusion, classes) == theirs[:2] and (not reads or tuple(clinical) == theirs[2:])
-
-
-def _check_leaks(run: Run, split: Split, samples: Sequence[Sample]) -> None:
-    seen = {(image, group_key(group)) for image, group, part in run.split.rows if part == "train"}
-    images, groups = {image for image, _ in seen}, {group for _, group in seen}
-    content = {sample.image_id: sample.content for sample in samples if sample.content}
-    contents = {content[image] for image in images if image in content}
-    held_back = [row for row in split.rows if row[2] != "train"]
-    leaked = sum(
-        image in images or group_key(group) in groups or content.get(image) in contents for image, group, _ in held_back
-    )
-    if leaked:
-        raise InputRejected(
-            f"The run in {run.path} was trained on photographs or lesions of {leaked} of the {len(held_back)} images"
-            " that this training is validated or tested on. Start from a run with the same --seed and --protocol."
-        )
 
 
 @torch.no_grad()
