@@ -173,6 +173,17 @@ class RequestedSettings:
         Group.BALANCE,
     ] = 0.0
     """Of the best weights' logits (`training.prior_shift`); 0 is off. Not in the paper."""
+    temperature: Annotated[
+        float,
+        Field(ge=1, le=20, description="Softens the answers of --teacher, and the student's to compare."),
+        Group.BALANCE,
+    ] = 2.0
+    """What logits are divided by; of no meaning without a teacher, like the one below (`training.teachers`)."""
+    teacher_weight: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of the loss that is the teachers'; the labels have the rest."),
+        Group.BALANCE,
+    ] = 0.5
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of the features that is dropped."), Group.NETWORK
     ] = 0.2
@@ -231,6 +242,8 @@ class TrainConfig(RequestedSettings):
     device: Annotated[Device, Group.MACHINE] = "cpu"
     start_from: str = ""
     """SHA-256 of the weights that the training starts from; empty: random ones."""
+    teachers: list[str] = field(default_factory=list)
+    """SHA-256 of the weights of every run that teaches this one; empty: the labels alone do."""
     widths: dict[str, list[int]] = field(default_factory=dict)
     """Channels of every layer of a pruned image branch (`models.narrow`); empty: as its family makes it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ def settings_of(
     data: Path | str | None,
     named: Mapping[str, Any],
     start: Path | None = None,
+    *,
+    taught: bool = False,
 ) -> TrainConfig:
     """Give the whole settings of a new training.
 
@@ -28,12 +30,11 @@ def settings_of(
     :param named: by the names of `RequestedSettings`; those of the augmentation stand beside the others.
     :param start: folder of the run that the training starts from. Where its network is to be trained on as it is
         (`quantise_aware`, `prune`), it gives all that is not named.
+    :param taught: other runs teach the training.
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
         from dermedge.config import AskedSettings, TrainConfig
-        from dermedge.models.branches.families import family_of
-        from dermedge.models.fusion import fusion_class
         from dermedge.training.chosen_settings import changed_settings
     asked = AskedSettings.of(_folder(data), named)
     given = asked.given
@@ -46,6 +47,14 @@ def settings_of(
         config = changed_settings(base, asked)
     else:
         raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
+    _check_sense(config, given, start, taught=taught)
+    return config
+
+
+def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None, *, taught: bool) -> None:
+    from dermedge.models.branches.families import family_of
+    from dermedge.models.fusion import fusion_class
+
     kind, _ = fusion_class(config.fusion), family_of(config.image_branch)
     if "image_branch" in given and not kind.uses_image:
         raise UsageError(f"--image-branch is the network that reads the picture, and {config.fusion} reads none.")
@@ -57,12 +66,24 @@ def settings_of(
         raise UsageError("--prune needs --start-from: the trained run whose image branch is pruned.")
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
+    about_teachers = [name for name in ("temperature", "teacher_weight") if name in given]
+    if about_teachers and not taught:
+        raise UsageError(f"--{about_teachers[0].replace('_', '-')} is about --teacher: give both or neither.")
+    _check_new(config)
+
+
+def _check_new(config: TrainConfig) -> None:
+    """Refuse the settings of an earlier run that say what it was made from: only folders can say that of a new one."""
+    if config.teachers:
+        raise UsageError(
+            "These settings are of a training that other runs taught: name those runs with teachers, and give the"
+            " settings with their field teachers empty."
+        )
     if config.start_from:
         raise UsageError(
             "These settings are of a training that started from the weights of another run: name that run with"
             " start_from, and give them with their field start_from empty."
         )
-    return config
 
 
 def _new_settings(asked: AskedSettings, start: Path | None) -> TrainConfig:

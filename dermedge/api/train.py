@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dermedge.require import extras
 from dermedge.training.run_names import run_name
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dermedge.config import AskedSettings, TrainConfig
     from dermedge.training.run import Run
 
+Runs: TypeAlias = "Run | Path | str | Sequence[Run | Path | str]"
 RUNS = Path("runs")
 """Where runs lie unless they are told otherwise, each in a folder of the name that `run_name` gives it."""
 
@@ -31,6 +33,7 @@ def train(
     pretrained: bool = False,
     download: bool = False,
     pretrained_file: Path | str | None = None,
+    teachers: Runs = (),
     overwrite: bool = False,
     compiled: bool = False,
     **settings: Any,
@@ -56,6 +59,7 @@ def train(
     :param pretrained: start the image branch from weights that others have trained.
     :param download: open a connection for them if they are not here; without it none is opened.
     :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.
+    :param teachers: runs whose answers it learns too (`temperature`, `teacher_weight`), one or several.
     :param overwrite: replace an earlier run in the folder.
     :param compiled: score with torch.compile, for GPUs.
     :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
@@ -73,12 +77,13 @@ def train(
     if fusion is not None:
         settings["fusion"] = fusion
     start = None if start_from is None else _folder("start_from", start_from)
-    wanted = settings_of(config, data, settings, start)
+    taught = _folders("teachers", teachers)
+    wanted = settings_of(config, data, settings, start, taught=bool(taught))
     name = refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
     folder = RUNS / name if run is None else path_of("run", run)
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
     others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
-    new = NewRun(str(schema), allow_missing_images, start, others, overwrite)
+    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught)
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 
@@ -93,6 +98,7 @@ def resume(
     pretrained: bool = False,
     download: bool = False,
     pretrained_file: Path | str | None = None,
+    teachers: Runs = (),
     compiled: bool = False,
     **settings: Any,
 ) -> Run:
@@ -107,7 +113,7 @@ def resume(
     :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
         refused.
     :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images`, `start_from`,
-        `pretrained` and `pretrained_file`; nothing is downloaded, because the run has its weights.
+        `pretrained`, `pretrained_file` and `teachers`; nothing is downloaded, because the run has its weights.
     :param compiled: as `train`.
     :param settings: expected ones by name, as `train` takes them.
     :return: the run, opened.
@@ -123,10 +129,16 @@ def resume(
     named = None if schema is None else str(schema)
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
     others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
-    wanted = Expected(expected_settings(expected, data, settings), named, allow_missing_images, start, others)
+    asked, taught = expected_settings(expected, data, settings), _folders("teachers", teachers)
+    wanted = Expected(asked, named, allow_missing_images, start, others, taught)
     return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 
 def _folder(name: str, run: Run | Path | str) -> Path:
     given = run_of(name, run)
     return given if isinstance(given, Path) else given.path
+
+
+def _folders(name: str, runs: Runs) -> tuple[Path, ...]:
+    listed = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
+    return tuple(_folder(name, run) for run in listed)

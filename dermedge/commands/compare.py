@@ -22,8 +22,8 @@ from .shared_options import OUTPUT_PANEL, AsJson, MaxDrop, MinAgreement, MinHeat
 
 _PANEL = "What is compared"
 _MODEL_PANEL = "Model files"
-_OWN = ("fusion", "image_branch", "protocol", "seed", "freeze_image_branch")
-"""Settings that a comparison chooses itself, for every training."""
+_OWN = ("fusion", "image_branch", "protocol", "seed", "freeze_image_branch", "temperature", "teacher_weight")
+"""Settings that a comparison chooses itself, for every training, or has no use for."""
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]
 _Fusions = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]

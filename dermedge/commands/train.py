@@ -45,6 +45,10 @@ _PretrainedFile = Annotated[
         **path(),
     ),
 ]
+_Teacher = Annotated[
+    str | None,
+    option(Group.BALANCE.value, "Runs whose answers it learns too, comma-separated.", **any_text("folders")),
+]
 _Compile = Annotated[
     bool,
     option(Group.MACHINE.value, "torch.compile, for GPUs.", "--compile/--no-compile"),
@@ -65,6 +69,7 @@ def train(
     pretrained: _Pretrained = False,
     download: _Download = False,
     pretrained_file: _PretrainedFile = None,
+    teacher: _Teacher = None,
     compiled: _Compile = False,
     run: RunPath = None,
     runs: Runs = RUNS,
@@ -81,6 +86,7 @@ def train(
       dermedge train --data data/ham10000 --fusion gated --schedule cosine
       dermedge train --data clinic --image-branch resnet50 --pretrained
       dermedge train --data clinic --schema clinic.toml --run runs/clinic
+      dermedge train --data data/ham10000 --teacher runs/a,runs/b
       dermedge train --start-from runs/concat --prune 0.3 --epochs 5
       dermedge train --start-from runs/concat --quantise-aware --epochs 2
       dermedge train --resume
@@ -92,6 +98,7 @@ def train(
         folder = runs / name
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
     shared |= {"pretrained": pretrained, "download": download, "pretrained_file": pretrained_file}
+    shared["teachers"] = () if teacher is None else teacher.split(",")
     if resume:
         api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
     else:

@@ -27,6 +27,7 @@ from dermedge.statistics.patient_groups import patient_groups
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
+from dermedge.training.teachers import TEACHERS
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.explanation import counted_as
@@ -37,6 +38,8 @@ from .fill_template import fill
 
 _PART = "test"
 _NOTHING = "-"
+_OF_TEACHERS = ("teachers", "temperature", "teacher_weight")
+"""Settings that have a sentence of their own, where they mean anything."""
 _log = logging.getLogger(__name__)
 
 
@@ -99,7 +102,8 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "schema": run.schema,
         "group": run.split.group_name,
         "images": spec.training["images"],
-        "settings": [f"{key} {_plain(value)}" for key, value in settings if value],
+        "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _OF_TEACHERS],
+        "taught": _taught(spec),
         "branch": _branch(spec),
         "prior_shift": _prior_shift(spec.training.get(PRIOR_SHIFT)),
         "parity": _parity(spec.parity),
@@ -117,6 +121,16 @@ def _branch(spec: ModelSpec) -> str:
         f"Image branch `{branch['name']}`, started from {branch['source']}"
         f" (SHA-256 `{branch['sha256'][:16]}`, licence {branch['licence']})."
     )
+
+
+def _taught(spec: ModelSpec) -> str:
+    """Say which runs taught the one of the file; empty: none."""
+    teachers, settings = spec.training.get(TEACHERS, []), spec.training["settings"]
+    if not teachers:
+        return ""
+    names = [f"{each['name']} (`{each['image_branch']}`, SHA-256 `{each['sha256'][:16]}`)" for each in teachers]
+    how = f"temperature {settings['temperature']:g}, {100 * settings['teacher_weight']:g} % of the loss"
+    return f"Taught by the runs {', '.join(names)}; {how}."
 
 
 def _prior_shift(record: Mapping[str, Any] | None) -> str:

@@ -37,6 +37,7 @@ def refined_settings(earlier: TrainConfig, asked: AskedSettings) -> TrainConfig:
         quantise_aware=False,
         prune=0.0,
         widths={},
+        teachers=[],
         learning_rate=earlier.learning_rate * REFINING_RATE,
         device=device,
         precision=_precision(asked.values, device),

@@ -47,6 +47,7 @@ from .run_folder import RunFolder
 from .schedule import learning_rate_at, parameter_groups, update_average
 from .scoring import training_score
 from .shifted_weights import check_prior_shift, recorded_shift, write_shift
+from .teachers import teachers_of
 from .trained_part import TrainedPart, WholeNetwork
 
 _log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ class Trainer:
         self.part = part or WholeNetwork(config, self.schema)
         loaded = [self.part.load(split.select(samples, name), name) for name in ("train", "validation")]
         self.data, self.validation = keep_on_device(loaded, self.device)
+        self.teachers = teachers_of(run, self.device)  # before the seed: making them draws numbers
         torch.manual_seed(config.seed)
         self.model = self.part.new_network()
         hidden = 1 - (1 - config.hide_clinical) * (1 - config.hide_patient)
@@ -297,13 +299,15 @@ class Trainer:
             self._set_learning_rate(epoch + step / steps)
             visual = self.part.seen(batch)
             hiding = self.config.hide_clinical, self.config.hide_patient
-            clinical = self.model.encode(*hide_clinical(batch.numeric, batch.categorical, *hiding))
-            mixed = mix(visual, clinical, self.config.mixup, self.config.cutmix)
+            values = hide_clinical(batch.numeric, batch.categorical, *hiding)
+            mixed = mix(visual, self.model.encode(*values), self.config.mixup, self.config.cutmix)
             with autocast(self.config.precision, self.device):
                 logits = self.score(mixed.visual, mixed.clinical)
                 loss = mixed.share * self.loss(logits, batch.label)
                 if mixed.partner is not None:
                     loss = loss + (1 - mixed.share) * self.loss(logits, batch.label[mixed.partner])
+            if self.teachers is not None:  # outside of autocast: in float32
+                loss = self.teachers.loss(loss, logits, self.teachers.answer(mixed, *values))
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from .run import Run
 from .run_folder import RunFolder
 from .shifted_weights import check_prior_shift, write_shift
 from .start_weights import Pretrained, StartWeights, keep_start_weights, pretrained_weights, start_weights
+from .teachers import TEACHERS, hashes_of, teacher_records
 from .train import check_ready, start_run, train
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class NewRun:
     """Weights of another library that the image branch starts from."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
+    teachers: tuple[Path, ...] = ()
+    """Folders of the runs that teach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Expected:
     allow_missing_images: bool = False
     start_from: Path | None = None
     pretrained: Pretrained | None = None
+    teachers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class _Ready:
     schema: DataSchema
     samples: list[Sample]
     split: Split
+    teachers: list[dict[str, Any]] = field(default_factory=list)
+    """What the record of a new run is to say of them."""
 
 
 def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compiled: bool = False) -> Run:
@@ -143,11 +149,23 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
     ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
     _tell(ready)
+    ready = _taught(folder, new, ready)
     start = _start(new, ready)
     if start is None:
         return ready
     _log.info("%s", start.summary)
-    return replace(ready, config=replace(config, start_from=start.sha256, widths=start.widths))
+    return replace(ready, config=replace(ready.config, start_from=start.sha256, widths=start.widths))
+
+
+def _taught(folder: RunFolder, new: NewRun, ready: _Ready) -> _Ready:
+    """Look at the teachers of a new run."""
+    if not new.teachers:
+        return ready
+    if any(path.resolve() == folder.path.resolve() for path in new.teachers):
+        raise UsageError(f"{folder.path} cannot teach the run that takes its place: name another folder with --run.")
+    records = teacher_records(new.teachers, ready.config, ready.schema, ready.split, ready.samples)
+    _log.info("taught by %s", ", ".join(record["path"] for record in records))
+    return replace(ready, config=replace(ready.config, teachers=hashes_of(records)), teachers=records)
 
 
 def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
@@ -212,6 +230,8 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
         changed.append(f"start_from {config.start_from[:12] or 'nothing'} -> {expected.start_from}")
     if expected.pretrained is not None:
         changed += expected.pretrained.differences(run)
+    if expected.teachers and [Run.open(path).weights_sha256 for path in expected.teachers] != config.teachers:
+        changed.append(f"teachers {_short(config.teachers)} -> {', '.join(map(str, expected.teachers))}")
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
@@ -219,6 +239,10 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
     ready = _Ready(config, schema, run.samples(config.data or None), run.split)
     _tell(ready)
     return ready
+
+
+def _short(hashes: list[str]) -> str:
+    return ", ".join(each[:12] for each in hashes) or "none"
 
 
 def _tell(ready: _Ready) -> None:
@@ -249,6 +273,8 @@ def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
     start = _start(new, ready)  # again, because the processes hand on what is found out, and not the weights
     folder.clear()
     extra = {} if start is None else keep_start_weights(start, folder)
+    if ready.teachers:
+        extra |= {TEACHERS: ready.teachers}
     allow = new.allow_missing_images
     start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=allow, extra=extra)
 

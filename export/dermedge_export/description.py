@@ -22,6 +22,7 @@ from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, recorded_shift
 from dermedge.training.start_weights import PRETRAINED
+from dermedge.training.teachers import TEACHERS, recorded_teachers
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -71,6 +72,7 @@ def describe(
             **({PRIOR_SHIFT: shift} if (shift := recorded_shift(run)) else {}),
             **({"image_branch": trunk} if (trunk := recorded_trunk(record)) else {}),
             **({"branch": _branch(run)} if kind.uses_image else {}),
+            **({TEACHERS: taught} if (taught := _teachers(run)) else {}),
         },
         metrics=_metrics(run),
         licence=schema.licence_of_weights,
@@ -88,6 +90,14 @@ def describe(
 def _branch(run: Run) -> dict[str, str]:
     """Name of the network that reads the picture, and whose weights it started from, if others have trained them."""
     return {"name": run.config.image_branch, **run.record.get(PRETRAINED, {})}
+
+
+def _teachers(run: Run) -> list[dict[str, Any]]:
+    """The runs that taught this one, by the names of their folders: where those lie is nobody's business."""
+    return [
+        {"name": Path(record["path"]).name, **{key: value for key, value in record.items() if key != "path"}}
+        for record in recorded_teachers(run)
+    ]
 
 
 def _image(config: TrainConfig) -> ImageSpec:

@@ -23,6 +23,7 @@ OF_THE_JOB = {
     "--pretrained",
     "--download",
     "--pretrained-file",
+    "--teacher",
     "--compile",
     "--run",
     "--runs",
@@ -30,8 +31,8 @@ OF_THE_JOB = {
 }
 OF_THE_JOB |= {"--overwrite"}
 """Options of `train` that are no settings."""
-OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "freeze_image_branch"}
-"""Settings that a comparison chooses itself."""
+OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "freeze_image_branch", "temperature", "teacher_weight"}
+"""Settings that a comparison chooses itself, or has no use for."""
 
 # Every option there was before, with a value that it took.
 RUN = "--fusion gated --run r --runs rs --data d"
@@ -168,6 +169,8 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
             "train --prior-shift often",
             "--prior-shift takes a number from 0 to 5, or auto, got 'often'.",
         ),
+        ("train --temperature 3", "--temperature is about --teacher: give both or neither."),
+        ("train --teacher-weight 1", "--teacher-weight is about --teacher: give both or neither."),
         ("train --noise nan", "--noise takes a finite number from 0 to 1, got 'nan'."),
         ("train --protocol papr", "--protocol takes grouped, refit or paper, got 'papr'; did you mean paper?"),
         ("compare --device gpu", "--device takes auto, cpu or cuda, got 'gpu'."),

@@ -27,6 +27,7 @@ UNUSUAL = TrainConfig(
     label_smoothing=0.1, logit_adjustment=1.0, prior_shift="auto",
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
+    temperature=4.0, teacher_weight=1.0, teachers=["1" * 64],
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3),
 )  # fmt: skip
 
@@ -79,6 +80,7 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
+    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": []}
     assert config.to_record() == {**later, **json.loads(EARLIER)}, "a run that goes on writes what it read"
 
 
@@ -129,7 +131,9 @@ def test_every_setting_says_what_it_is_for_what_it_accepts_and_how_it_is_called(
     names = [setting.name for setting in settings]
     strengths = [f"augmentation.{each.name}" for each in fields(Augmentation)]
     plain = [
-        each.name for each in fields(TrainConfig) if each.name not in ("data", "augmentation", "start_from", "widths")
+        each.name
+        for each in fields(TrainConfig)
+        if each.name not in ("data", "augmentation", "start_from", "teachers", "widths")
     ]
     assert sorted(names) == sorted(plain + strengths)
     for setting in settings:
