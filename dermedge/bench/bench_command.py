@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from dermedge_runtime.commands.command_line import show
 from dermedge_runtime.commands.command_parser import CommandParser
-from dermedge_runtime.commands.option_types import path, some_of, whole_number, whole_numbers
+from dermedge_runtime.commands.option_types import model, path, some_of, whole_number, whole_numbers
 from dermedge_runtime.devices.providers import PROVIDERS
 from dermedge_runtime.errors import UsageError
 
@@ -22,7 +22,7 @@ _MAX_BATCH = 1024  # largest batch of an exported graph
 def parser() -> CommandParser:
     """Define the options."""
     defined = CommandParser("bench", SUMMARY)
-    defined.arguments("MODELS", path, help="Model files; by default the model in the box.")
+    defined.arguments("MODELS", model, help="Model files, or names of models in the box; by default box.")
     devices = tuple(PROVIDERS)
     defined.option(
         "--devices",

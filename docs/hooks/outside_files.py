@@ -15,14 +15,22 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+BOX = "runtime/dermedge_runtime/model/shipped"
 PAGES = {
     "benchmarks/LOG.md": "measurements.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "examples/README.md": "examples.md",
-    "runtime/dermedge_runtime/model/shipped/ham10000-concat-int8.md": "model-in-the-box.md",
+    f"{BOX}/box.md": "model-in-the-box.md",
 }
 """Path in the repository to page of the site."""
+OTHERS = {
+    f"{BOX}/{card.name}": f"model-in-the-box-{card.name}"
+    for card in sorted((ROOT / BOX).glob("*.md"))
+    if card.stem != "box"
+}
+"""The same of the other models in the box."""
+PAGES |= OTHERS
 ASSETS = (
     *("dermedge/data/schemas/ham10000.toml", "dermedge/data/schemas/pad_ufes_20.toml"),
     *("examples/plain_python.py", "examples/node_client.js", "examples/cpp_client.cpp", "examples/CsharpClient.cs"),
@@ -31,12 +39,18 @@ ASSETS = (
 """Files that pages lead to, and that are shown as they are, under the same path."""
 INSTEAD = {
     "README.md": "index.md",
-    "runtime/dermedge_runtime/model/shipped/ham10000-concat-int8.onnx": "model-in-the-box.md",
+    **{card.removesuffix(".md") + ".onnx": page for card, page in PAGES.items() if card.startswith(BOX)},
 }
 """What is not in the site, and the page that a link to it leads to."""
 _TARGETS = PAGES | INSTEAD | {path: path for path in ASSETS}
 _SOURCES = {page: source for source, page in PAGES.items()}
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[#)])")
+
+
+def on_config(config: Any) -> None:
+    """Name the cards of the other models in the box below that of the default one."""
+    pages = next(part for section in config["nav"] for part in section.values() if "results.md" in part)
+    pages += [{f"Card of the model {Path(card).stem}": page} for card, page in OTHERS.items()]
 
 
 def on_files(files: Files, config: Any) -> Files:

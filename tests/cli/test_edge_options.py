@@ -7,7 +7,7 @@ import pytest
 
 from dermedge.bench import bench_command
 from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import ModelFileError, UsageError
 from dermedge_runtime.model.shipped_model import model_in_the_box
 
 PARSERS = {
@@ -31,6 +31,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 GIVEN = [
     ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
+    ("infer", "--model", "box", "model", model_in_the_box()),
     ("infer", "--models", "m", "models", Path("m")),
     ("infer", "--age", "55", "age", [55.0]),
     ("infer", "--sex", "male", "sex", ["male"]),
@@ -138,3 +139,27 @@ def test_an_output_of_bench_is_no_input(tmp_path: Path) -> None:
     assert model.read_bytes() == b"x"
     with pytest.raises(UsageError, match="is also an input"):
         bench_command.run(["--out", str(model_in_the_box())])
+
+
+@pytest.mark.parametrize(("command", "option"), [("infer", ["--model"]), ("inspect", []), ("bench", [])])
+def test_a_model_in_the_box_is_called_by_its_name(
+    command: str, option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(word: str) -> Path:
+        options = PARSERS[command]().parse([*option, word])
+        assert options is not None
+        found = options.model if hasattr(options, "model") else options.models
+        return found[0] if isinstance(found, list) else found
+
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    (tmp_path / "box").mkdir()  # a folder is no model
+    assert read("box") == model_in_the_box()
+    assert "This is the model in the box, box.onnx" in caplog.text
+    with pytest.raises(ModelFileError, match="bxo is neither a file here nor a model in the box; there is box"):
+        read("bxo")
+    (tmp_path / "box").rmdir()
+    (tmp_path / "box").touch()
+    assert read("box") == Path("box")
+    assert "box is a file here: it is taken" in caplog.text
+    assert read("./box") == Path("box")

@@ -10,7 +10,7 @@ from dermedge_runtime.errors import UsageError
 
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
-from .option_types import number, one_of, path, path_text
+from .option_types import model, number, one_of, path, path_text
 
 
 def parser() -> CommandParser:
@@ -18,7 +18,10 @@ def parser() -> CommandParser:
     defined = CommandParser("infer", RUNTIME_SUMMARIES["infer"], "Whatever is left out is unknown.")
     defined.arguments("IMAGES", path_text, help="Picture files, folders of them, and - for standard input.")
     defined.option(
-        "--model", path, metavar="PATH", help="Model file; by default the newest in MODELS, or the one in the box."
+        "--model",
+        model,
+        metavar="PATH",
+        help="Model file, or the name of a model in the box, such as box; by default the newest in MODELS, else box.",
     )
     defined.option("--models", path, metavar="PATH", default="models", help="Folder of exported models.")
     # Many, so that a second value of a patient is refused as that of --field is; of other options the last one counts.
@@ -54,9 +57,9 @@ def run(arguments: Sequence[str]) -> int:
 
     from .infer import infer
 
-    model = options.model or newest_or_boxed_model(options.models)
+    chosen = options.model or newest_or_boxed_model(options.models)
     return infer(
-        Classifier(model, options.device),
+        Classifier(chosen, options.device),
         options.images,
         clinical,
         explain=options.explain,

@@ -10,13 +10,15 @@ from typing import Any
 from .command_line import say, show
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
-from .option_types import path
+from .option_types import model
 
 
 def parser() -> CommandParser:
     """Define the options."""
     defined = CommandParser("inspect", RUNTIME_SUMMARIES["inspect"])
-    defined.arguments("MODEL", path, most=1, help="Model file or engine; by default the model in the box.")
+    defined.arguments(
+        "MODEL", model, most=1, help="Model file, engine, or the name of a model in the box; by default box."
+    )
     defined.flag("--json", dest="as_json", help="Print JSON instead of text.")
     return defined
 
@@ -41,15 +43,15 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _record(model: Path) -> dict[str, Any]:
+def _record(path: Path) -> dict[str, Any]:
     from dermedge_runtime.model.engine_description import SUFFIX, inspect_engine
     from dermedge_runtime.model.model_file import read_model_file
 
     from .inspection import inspection_record
 
-    if model.suffix.lower() != SUFFIX:
-        return inspection_record(read_model_file(model))
-    record, findings = inspect_engine(model)
+    if path.suffix.lower() != SUFFIX:
+        return inspection_record(read_model_file(path))
+    record, findings = inspect_engine(path)
     for finding in findings:
         say(finding)
     return record

@@ -5,13 +5,16 @@ Empty paths are refused, because `Path("")` is the current folder; NaN is, becau
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import ModelFileError, UsageError
 
+_log = logging.getLogger(__name__)
 OptionType = Callable[[str, str], Any]
 """Takes the option's name, for messages, and the text; raises `UsageError`."""
 
@@ -31,6 +34,25 @@ def path_text(name: str, text: str) -> str:
     if not text:
         raise UsageError(f"{name} takes a path, which must not be empty.")
     return text
+
+
+def model(name: str, text: str) -> Path:
+    """Read a model file's path, or the name of a model in the box, and log which; a file of that name comes first.
+
+    :raises ModelFileError: a plain word that is neither.
+    """
+    from dermedge_runtime.model.shipped_model import model_in_the_box, names_in_the_box
+
+    found, names = path(name, text), names_in_the_box()
+    if text in names:
+        if found.is_file():  # a folder is no model
+            _log.info("%s is a file here: it is taken, and not the model in the box of that name.", text)
+            return found
+        _log.info("This is the model in the box, %s.onnx, for research and non-commercial use alone.", text)
+        return model_in_the_box(text)
+    if names and found.name == text and not found.suffix and not os.path.lexists(found):
+        raise ModelFileError(f"{text} is neither a file here nor a model in the box; there is {' and '.join(names)}.")
+    return found
 
 
 def number(name: str, text: str) -> float:

@@ -38,7 +38,7 @@ def newest_or_boxed_model(folder: Path) -> Path:
         "There is no exported model in %s: this is the model in the box, %s, for research and non-commercial use alone."
         " `dermedge inspect` tells about it.",
         folder.absolute(),
-        path.stem,
+        path.name,
     )
     return path
 
