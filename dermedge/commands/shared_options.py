@@ -42,7 +42,12 @@ MinAgreement: TypeAlias = Annotated[
 ]
 MaxDrop: TypeAlias = Annotated[
     float | None,
-    option(LIMITS_PANEL, "Largest loss of balanced accuracy, points.", "--max-drop", **number(0, 100)),
+    option(
+        LIMITS_PANEL,
+        "Largest loss of balanced accuracy and of melanoma recall, points.",
+        "--max-drop",
+        **number(0, 100),
+    ),
 ]
 MinHeatmap: TypeAlias = Annotated[
     float | None,

@@ -114,13 +114,18 @@ def export_model(
             refused = f"{'; '.join(broken)} ({parity.images} {part} images)"
             _log.info("over the limits: %s", refused)
         else:
-            raise ParityError(
-                f"{target.name} was not written: {refused}."
-                " Export in a higher precision, or allow more with --min-agreement, --max-drop or --min-heatmap."
-            )
+            raise ParityError(f"{target.name} was not written: {refused}. {_what_helps(run, spec)}")
         measured = {**parity.to_record(), "limits": asdict(limits)}
         write_described(graph, replace(described, parity=measured), temporary)
     return ExportedModel(target, precision, target.stat().st_size, parity, attempt.record)
+
+
+def _what_helps(run: Run, spec: ModelSpec) -> str:
+    allow = "allow more with --min-agreement, --max-drop or --min-heatmap"
+    if spec.precision != "int8" or spec.image is None or run.config.quantise_aware:
+        return f"Export in a higher precision, or {allow}."
+    train = f"dermedge train --start-from {run.path} --quantise-aware --epochs 2"
+    return f"Let the network learn to live with INT8 ({train}), export in a higher precision, or {allow}."
 
 
 def _attempts(run: Run, spec: ModelSpec, calibration: Sequence[Sample], *, sensitivity: bool) -> Iterator[Conversion]:

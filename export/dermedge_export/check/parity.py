@@ -15,6 +15,9 @@ from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .own_resizing import OwnResizing
 
+_ROUNDING = 1e-9
+"""Differences of shares of pictures that are equal in truth."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -26,17 +29,21 @@ class Limits:
     """Largest loss of balanced accuracy, 0 to 1."""
     heatmap_correlation: float = 0.0
     """Smallest median correlation of the heat maps, -1 to 1."""
+    melanoma_recall_drop: float | None = None
+    """Largest loss of melanoma recall, 0 to 1; None: as much as of balanced accuracy."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if name == "melanoma_recall_drop" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise UsageError(f"The limit {name} must be a number, got {value!r}.")
 
 
 DEFAULT_LIMITS = {
     "fp32": Limits(0.999, 0.001, 0.99),
-    "fp16": Limits(0.995, 0.01, 0.95),
-    "int8": Limits(0.97, 0.01, 0.95),
+    "fp16": Limits(0.995, 0.003, 0.95),
+    "int8": Limits(0.97, 0.003, 0.95),
 }
 
 
@@ -66,10 +73,14 @@ class Parity:
     """Share of photographs with the same class."""
     balanced_accuracy_reference: float
     balanced_accuracy: float
+    heaviest_lost_picture: float
+    """Share of the balanced accuracy that the heaviest of the pictures holds that are no longer right; 0: none."""
     melanoma: str | None
     """Code of melanoma; None: the schema names none, and its recall is not compared."""
     melanoma_recall_reference: float | None
     melanoma_recall: float | None
+    melanomas: int
+    """Photographs of melanomas."""
     largest_probability_change: float
     mean_probability_change: float
     heatmap_correlation: float | None = None
@@ -78,18 +89,22 @@ class Parity:
     """Of a file for pictures of any size alone."""
 
     def violations(self, limits: Limits) -> list[str]:
-        """Say which limits are broken and by how much."""
+        """Say which limits are broken and by how much.
+
+        A loss of one picture is never one too many, however few there are of its class: a limit that is finer than a
+        picture could only be kept by losing none.
+        """
         if not math.isfinite(self.largest_probability_change):
             return ["its probabilities are not finite"]
         found = []
         if self.agreement < limits.agreement:
             found.append(f"class agreement is {self.agreement:.2%}, the limit is {limits.agreement:.2%}")
-        drop = self.balanced_accuracy_reference - self.balanced_accuracy
-        if drop > limits.balanced_accuracy_drop:
-            found.append(
-                f"balanced accuracy falls by {100 * drop:.2f} points,"
-                f" the limit is {100 * limits.balanced_accuracy_drop:.2f}"
-            )
+        drop, limit = self.balanced_accuracy_reference - self.balanced_accuracy, limits.balanced_accuracy_drop
+        found += _over("balanced accuracy", drop, limit, self.heaviest_lost_picture)
+        if self.melanoma_recall is not None and self.melanoma_recall_reference is not None:
+            drop = self.melanoma_recall_reference - self.melanoma_recall
+            limit = limit if limits.melanoma_recall_drop is None else limits.melanoma_recall_drop
+            found += _over("melanoma recall", drop, limit, 1 / self.melanomas)
         if self.heatmap_correlation is not None and self.heatmap_correlation < limits.heatmap_correlation:
             found.append(
                 f"the heat maps' median correlation is {self.heatmap_correlation:.5f},"
@@ -120,6 +135,16 @@ class Parity:
         )
 
 
+def _over(what: str, drop: float, limit: float, picture: float) -> list[str]:
+    """Say that a loss is larger than its limit and than what one picture is worth, all of them 0 to 1."""
+    if drop <= max(limit, picture) + _ROUNDING:
+        return []
+    allowed = f"the limit is {100 * limit:.2f}"
+    if picture > limit:
+        allowed += f" or one picture, {100 * picture:.2f}"
+    return [f"{what} falls by {100 * drop:.2f} points, {allowed}"]
+
+
 def parity_of(
     reference: NDArray[np.float32],
     candidate: NDArray[np.float32],
@@ -146,9 +171,11 @@ def parity_of(
         agreement=float(np.mean(expected == found)),
         balanced_accuracy_reference=balanced_accuracy(labels, expected),
         balanced_accuracy=balanced_accuracy(labels, found),
+        heaviest_lost_picture=_heaviest(labels, (expected == labels) & (found != labels)),
         melanoma=melanoma,
         melanoma_recall_reference=_recall(labels, expected, classes, melanoma),
         melanoma_recall=_recall(labels, found, classes, melanoma),
+        melanomas=0 if melanoma is None else int(np.sum(labels == list(classes).index(melanoma))),
         largest_probability_change=float(change.max()),
         mean_probability_change=float(change.mean()),
     )
@@ -161,6 +188,13 @@ def _recall(
         return None
     own = labels == list(classes).index(code)
     return float(np.mean(predicted[own] == labels[own])) if own.any() else None
+
+
+def _heaviest(labels: NDArray[np.int64], lost: NDArray[np.bool_]) -> float:
+    """Give the largest share of the balanced accuracy that one of the lost pictures holds."""
+    present, counts = np.unique(labels, return_counts=True)
+    own = np.isin(present, labels[lost])
+    return float(1 / (len(present) * counts[own].min())) if own.any() else 0.0
 
 
 def median_correlation(reference: NDArray[np.float32], candidate: NDArray[np.float32]) -> float | None:
