@@ -54,6 +54,17 @@ class Augmentation:
     """Standard deviation of Gaussian pixel noise, in units of the [0, 1] intensity range."""
     colour: Annotated[float, Field(ge=0, le=1, description="Colour jitter."), Group.AUGMENTATION] = 0.0
     """Brightness, contrast and the gain of each channel are drawn from [1 - colour, 1 + colour]; not in the paper."""
+    random_erasing: Annotated[
+        float,
+        Field(ge=0, le=1, description="Probability that a rectangle is painted over."),
+        Group.AUGMENTATION,
+    ] = 0.0
+    """By torchvision, for every picture alone; not in the paper, like the one below."""
+    trivial_augment: Annotated[
+        bool,
+        Field(description="TrivialAugment: one random change of every picture."),
+        Group.AUGMENTATION,
+    ] = False
 
 
 @pydantic.dataclasses.dataclass(frozen=True, slots=True, config=_CHECKED)
@@ -81,6 +92,12 @@ class RequestedSettings:
     ] = "dermiresnet"
     """A name of `models.branches.families`."""
     image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
+    start_size: Annotated[
+        int,
+        Field(ge=0, le=1024, description="Of the first epoch's pictures, which then grow to --image-size; 0 is off."),
+        Group.TRAINING,
+    ] = 0
+    """In pixels (`training.growing_pictures`); validation is at the full size. Not in the paper."""
     resample: Annotated[
         Resample, Field(description="How photographs are shrunk; a model file does the same."), Group.NETWORK
     ] = "bilinear"

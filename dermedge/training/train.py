@@ -23,6 +23,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import hide_clinical
 from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
 from dermedge.data.batches.mixing import mix
+from dermedge.data.batches.torchvision_steps import check_steps
 from dermedge.data.cache.on_gpu import keep_on_device
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample
@@ -37,6 +38,7 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .checkpoint import check_weights, load_checkpoint, read_tensors, save_checkpoint, save_weights
 from .global_batch_norm import share_batch_statistics
+from .growing_pictures import check_start_size, shrunk, size_in, stride_of
 from .head_training import head_on_start_weights, recorded_trunk
 from .losses import ClassificationLoss
 from .prior_shift import Validation, balanced_accuracy_shifted
@@ -85,10 +87,14 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
 
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
-    :raises UsageError: a prior shift to be chosen on a validation split that there is not.
+    :raises UsageError: a prior shift to be chosen on a validation split that there is not, or a start size that makes
+        no sense.
+    :raises DermedgeError: a package of the augmentation is not installed.
     """
     torch_device(config.device)
     check_prior_shift(config.prior_shift, split)
+    check_start_size(config)
+    check_steps(config.augmentation)
     for part in ("train", "validation"):
         LesionData.load(split.select(samples, part), schema.clinical(config.protocol), config)
     classes = {sample.label for sample in split.select(samples, "train")}
@@ -294,10 +300,11 @@ class Trainer:
         steps = math.ceil(len(share) / size)
         losses, hits = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         batches = self.data.batches(share, size, self.device)
+        size_now = size_in(epoch, self.config, stride_of(self.model))
         label, shown = f"epoch {epoch + 1}", self.processes.first
         for step, batch in enumerate(progress(batches, label, total=steps, shown=shown)):
             self._set_learning_rate(epoch + step / steps)
-            visual = self.part.seen(batch)
+            visual = self.part.seen(shrunk(batch, size_now))
             hiding = self.config.hide_clinical, self.config.hide_patient
             values = hide_clinical(batch.numeric, batch.categorical, *hiding)
             mixed = mix(visual, self.model.encode(*values), self.config.mixup, self.config.cutmix)

@@ -19,7 +19,7 @@ from dermedge_runtime.inputs.image import RESAMPLING
 
 UNUSUAL = TrainConfig(
     data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0", image_size=64,
-    resample="lanczos", jpeg_detail=1, epochs=7,
+    start_size=32, resample="lanczos", jpeg_detail=1, epochs=7,
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,
@@ -28,7 +28,8 @@ UNUSUAL = TrainConfig(
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
     temperature=4.0, teacher_weight=1.0, teachers=["1" * 64],
-    augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3),
+    augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3,
+                              random_erasing=0.25, trivial_augment=True),
 )  # fmt: skip
 
 
@@ -80,8 +81,10 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
-    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": []}
-    assert config.to_record() == {**later, **json.loads(EARLIER)}, "a run that goes on writes what it read"
+    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0}
+    read = json.loads(EARLIER)
+    read["augmentation"] |= {"random_erasing": 0, "trivial_augment": False}
+    assert config.to_record() == {**later, **read}, "a run that goes on writes what it read"
 
 
 @pytest.mark.parametrize(
@@ -175,9 +178,10 @@ def test_auto_precision_follows_the_device_that_was_asked_for(monkeypatch):
 def test_options_become_settings_and_the_rest_stays_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"epochs": 3, "flips": False, "rotation": 5.0, "scaling": 0.1, "noise": 0.0, "colour": 0.2, "ema": 0.9}
+    given |= {"random_erasing": 0.5, "trivial_augment": True}
     asked = AskedSettings.of(Path("ham"), given)
     assert Path(asked.values.data) == tmp_path / "ham", "absolute, so that a resumed run finds it from anywhere"
-    assert asked.values.augmentation == Augmentation(False, 5.0, 0.1, 0.0, 0.2)
+    assert asked.values.augmentation == Augmentation(False, 5.0, 0.1, 0.0, 0.2, 0.5, True)
     rest = replace(asked.values, data="", epochs=100, ema=0.0, augmentation=Augmentation())
     assert rest == RequestedSettings("")
     assert asked.given == {"data", "epochs", "ema"} | {f"augmentation.{name}" for name in asdict(Augmentation())}

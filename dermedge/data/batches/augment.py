@@ -1,8 +1,8 @@
 """Augmentation of a whole batch in torch, on whatever device it lies (paper, section 3.2.2).
 
 Covered: horizontal and vertical flips, rotation and scaling (one bilinear resampling with mirrored borders), pixel
-noise, colour; hiding of clinical values. Replication and undersampling are the sampler's
-(`lesion_data.balanced_epoch`).
+noise, colour, and what torchvision adds (`torchvision_steps`); hiding of clinical values. Replication and undersampling
+are the sampler's (`lesion_data.balanced_epoch`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from torch.nn import functional
 
 from dermedge.config import Augmentation
 
+from .torchvision_steps import partly_erased, trivially_augmented
+
 
 def augment(images: Tensor, settings: Augmentation) -> Tensor:
-    """Augment float [B, 3, H, W] in [0, 1]; draws from torch's default generator of the tensor's device.
+    """Augment float [B, 3, H, W] in [0, 1]; draws from torch's default generators.
 
     :return: same shape, clipped to [0, 1], channels-last in memory.
     """
@@ -26,12 +28,17 @@ def augment(images: Tensor, settings: Augmentation) -> Tensor:
     if theta is not None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
         images = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    if settings.trivial_augment:
+        images = trivially_augmented(images)
     if settings.colour:
         images = _jitter_colour(images, settings.colour)
     if settings.noise:
         images = torch.randn_like(images).mul_(settings.noise).add_(images)
+    images = images.clamp(0, 1)
+    if settings.random_erasing:
+        images = partly_erased(images, settings.random_erasing)
     # Resampling leaves the channels-last format, which the convolutions need for their speed.
-    return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _jitter_colour(images: Tensor, strength: float) -> Tensor:

@@ -15,13 +15,14 @@ _LARGEST = 1024
 """Of what `--image-size` takes."""
 
 
-def check_picture_size(name: str, size: int) -> None:
+def check_picture_size(name: str, size: int, option: str = "--image-size") -> None:
     """Let a size pass that a branch can read.
 
     The stride has to divide it, so that the cells of a heat map lie where the network has seen them.
 
     :param name: of the branch.
     :param size: height and width, in pixels.
+    :param option: what it was asked for with.
     :raises UsageError: another size; the message names the nearest ones that do.
     :raises DermedgeError: as `new_branch`.
     """
@@ -34,10 +35,10 @@ def check_picture_size(name: str, size: int) -> None:
     sizes = range(branch.stride, _LARGEST + 1, branch.stride)
     least = next(each for each in sizes if suits(branch, each))
     if size < least:
-        raise UsageError(f"--image-size {size} is too small for {name}: it reads pictures from {least} pixels up.")
+        raise UsageError(f"{option} {size} is too small for {name}: it reads pictures from {least} pixels up.")
     near = [each for each in sizes if each >= least and abs(each - size) < branch.stride]
     raise UsageError(
-        f"--image-size {size} does not suit {name}, whose cells are {branch.stride} pixels wide:"
+        f"{option} {size} does not suit {name}, whose cells are {branch.stride} pixels wide:"
         f" take {' or '.join(map(str, near))}."
     )
 

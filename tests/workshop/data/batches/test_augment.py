@@ -1,13 +1,18 @@
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from dermedge.data.batches.augment import Augmentation, augment, hide_clinical
+from dermedge.data.batches.torchvision_steps import check_steps
+from dermedge_runtime.errors import DermedgeError
 
 OFF = {"flips": False, "rotation_degrees": 0.0, "scaling": 0.0, "noise": 0.0, "colour": 0.0}
+OFF |= {"random_erasing": 0.0, "trivial_augment": False}
 STEPS = {"flips": True, "rotation_degrees": 180.0, "scaling": 0.3, "noise": 0.05, "colour": 0.2}
+STEPS |= {"random_erasing": 1.0, "trivial_augment": True}
 
 
 def pictures(batch: int = 4, size: int = 9) -> torch.Tensor:
@@ -116,6 +121,35 @@ def test_colour_moves_the_channels_apart_but_each_as_a_whole():
     changed = augment(torch.full((16, 3, 4, 4), 0.4), only(colour=0.2))
     assert float(changed.flatten(2).std(dim=2).max()) < 1e-6
     assert float(changed.mean(dim=(2, 3)).std(dim=1).min()) > 1e-4
+
+
+def test_erasing_takes_a_rectangle_of_about_as_many_pictures_as_asked_for():
+    torch.manual_seed(0)
+    erased = augment(torch.zeros(200, 3, 16, 16), only(random_erasing=0.25))
+    painted = (erased > 0).all(dim=1)
+    assert 0.17 < float(painted.flatten(1).any(dim=1).float().mean()) < 0.33
+    for picture in painted[painted.flatten(1).any(dim=1)]:
+        rows, columns = picture.any(dim=1), picture.any(dim=0)
+        assert torch.equal(picture, rows[:, None] & columns[None])
+        assert 0 < int(picture.sum()) <= 0.4 * 16 * 16, "2 to 33 % of the area, rounded to whole pixels"
+
+
+def test_trivial_augment_keeps_what_it_does_not_change_to_the_last_of_256_levels():
+    torch.manual_seed(0)
+    before = pictures(64, 16).mul(255).round().div(255)
+    after = augment(before, only(trivial_augment=True))
+    kept = (after == before).flatten(1).all(dim=1)
+    assert 0 < int(kept.sum()) < 40, "doing nothing is one of its fourteen changes"
+    assert torch.equal(after, after.mul(255).round().div(255))
+
+
+def test_without_torchvision_both_are_one_sentence(monkeypatch):
+    for name in ("torchvision", "torchvision.transforms"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for step in ("random_erasing", "trivial_augment"):
+        with pytest.raises(DermedgeError, match="This command needs torchvision, which is not installed"):
+            check_steps(only(**{step: STEPS[step]}))
+    check_steps(Augmentation())
 
 
 def test_the_default_strengths_are_the_documented_ones():
