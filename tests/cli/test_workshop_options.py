@@ -254,7 +254,7 @@ def completed(words: str, **environment: str) -> list[str]:
         ("dermedge in", ["infer", "inspect"]),
         ("dermedge ex", ["export", "explain"]),
         ("dermedge train --precision ", ["auto", "fp32", "bf16", "fp16"]),
-        ("dermedge compare --tr", ["--trunk"]),
+        ("dermedge compare --tru", ["--trunk"]),
     ],
 )
 def test_the_shell_completes_commands_options_and_choices(words, found):
