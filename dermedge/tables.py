@@ -32,6 +32,30 @@ def metrics_text(name: str, scores: dict[str, Any]) -> str:
     return f"{head}\n{table(rows, ('class', 'images', *columns))}"
 
 
+def unknown_values_text(cases: Mapping[str, Mapping[str, Any]]) -> str:
+    """Give what `dermedge evaluate --without-values` found, each figure with its 95 % interval by lesion."""
+    header, rows = unknown_values_rows(cases)
+    return table(rows, header)
+
+
+def unknown_values_rows(cases: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Give the header and the cells of its table."""
+    titles = {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "balanced accuracy",
+        "balanced_accuracy_change": "its change",
+        "melanoma_recall_at_90_specificity": "melanoma recall at 90 % specificity",
+    }
+    columns = {key: title for key, title in titles.items() if any(key in case for case in cases.values())}
+    rows = [[name, *(interval_text(case.get(key)) for key in columns)] for name, case in cases.items()]
+    return ["clinical values", *columns.values()], rows
+
+
+def interval_text(figure: Mapping[str, float] | None) -> str:
+    """Give a figure with its interval, such as "0.710 [0.64, 0.77]"; a dash for none."""
+    return "-" if figure is None else f"{figure['value']:.3f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+
+
 def explain_text(record: Mapping[str, Any]) -> str:
     """Give what `dermedge explain` found: clinical relevance per diagnosis, and agreement with the lesion masks."""
     parts = []

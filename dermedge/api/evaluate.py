@@ -27,6 +27,7 @@ def evaluate(
     device: str = "cpu",
     data: Path | str | None = None,
     flips: bool = False,
+    without_values: bool = False,
 ) -> Evaluation:
     """Score the trained weights of a run in torch, and every model file made from them in the shipped runtime.
 
@@ -43,8 +44,11 @@ def evaluate(
     :param device: where model files run, as `Classifier` takes it.
     :param data: data folder; by default the run's own.
     :param flips: score the mean over each picture, its mirror images and its half turn.
+    :param without_values: every result also has `unknown_values`: accuracy, balanced accuracy and melanoma recall at
+        90 % specificity, with intervals by lesion, where no clinical value is known, and where each alone is not.
     :return: figures of every contender: the trained weights first, then the model files.
-    :raises UsageError: an unknown part or device, no path where one belongs, or flips of a run that reads no picture.
+    :raises UsageError: an unknown part or device, no path where one belongs, flips of a run that reads no picture, or
+        `without_values` of one that reads no clinical value.
     :raises InputRejected: the split has no such part, or pictures are missing.
     :raises DeviceUnavailable: the device cannot run model files.
     :raises DermedgeError: no run there, no weights yet, or a package is not installed.
@@ -57,4 +61,6 @@ def evaluate(
         opened_run = opened(run_of("run", run))  # first: the imports of an evaluation take seconds
         from dermedge.evaluation.evaluate import evaluate_run
     folder = None if data is None else path_of("data", data)
-    return evaluate_run(opened_run, path_of("models", models), split, device, data=folder, flips=flips)
+    return evaluate_run(
+        opened_run, path_of("models", models), split, device, data=folder, flips=flips, without_values=without_values
+    )

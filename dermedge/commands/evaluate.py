@@ -34,6 +34,10 @@ _Flips = Annotated[
     bool,
     option(MODEL_PANEL, "Mean over the picture, its mirror images and its half turn.", "--flips"),
 ]
+_WithoutValues = Annotated[
+    bool,
+    option(MODEL_PANEL, "Also figures without clinical values, and without each of them alone.", "--without-values"),
+]
 
 
 def evaluate(
@@ -46,6 +50,7 @@ def evaluate(
     models: Models = MODELS,
     device: _Device = "cpu",
     flips: _Flips = False,
+    without_values: _WithoutValues = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate the trained weights and every model file made from them.
@@ -60,12 +65,20 @@ def evaluate(
       dermedge evaluate --run runs/mine --device openvino --json
     """
     found = api.evaluate(
-        run_folder(run, runs, fusion, image_branch), models=models, split=split, device=device, data=data, flips=flips
+        run_folder(run, runs, fusion, image_branch),
+        models=models,
+        split=split,
+        device=device,
+        data=data,
+        flips=flips,
+        without_values=without_values,
     )
     if as_json:
         print_json(found.to_record())
         return
-    from dermedge.tables import metrics_text
+    from dermedge.tables import metrics_text, unknown_values_text
 
     for name, scores in found.results.items():
         typer.echo(metrics_text(f"{name}, {found.title}", scores) + "\n")
+        if without_values:
+            typer.echo(unknown_values_text(scores["unknown_values"]) + "\n")

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dermedge.statistics.bootstrap import Interval
 from dermedge.statistics.intervals import group_intervals, score_intervals
 from dermedge.statistics.metrics import score
 from dermedge.statistics.patient_groups import patient_groups
+from dermedge.tables import unknown_values_rows
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
@@ -35,6 +37,7 @@ from dermedge_runtime.inputs.clinical import CATEGORY
 from dermedge_runtime.model.description import ModelSpec
 
 from .fill_template import fill
+from .unknown_values import unknown_values
 
 _PART = "test"
 _NOTHING = "-"
@@ -69,6 +72,7 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
         **_of_training(classifier.spec, run),
         **_figures(classifier.spec, samples, probabilities),
         groups=_groups(classifier.spec, run, samples, probabilities.argmax(axis=1)),
+        unknown_values=_unknown_values(classifier, run, samples, probabilities),
     )
 
 
@@ -200,6 +204,18 @@ def _groups(
             rows.append(row)
         tables[field] = pd.DataFrame(rows)
     return tables
+
+
+def _unknown_values(
+    classifier: Classifier, run: Run, samples: Sequence[Sample], known: NDArray[np.float32]
+) -> pd.DataFrame | None:
+    """Give the figures where clinical values are unknown; None for a file that reads none."""
+    spec, answer = classifier.spec, partial(runtime_probabilities, classifier)
+    cases = unknown_values(answer, samples, known, spec.clinical.names, spec.classes, run.schema.melanoma)
+    if not cases:
+        return None
+    header, rows = unknown_values_rows(cases)
+    return pd.DataFrame(rows, columns=header)
 
 
 def _lesions(samples: Sequence[Sample]) -> NDArray[np.str_]:

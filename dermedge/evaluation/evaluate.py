@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
 from .model_files import model_files
+from .unknown_values import unknown_values
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ def evaluate_run(
     *,
     data: Path | None = None,
     flips: bool = False,
+    without_values: bool = False,
 ) -> Evaluation:
     """Score one part of a run's data; write `metrics.json` and the plots into the run's folder, if it can be written.
 
@@ -74,24 +77,36 @@ def evaluate_run(
     :param part: validation or test.
     :param device: device of the runtime.
     :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the result says so.
+    :param without_values: every result also has `unknown_values`, the figures where clinical values are unknown.
     :raises InputRejected: the split has no such part, or pictures are missing.
-    :raises UsageError: flips of a run that reads no picture.
+    :raises UsageError: flips of a run that reads no picture, or `without_values` of one that reads no
+        clinical value.
     """
     config, split = run.config, run.split
     if flips and not fusion_class(config.fusion).uses_image:
         raise UsageError(f"{config.fusion} reads no picture that could be flipped: leave --flips out.")
+    if without_values and not fusion_class(config.fusion).uses_clinical:
+        raise UsageError(f"{config.fusion} reads no clinical value that could be hidden: leave --without-values out.")
     samples = split.select(run.samples(data), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
     labels = labels_of(samples)
     with model_files(run, models) as paths:
         classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
-    _log.info("%s %s images; trained weights in torch", len(samples), part)
-    outputs = {TRAINED_WEIGHTS: torch_probabilities(run, samples, flips=flips)}
-    for stem, classifier in classifiers.items():
-        _log.info("%s in the runtime on %s", classifier.name, classifier.device)
-        outputs[f"{stem} ({classifier.device})"] = runtime_probabilities(classifier, samples, flips=flips)
-    results = {name: score(labels, probabilities, run.schema.classes) for name, probabilities in outputs.items()}
+    answers = {TRAINED_WEIGHTS: partial(torch_probabilities, run, flips=flips)} | {
+        f"{stem} ({classifier.device})": partial(runtime_probabilities, classifier, flips=flips)
+        for stem, classifier in classifiers.items()
+    }
+    outputs, results = {}, {}
+    for name, answer in answers.items():
+        _log.info("%s %s images; %s", len(samples), part, name)
+        outputs[name] = answer(samples)
+        results[name] = score(labels, outputs[name], run.schema.classes)
+        if without_values:
+            fields, schema = run.schema.clinical(config.protocol).names, run.schema
+            results[name]["unknown_values"] = unknown_values(
+                answer, samples, outputs[name], fields, schema.classes, schema.melanoma
+            )
     evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results)
     try:
         _write_files(run, evaluation, labels, outputs)

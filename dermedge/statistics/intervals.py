@@ -1,8 +1,9 @@
 """Confidence intervals of one classifier's figures, by resampling lesions.
 
 Photographs of one lesion are alike, so the lesion is what is drawn. Covered: what a confusion matrix gives, for all
-photographs or a group of them. Not covered: the difference between two classifiers (`bootstrap`), the AUC, and what
-another training would give: the interval takes the trained weights as they are.
+photographs or a group of them, and the recall at a given specificity. Not covered: the difference between two
+classifiers (`bootstrap`), the AUC, and what another training would give: the interval takes the trained weights as they
+are.
 """
 
 from __future__ import annotations
@@ -71,6 +72,44 @@ def _intervals(values: _Floats, drawn: _Floats) -> list[Interval]:
         low, high = np.percentile(known, (2.5, 97.5)) if len(known) else (np.nan, np.nan)
         found.append(Interval(float(value), float(low), float(high)))
     return found
+
+
+def recall_at_specificity_interval(
+    lesions: NDArray[np.str_],
+    positive: NDArray[np.bool_],
+    scores: NDArray[np.floating[Any]],
+    specificity: float = 0.9,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
+    """Estimate the 95 % percentile interval of `recall_at_specificity`; every replicate has a threshold of its own.
+
+    :param lesions: lesion of every photograph, [N], N at least 1.
+    :param positive: bool [N], the photographs of the class.
+    :param scores: float [N], its probabilities.
+    :return: NaN where all photographs are of the class, or none; a replicate of which that is true is left out.
+    """
+    names, own = np.unique(lesions, return_inverse=True)
+    order = np.argsort(-scores, kind="stable")
+    own, hit = own[order], positive[order]
+    # A threshold takes all photographs of one score, or none of them.
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    drawn = [
+        _recall_at(counts[:, own], hit, ends, specificity) for counts in multiplicities(len(names), replicates, seed)
+    ]
+    value = _recall_at(np.ones((1, len(hit))), hit, ends, specificity)
+    return _intervals(value, np.concatenate(drawn)[:, None])[0]
+
+
+def _recall_at(weights: _Floats, hit: NDArray[np.bool_], ends: NDArray[np.intp], specificity: float) -> _Floats:
+    """Recall [R] of photographs that count `weights` [R, N] times, by falling score; `ends`: possible thresholds."""
+    found = np.cumsum(weights * hit, axis=1)[:, ends]
+    alarms = np.cumsum(weights * ~hit, axis=1)[:, ends]
+    most = (1 - specificity) * alarms[:, -1:] + 1e-9  # 1 - 0.9 is not 0.1 in binary
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall: _Floats = np.where(alarms <= most, found, 0.0).max(axis=1) / found[:, -1]
+    return np.where(alarms[:, -1] > 0, recall, np.nan)
 
 
 def group_intervals(

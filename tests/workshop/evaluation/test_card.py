@@ -9,6 +9,7 @@ import pytest
 from dermedge.data.ham10000 import read_samples
 from dermedge.evaluation.card import _branch, model_card
 from dermedge.statistics.metrics import score
+from dermedge.statistics.operating_point import recall_at_specificity
 from dermedge.training.predictions import labels_of, runtime_probabilities
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
@@ -39,6 +40,27 @@ def test_it_says_what_a_reader_must_know(card: str) -> None:
     for field in ("age", "sex", "site"):
         assert f"**{field}**" in card
     assert "recall of mel" in card and "nan" not in card
+
+
+def test_it_says_what_is_left_without_clinical_values(card: str, trained_run, exported, synthetic_data: Path) -> None:
+    samples = trained_run.split.select(read_samples(synthetic_data), "test")
+    without = [replace(sample, clinical={}) for sample in samples]
+    probabilities = runtime_probabilities(Classifier(exported["int8"].path, "cpu"), without)
+    labels, classes = labels_of(samples), trained_run.schema.classes
+    expected = score(labels, probabilities, classes)
+    section = card.split("## When clinical values are unknown")[1].split("##")[0]
+    rows = {line.split(" | ")[0]: line.split(" | ") for line in section.splitlines() if line.startswith("| ")}
+    assert list(rows)[2:] == ["| all that is known", "| no value", "| no age", "| no sex", "| no site"]
+    found = [cell.split()[0] for cell in rows["| no value"][1:]]
+    known = score(labels, runtime_probabilities(Classifier(exported["int8"].path, "cpu"), samples), classes)
+    melanoma = classes.index("mel")
+    assert found == [
+        f"{expected['accuracy']:.3f}",
+        f"{expected['balanced_accuracy']:.3f}",
+        f"{expected['balanced_accuracy'] - known['balanced_accuracy']:.3f}",
+        f"{recall_at_specificity(labels == melanoma, probabilities[:, melanoma]):.3f}",
+    ]
+    assert rows["| all that is known"][3] == "-"
 
 
 def test_it_says_which_branch_reads_the_picture_and_whose_weights_it_started_from(card: str, exported) -> None:

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from dermedge.statistics.intervals import group_intervals, score_intervals
+from dermedge.statistics.bootstrap import multiplicities
+from dermedge.statistics.intervals import group_intervals, recall_at_specificity_interval, score_intervals
+from dermedge.statistics.operating_point import recall_at_specificity
 
 LESIONS = np.array(["a", "a", "b", "c", "d", "d"])
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -50,3 +52,24 @@ def test_groups_hold_their_own_photographs() -> None:
     assert list(found) == ["first"]
     assert (found["first"]["images"], found["first"]["lesions"]) == (3, 2)
     assert found["first"]["intervals"]["accuracy"][0].value == pytest.approx(2 / 3)
+
+
+def test_the_recall_at_a_specificity_is_that_of_the_drawn_photographs() -> None:
+    rng = np.random.default_rng(3)
+    lesions = np.repeat([f"l{number:02}" for number in range(40)], 3)
+    positive = np.repeat(rng.random(40) < 0.3, 3)
+    scores = np.round(positive * 0.2 + rng.random(120) * 0.8, 1)  # many are equal
+    drawn = []
+    for counts in np.concatenate(list(multiplicities(40, 300, 0))):
+        rows = np.repeat(np.arange(120), np.repeat(counts, 3).astype(int))
+        drawn.append(recall_at_specificity(positive[rows], scores[rows]))
+    found = recall_at_specificity_interval(lesions, positive, scores, replicates=300)
+    assert found.value == pytest.approx(recall_at_specificity(positive, scores))
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))))
+    assert 0 < found.low < found.high < 1
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_without_melanomas_or_with_nothing_else_there_is_no_recall_at_a_specificity(positive: bool) -> None:
+    found = recall_at_specificity_interval(LESIONS, np.full(6, positive), np.linspace(0, 1, 6))
+    assert np.isnan([found.value, found.low, found.high]).all()
