@@ -18,9 +18,10 @@ from typing import Any
 
 from torch import Tensor
 
+from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import make_split
-from dermedge.training.checkpoint import read_tensors, save_weights
+from dermedge.training.checkpoint import read_tensors, record_in, save_weights
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge_runtime.errors import DermedgeError, InputRejected
@@ -39,6 +40,7 @@ def keep(source: Path, target: Path) -> None:
     record: dict[str, Any] = json.loads(run.config_file.read_text(encoding="utf-8"))
     record["settings"]["data"] = ""
     record["weights_sha256"] = run.weights_sha256
+    record["weights_about"] = record_in(run.weights_file)
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("weights-*.safetensors"):
         old.unlink()
@@ -84,12 +86,13 @@ def restore(source: Path, data: Path, folder: RunFolder) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     split.save(folder.split_file)
     shutil.copy(source / "history.csv", folder.history_file)
-    tensors = [read_tensors(part) for part in sorted(source.glob("weights-*.safetensors"))]
-    save_weights(folder.weights_file, {name: tensor for part in tensors for name, tensor in part.items()})
-    write_json(folder.config_file, record)
-    found = Run.open(folder.path).weights_sha256
-    if found != record["weights_sha256"]:
+    tensors: dict[str, Tensor] = {}
+    for part in source.glob("weights-*.safetensors"):
+        tensors |= read_tensors(part)
+    save_weights(folder.weights_file, tensors, record.pop("weights_about", None))
+    if hash_file(folder.weights_file) != record["weights_sha256"]:
         raise DermedgeError(f"The weights in {source} are not those that were kept. Check the repository out again.")
+    write_json(folder.config_file, record)  # last: it makes the folder a run
 
 
 def main() -> None:
