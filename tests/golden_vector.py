@@ -9,6 +9,7 @@ import numpy as np
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PICTURE = EXAMPLES / "golden" / "picture.png"
 GOLDEN: dict[str, Any] = json.loads((EXAMPLES / "golden" / "golden.json").read_text(encoding="utf-8"))
+LABEL = GOLDEN["classes"][int(np.argmax(GOLDEN["outputs"]["probabilities"][0]))]
 VALUES = [f"{name}={value}" for name, value in GOLDEN["clinical"].items()]
 
 

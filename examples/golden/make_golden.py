@@ -23,7 +23,8 @@ CLINICAL = {"age": 55, "sex": "female", "site": "back"}
 TOLERANCE = 0.02
 """Of every output. Below it: other CPUs, pixels that are one grey level off here and there. Above it: blue before red,
 no antialiasing, the nearest pixel, a part of the frame, rows for columns, a clinical value that is left out."""
-PLACES = ((0, 0), (0, 127), (64, 64), (100, 30), (127, 0))
+PLACES = ((0, 0), (0, 1), (1 / 2, 1 / 2), (4 / 5, 1 / 4), (1, 0))
+"""Row and column of some pixels, as shares of the height and the width."""
 
 
 def make_picture() -> Image.Image:
@@ -37,6 +38,8 @@ def golden(path: Path) -> dict[str, object]:
     classifier = Classifier(model_in_the_box(), "cpu", threads=1)
     assert classifier.spec.image is not None
     pixels = load_image(path, classifier.spec.image.size, classifier.spec.image.resample, classifier.spec.image.detail)
+    last = classifier.spec.image.size - 1
+    places = [(round(down * last), round(right * last)) for down, right in PLACES]
     numeric, categorical = classifier.spec.clinical.encode([CLINICAL])
     outputs = classifier.run(pixels[None], numeric, categorical)
     return {
@@ -48,7 +51,7 @@ def golden(path: Path) -> dict[str, object]:
         "inputs": {
             "image_shape": [1, *pixels.shape],
             "image_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-            "image_pixels": [{"row": y, "column": x, "rgb": pixels[y, x].tolist()} for y, x in PLACES],
+            "image_pixels": [{"row": y, "column": x, "rgb": pixels[y, x].tolist()} for y, x in places],
             "numeric": numeric.tolist(),
             "categorical": categorical.tolist(),
             "target": [-1],

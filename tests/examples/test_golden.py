@@ -15,6 +15,7 @@ from dermedge_runtime.inputs.image import load_image
 
 TOLERANCE = GOLDEN["tolerance"]
 INPUTS = GOLDEN["inputs"]
+SIZE = INPUTS["image_shape"][1]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def session() -> onnxruntime.InferenceSession:
 
 
 def seen(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture.resize((128, 128), Image.Resampling.BILINEAR))
+    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def run(
@@ -54,7 +55,7 @@ def test_it_is_of_the_model_in_the_box() -> None:
 
 
 def test_the_bytes_after_resizing(picture: Image.Image) -> None:
-    for pixels in (seen(picture), load_image(PICTURE, 128)):
+    for pixels in (seen(picture), load_image(PICTURE, SIZE)):
         assert [1, *pixels.shape] == INPUTS["image_shape"]
         assert hashlib.sha256(pixels.tobytes()).hexdigest() == INPUTS["image_sha256"]
         for place in INPUTS["image_pixels"]:
@@ -65,7 +66,7 @@ def test_the_runtime_gives_the_outputs() -> None:
     classifier = Classifier(model_in_the_box(), "cpu")
     numeric, categorical = classifier.spec.clinical.encode([GOLDEN["clinical"]])
     assert (numeric.tolist(), categorical.tolist()) == (INPUTS["numeric"], INPUTS["categorical"])
-    assert furthest(dict(classifier.run(load_image(PICTURE, 128)[None], numeric, categorical))) < TOLERANCE
+    assert furthest(dict(classifier.run(load_image(PICTURE, SIZE)[None], numeric, categorical))) < TOLERANCE
     found = classifier.predict(PICTURE, **GOLDEN["clinical"])
     right = dict(zip(GOLDEN["classes"], GOLDEN["outputs"]["probabilities"][0], strict=True))
     assert found.probabilities == pytest.approx(right, abs=TOLERANCE)
@@ -95,16 +96,16 @@ def test_pixels_that_are_one_level_off_here_and_there(
 def without_antialias(picture: Image.Image) -> np.ndarray:
     """As OpenCV's INTER_LINEAR: four pixels, however much the picture shrinks."""
     frame = (0, 0, *picture.size)
-    return np.asarray(picture.transform((128, 128), Image.Transform.EXTENT, frame, Image.Resampling.BILINEAR))
+    return np.asarray(picture.transform((SIZE, SIZE), Image.Transform.EXTENT, frame, Image.Resampling.BILINEAR))
 
 
 WRONG = {
     "blue first": lambda picture: seen(picture)[..., ::-1],
     "without antialias": without_antialias,
-    "nearest": lambda picture: np.asarray(picture.resize((128, 128), Image.Resampling.NEAREST)),
+    "nearest": lambda picture: np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.NEAREST)),
     "cropped": lambda picture: seen(picture.crop((50, 0, 350, 300))),
     "columns first": lambda picture: seen(picture).transpose(1, 0, 2),
-    "planes": lambda picture: seen(picture).transpose(2, 0, 1).reshape(128, 128, 3),
+    "planes": lambda picture: seen(picture).transpose(2, 0, 1).reshape(SIZE, SIZE, 3),
     "upside down": lambda picture: seen(picture)[::-1],
 }
 

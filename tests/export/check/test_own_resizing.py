@@ -14,8 +14,9 @@ from dermedge_export import pipeline
 from dermedge_export.check.own_resizing import OwnResizing, compare_own_resizing
 from dermedge_export.check.parity import DEFAULT_LIMITS, Limits, ParityError, parity_of
 from dermedge_export.pipeline import ExportedModel, export_model
-from dermedge_runtime import Classifier, UsageError
+from dermedge_runtime import Classifier, UsageError, model_in_the_box
 from dermedge_runtime.inputs.image import upright_rgb
+from dermedge_runtime.model.model_file import read_model_file
 
 LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
 
@@ -66,7 +67,8 @@ def test_right_resizing_changes_no_answer(box: Path, synthetic_data: Path) -> No
 
 
 def nearest(path: Path) -> Image.Image:
-    return upright_rgb(path).resize((128, 128), Image.Resampling.NEAREST)
+    size = read_model_file(model_in_the_box()).spec.image.size
+    return upright_rgb(path).resize((size, size), Image.Resampling.NEAREST)
 
 
 def blue_first(path: Path) -> np.ndarray:

@@ -139,14 +139,3 @@ def test_a_file_with_a_category_for_unknown_says_so(exported_clinical) -> None:
     assert spec.clinical == HAM10000.clinical("grouped", CATEGORY)
     assert spec.training["settings"]["unknown"] == CATEGORY
     assert with_imputed_values(spec, onnx.load(path)) is spec
-
-
-def test_the_values_in_the_box_can_be_read_from_its_graph() -> None:
-    path = model_in_the_box()
-    described = with_imputed_values(Classifier(path, "cpu").spec, onnx.load(path))
-    if described.clinical.unknown == IMPUTE:
-        assert {field.name: field.imputed for field in described.clinical.fields} == {
-            "age": 50.0,
-            "sex": "male",
-            "site": "back",
-        }

@@ -108,7 +108,8 @@ print(json.dumps([answers, {name: value.tolist() for name, value in ours.items()
 @pytest.mark.skipif(_EMULATOR is None, reason="qemu-x86_64 is not installed (Debian: qemu-user)")
 def test_the_model_in_the_box_answers_alike_on_a_cpu_without_vnni(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    pictures = [np.asarray(picture(kind, generator, 128, 128)) for kind in ("mel", "nv", "bcc")]
+    size = read_model_file(model_in_the_box()).spec.image.size
+    pictures = [np.asarray(picture(kind, generator, size, size)) for kind in ("mel", "nv", "bcc")]
     np.save(tmp_path / "pictures.npy", np.stack(pictures))
     answers = []
     for prefix in ([], [str(_EMULATOR), "-cpu", "Haswell"]):
