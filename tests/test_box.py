@@ -19,7 +19,7 @@ _SPEC = spec_from_file_location("box", Path(__file__).parents[1] / "box" / "box.
 assert _SPEC is not None and _SPEC.loader is not None
 box = module_from_spec(_SPEC)
 _SPEC.loader.exec_module(box)
-LARGEST = 200_000
+LARGEST = 40_000
 
 
 @pytest.fixture
