@@ -10,9 +10,12 @@ large ones into int8 (`large_products.int8_matrices`). Not covered: giving layer
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -25,6 +28,7 @@ from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
 from .calibrated_tensors import calibrating_only
 from .calibration import DEFAULT_METHOD, RangeMethod
+from .fitted_ranges import fitted_ranges
 from .pixel_input import read_pixels_as_they_are, whole_pixels
 from .safe_weights import rebalance
 
@@ -86,7 +90,12 @@ def quantize(
     emptied.CopyFrom(proto)  # ONNX Runtime's quantiser takes the weights out of the graph it is given
     pixels = whole_pixels(emptied) if flavour == "cpu" else None
     # The range of a picture is known; calibration would find nearly the same, and a step that is nearly 1/255.
-    known_ranges = {pixels.name: [dict(zip(("rmin", "rmax"), pixels.range, strict=True))]} if pixels else {}
+    known = {pixels.name: pixels.range} if pixels else {}
+    if method.fitted:
+        own = {node.name for node in trunk}  # by name: their inputs may have changed with the pixels
+        nodes = [node for node in emptied.graph.node if (node.name in own if own else node.op_type in operators)]
+        known, reader = _fitted(emptied, nodes, reader, symmetric=form.symmetric) | known, _OneBatch(reader)
+    known_ranges = {name: [dict(zip(("rmin", "rmax"), ends, strict=True))] for name, ends in known.items()}
     with tempfile.TemporaryDirectory() as folder, silenced(), calibrating_only(trunk):
         target = Path(folder) / "int8.onnx"
         quantize_static(
@@ -114,6 +123,38 @@ def quantize(
     _rectify_before_rounding(quantized)
     _drop_unused_domains(quantized)
     return quantized
+
+
+class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
+    """The first batch of a reader: ONNX Runtime looks at all tensors in it, whose ranges are known already."""
+
+    def __init__(self, reader: CalibrationDataReader) -> None:
+        reader.set_range(0, 1)
+        self._batch = reader.get_next()
+        self._pending = iter([self._batch])
+
+    def __len__(self) -> int:
+        return 1
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Give it again."""
+        self._pending = iter([self._batch])
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Give the batch, then None."""
+        return next(self._pending, None)
+
+
+def _fitted(
+    proto: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], reader: CalibrationDataReader, *, symmetric: bool
+) -> dict[str, tuple[np.float32, np.float32]]:
+    """Give the ranges of all activations that these nodes read or write."""
+    constants = {tensor.name for tensor in proto.graph.initializer} | {""}
+    names = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output) if name not in constants)
+    reader.set_range(0, len(reader))
+    batches = iter(reader.get_next, None)
+    found = fitted_ranges(proto, list(names), batches, symmetric=symmetric)
+    return {name: (np.float32(low), np.float32(high)) for name, (low, high) in found.items()}
 
 
 def _is_for_bytes(node: onnx.NodeProto) -> bool:
