@@ -48,7 +48,7 @@ def correct_biases(quantised: onnx.ModelProto, original: onnx.ModelProto, batche
     producer = {output: node for node in quantised.graph.node for output in node.output}
     known: list[Arrays] = [dict(batch) for batch in batches]
     inputs = set(known[0])
-    for node in progress(nodes, "correct biases"):
+    for node in progress(nodes, "correct biases", shown=len(nodes) > 1):
         values = run_from(quantised, known, node.output[0])
         error = exact[before[node.name].output[0]] - _mean(values)
         dequantised = producer.get(node.input[2])

@@ -2,6 +2,9 @@
 
 The other way round, leaving one layer in float32 at a time, would hide a range that spoils two layers: it stays spoilt
 as long as one of the two is quantised.
+
+Biases are corrected first, as in every file (`corrected_biases`): a layer whose rounding does no more than move a mean
+costs nothing afterwards, and another one deserves its place in float32.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from dermedge.progress import progress
 
+from .corrected_biases import correct_biases
 from .float32_layers import keep_in_float, quantised_layers
 
 _SMALLEST = 1e-9
@@ -51,8 +55,9 @@ def rank_layers(
     reference = _probabilities(keep_in_float(quantised, original, layers), batches)
     errors = []
     for layer in progress(layers, "quantise one layer at a time"):
-        others = [name for name in layers if name != layer]
-        errors.append(_compare(layer, reference, _probabilities(keep_in_float(quantised, original, others), batches)))
+        alone = keep_in_float(quantised, original, [name for name in layers if name != layer])
+        correct_biases(alone, original, batches)
+        errors.append(_compare(layer, reference, _probabilities(alone, batches)))
     return sorted(errors, key=lambda error: error.divergence, reverse=True)
 
 

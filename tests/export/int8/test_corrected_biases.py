@@ -9,8 +9,10 @@ from onnx import numpy_helper
 
 from dermedge_export.int8.calibration import RANGE_METHODS
 from dermedge_export.int8.corrected_biases import correct_biases
+from dermedge_export.int8.float32_layers import keep_in_float
 from dermedge_export.int8.graph_parts import run_all
 from dermedge_export.int8.quantize import FLAVOURS, quantize
+from dermedge_export.int8.sensitivity import rank_layers
 
 CONVOLUTIONS = 9
 
@@ -61,3 +63,16 @@ def test_a_graph_without_quantised_convolutions_stays_as_it_is() -> None:
     network = depthwise_network()
     assert correct_biases(network, depthwise_network(), pictures(0)) == 0
     assert network == depthwise_network()
+
+
+def test_a_layer_whose_mean_alone_is_wrong_ranks_as_if_it_were_right() -> None:
+    original = depthwise_network()
+    quantised = quantize(original, BatchReader(pictures(0)), "rtx", RANGE_METHODS["min-max"])
+    before = {error.layer: error.divergence for error in rank_layers(quantised, original, pictures(0))}
+    (bias,) = (tensor for tensor in quantised.graph.initializer if tensor.name == "narrow0.bias")
+    moved = numpy_helper.to_array(bias) + np.linspace(-1, 1, len(numpy_helper.to_array(bias)), dtype=np.float32)
+    bias.CopyFrom(numpy_helper.from_array(moved, bias.name))
+    spoilt = keep_in_float(quantised, original, [layer for layer in before if layer != "narrow0"])
+    assert _largest_shift(spoilt, original, 0) > 0.5
+    after = {error.layer: error.divergence for error in rank_layers(quantised, original, pictures(0))}
+    assert after["narrow0"] == pytest.approx(before["narrow0"], rel=0.1, abs=1e-9)
