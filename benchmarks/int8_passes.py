@@ -3,8 +3,9 @@
     python benchmarks/int8_passes.py --run runs/efficientnet_lite0-concat [--limit 1349] [--flavours cpu rtx]
 
 Answers, on photographs of the validation split: balanced accuracy, melanoma recall, class agreement with FP32 and the
-change of the probabilities, for plain calibration, then with equalised ranges, with corrected biases, with fitted
-weights, and with other ranges of the activations. Training photographs calibrate. Prints a Markdown table.
+change of the probabilities, for plain calibration, with corrected biases, with either half alone (activations; weights,
+their biases not corrected), with other ranges of the activations and with more calibration photographs. Training
+photographs calibrate. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import dermedge_runtime  # noqa: F401, first: it turns ONNX Runtime's telemetry 
 import argparse
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
+from int8_halves import with_float_weights, with_rounded_weights
+from int8_table import Int8Table
 
-from dermedge.data.samples import read_samples
+from dermedge.data.samples import Sample
 from dermedge.progress import progress
-from dermedge.statistics.metrics import balanced_accuracy
 from dermedge.training.predictions import labels_of
 from dermedge.training.run import Run
 from dermedge_export.description import describe
@@ -34,87 +34,64 @@ from dermedge_export.int8.calibration import (
     DEFAULT_METHOD,
     RANGE_METHODS,
     CalibrationReader,
+    RangeMethod,
     choose,
     in_batches,
     model_inputs,
 )
 from dermedge_export.int8.corrected_biases import BIAS_IMAGES, correct_biases
-from dermedge_export.int8.equalised_ranges import equalise
-from dermedge_export.int8.fitted_weights import fit_weights
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_export.pipeline import build_graph
-
-Batches = list[dict[str, Any]]
-
-
-class Table:
-    """Compare graphs with FP32, a row each."""
-
-    def __init__(self, reference: np.ndarray, labels: np.ndarray, melanoma: int | None, batches: Batches) -> None:
-        self._reference, self._labels, self._melanoma, self._batches = reference, labels, melanoma, batches
-        print("| passes | balanced accuracy | accuracy | melanoma | class agreement | KL, nats | mean change | max |")
-        print("|---|---|---|---|---|---|---|---|")
-        self._row("FP32", reference)
-
-    def add(self, name: str, graph: onnx.ModelProto, flavour: str) -> None:
-        """Run a QDQ graph as it would be written, and print its row."""
-        self._row(f"{flavour}: {name}", probabilities(packed(graph, flavour), self._batches))
-
-    def _row(self, name: str, found: np.ndarray) -> None:
-        labels, reference = self._labels, self._reference
-        predicted = found.argmax(1)
-        own = labels == self._melanoma
-        recall = f"{np.mean(predicted[own] == self._melanoma):.4f}" if own.any() else "-"
-        change = np.abs(found - reference)
-        divergence = (reference * np.log(np.maximum(reference, 1e-9) / np.maximum(found, 1e-9))).sum(1).mean()
-        print(
-            f"| {name} | {balanced_accuracy(labels, predicted):.4f} | {np.mean(predicted == labels):.4f} | {recall}"
-            f" | {np.mean(predicted == reference.argmax(1)):.2%} | {divergence:.5f}"
-            f" | {change.mean():.5f} | {change.max():.3f} |",
-            flush=True,
-        )
+from dermedge_runtime.model.description import ModelSpec
 
 
-def probabilities(graph: onnx.ModelProto, batches: Batches) -> np.ndarray:
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(["probabilities"], batch)[0] for batch in progress(batches, "run")])
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """A graph and the training photographs that may calibrate it."""
+
+    graph: onnx.ModelProto
+    spec: ModelSpec
+    training: Sequence[Sample]
+    seed: int
+
+    def quantised(
+        self, flavour: str, images: int = CALIBRATION_IMAGES, method: RangeMethod = DEFAULT_METHOD
+    ) -> onnx.ModelProto:
+        """Give the plain QDQ graph."""
+        calibration = choose(self.training, images, self.seed)
+        return quantize(self.graph, CalibrationReader(calibration, self.spec), flavour, method)
+
+    def corrected(self, plain: onnx.ModelProto, images: int = BIAS_IMAGES) -> onnx.ModelProto:
+        """Give a copy with corrected biases."""
+        made = onnx.ModelProto()
+        made.CopyFrom(plain)
+        some = choose(choose(self.training, max(images, CALIBRATION_IMAGES), self.seed), images, seed=0)
+        correct_biases(made, self.graph, [model_inputs(part, self.spec) for part in in_batches(some)])
+        return made
 
 
-def copied(graph: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
-    return copy
-
-
-def measure(table: Table, graph: onnx.ModelProto, calibration: Sequence[Any], spec: Any, flavours: list[str]) -> None:
+def measure(passes: Passes, table: Int8Table, flavours: Sequence[str]) -> None:
     """Print the rows of every pass."""
-    every = [model_inputs(part, spec) for part in in_batches(calibration)]
-    some = [model_inputs(part, spec) for part in in_batches(choose(calibration, BIAS_IMAGES, seed=0))]
-    equalised = copied(graph)
-    groups = equalise(equalised, every)
+    reference = table.reference("FP32", passes.graph)
     for flavour in flavours:
-        for name, original in (("", graph), (f"equalised ({groups} groups)", equalised)):
-            plain = quantize(original, CalibrationReader(calibration, spec), flavour)
-            table.add(name or "plain", plain, flavour)
-            passes(table, name, plain, original, some, flavour)
+        plain = passes.quantised(flavour)
+        table.add(f"{flavour}: plain", packed(plain, flavour), reference)
+        corrected = passes.corrected(plain)
+        table.add(f"{flavour}: biases corrected (an export)", packed(corrected, flavour), reference)
+        halves = {
+            "activations alone": with_float_weights(corrected, passes.graph),
+            "weights alone": with_rounded_weights(plain, passes.graph),
+        }
+        for name, half in halves.items():
+            table.add(f"{flavour}: {name}", half, reference, as_written=False)
+        more = passes.corrected(plain, 4 * BIAS_IMAGES)
+        table.add(f"{flavour}: biases on {4 * BIAS_IMAGES} pictures", packed(more, flavour), reference)
+        wider = passes.corrected(passes.quantised(flavour, 4 * CALIBRATION_IMAGES))
+        table.add(f"{flavour}: ranges of {4 * CALIBRATION_IMAGES} pictures", packed(wider, flavour), reference)
         for method in RANGE_METHODS.values():
-            if method is not DEFAULT_METHOD and method.name.startswith(("min-max", "percentile 99.999")):
-                other = quantize(equalised, CalibrationReader(calibration, spec), flavour, method)
-                fit_weights(other, equalised, some)
-                correct_biases(other, equalised, some)
-                table.add(f"all three, ranges by {method.name}", other, flavour)
-
-
-def passes(
-    table: Table, before: str, plain: onnx.ModelProto, original: onnx.ModelProto, some: Batches, flavour: str
-) -> None:
-    corrected = copied(plain)
-    correct_biases(corrected, original, some)
-    table.add(f"{before} + biases".removeprefix(" + "), corrected, flavour)
-    fitted = copied(plain)
-    fit_weights(fitted, original, some)
-    correct_biases(fitted, original, some)
-    table.add(f"{before} + fitted weights + biases".removeprefix(" + "), fitted, flavour)
+            if method is not DEFAULT_METHOD:
+                other = passes.corrected(passes.quantised(flavour, method=method))
+                table.add(f"{flavour}: ranges by {method.name}", packed(other, flavour), reference)
 
 
 def main() -> None:
@@ -122,21 +99,16 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="data folder; by default the run's own")
     parser.add_argument("--limit", type=int, default=100_000, help="validation photographs")
-    parser.add_argument("--calibration", type=int, default=CALIBRATION_IMAGES, help="training photographs")
     parser.add_argument("--flavours", nargs="+", default=list(FLAVOURS), choices=FLAVOURS)
     arguments = parser.parse_args()
     run = Run.open(arguments.run)
-    split, samples = run.split, read_samples(arguments.data or Path(run.config.data), run.schema)
-    spec = describe(run, "fp32", explain=False)
-    calibration = choose(split.select(samples, "train"), arguments.calibration, run.config.seed)
-    validation = split.select(samples, "validation")
+    samples, spec = run.samples(arguments.data), describe(run, "fp32", explain=False)
+    validation = run.split.select(samples, "validation")
     validation = random.Random(0).sample(validation, min(arguments.limit, len(validation)))
     batches = [model_inputs(part, spec) for part in progress(in_batches(validation), "read photographs")]
-    graph = build_graph(run, spec, [])
-    print(f"{len(calibration)} calibration photographs, {len(validation)} of the validation split\n")
-    melanoma = None if run.schema.melanoma is None else list(run.schema.classes).index(run.schema.melanoma)
-    table = Table(probabilities(graph, batches), labels_of(validation), melanoma, batches)
-    measure(table, graph, calibration, spec, arguments.flavours)
+    passes = Passes(build_graph(run, spec, []), spec, run.split.select(samples, "train"), run.config.seed)
+    print(f"{CALIBRATION_IMAGES} calibration photographs, {len(validation)} of the validation split\n")
+    measure(passes, Int8Table(labels_of(validation), run.schema, batches), arguments.flavours)
 
 
 if __name__ == "__main__":

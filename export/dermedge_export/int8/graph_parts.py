@@ -9,14 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
+from onnx import helper
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """Give an attribute of a node."""
-    return next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), default)
 
 
 def run_all(proto: onnx.ModelProto, names: Sequence[str], batches: Iterable[Mapping[str, Any]]) -> Iterator[Arrays]:
