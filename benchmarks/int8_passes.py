@@ -39,7 +39,7 @@ from dermedge_export.int8.calibration import (
     in_batches,
     model_inputs,
 )
-from dermedge_export.int8.corrected_biases import BIAS_IMAGES, correct_biases
+from dermedge_export.int8.corrected_biases import BIAS_IMAGES, correct_biases, correct_logits
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_export.pipeline import build_graph
 from dermedge_runtime.model.description import ModelSpec
@@ -66,7 +66,9 @@ class Passes:
         made = onnx.ModelProto()
         made.CopyFrom(plain)
         some = choose(choose(self.training, max(images, CALIBRATION_IMAGES), self.seed), images, seed=0)
-        correct_biases(made, self.graph, [model_inputs(part, self.spec) for part in in_batches(some)])
+        batches = [model_inputs(part, self.spec) for part in in_batches(some)]
+        correct_biases(made, self.graph, batches)
+        correct_logits(made, self.graph, batches)
         return made
 
 

@@ -34,7 +34,7 @@ from dermedge.training.quantise_aware import QuantiseAware
 from dermedge.training.run import Run
 from dermedge_export.description import describe
 from dermedge_export.int8.calibration import CALIBRATION_IMAGES, CalibrationReader, choose, in_batches, model_inputs
-from dermedge_export.int8.corrected_biases import BIAS_IMAGES, correct_biases
+from dermedge_export.int8.corrected_biases import BIAS_IMAGES, correct_biases, correct_logits
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_export.pipeline import build_graph
 
@@ -85,6 +85,7 @@ def measure(name: str, run: Run, photographs: Photographs, table: Int8Table, fla
             reader = CalibrationReader(calibration, spec)
             quantised = quantize(graph, reader, flavour, as_trained=as_trained)
             correct_biases(quantised, graph, some)
+            correct_logits(quantised, graph, some)
             how = "nearest" if as_trained else "balanced"
             table.add(f"{name}, INT8 {flavour}, {how}", packed(quantised, flavour), reference)
 

@@ -20,7 +20,7 @@ from dermedge_runtime.model.description import SAFE_WEIGHT_BITS, ModelSpec
 from .fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from .fp16.value_ranges import measure_half_ranges
 from .int8.calibration import DEFAULT_METHOD, CalibrationReader, choose, in_batches, model_inputs
-from .int8.corrected_biases import BIAS_IMAGES, correct_biases
+from .int8.corrected_biases import BIAS_IMAGES, correct_biases, correct_logits
 from .int8.float32_layers import keep_in_float
 from .int8.quantize import packed, quantize
 from .int8.sensitivity import LayerError, rank_layers
@@ -133,7 +133,10 @@ def _corrected(
     finished = onnx.ModelProto()
     finished.CopyFrom(quantised)
     some = choose(calibration, BIAS_IMAGES, seed=0)
-    layers = correct_biases(finished, proto, [model_inputs(batch, spec) for batch in in_batches(some)])
+    batches = [model_inputs(batch, spec) for batch in in_batches(some)]
+    layers = correct_biases(finished, proto, batches)
+    if layers and correct_logits(finished, proto, batches):
+        layers += 1
     _log.info("biases of %d layers corrected, on %d training images", layers, len(some))
     record = {**made, "corrected_biases": {"images": len(some), "layers": layers}}
     return Conversion(packed(finished, spec.flavour), record)

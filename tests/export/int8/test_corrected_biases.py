@@ -4,11 +4,11 @@ import numpy as np
 import onnx
 import pytest
 from batch_reader import BatchReader
-from depthwise_network import depthwise_network, pictures
-from onnx import numpy_helper
+from depthwise_network import CHANNELS, depthwise_network, pictures
+from onnx import helper, numpy_helper
 
 from dermedge_export.int8.calibration import RANGE_METHODS
-from dermedge_export.int8.corrected_biases import correct_biases
+from dermedge_export.int8.corrected_biases import correct_biases, correct_logits
 from dermedge_export.int8.float32_layers import keep_in_float
 from dermedge_export.int8.graph_parts import run_all
 from dermedge_export.int8.quantize import FLAVOURS, quantize
@@ -76,3 +76,41 @@ def test_a_layer_whose_mean_alone_is_wrong_ranks_as_if_it_were_right() -> None:
     assert _largest_shift(spoilt, original, 0) > 0.5
     after = {error.layer: error.divergence for error in rank_layers(quantised, original, pictures(0))}
     assert after["narrow0"] == pytest.approx(before["narrow0"], rel=0.1, abs=1e-9)
+
+
+def _with_logits() -> onnx.ModelProto:
+    """The network, with a layer between its means and its answer."""
+    network = depthwise_network()
+    rng = np.random.default_rng(5)
+    for name, shape in (("last.matrix", (CHANNELS, CHANNELS)), ("last.offset", (CHANNELS,))):
+        network.graph.initializer.append(numpy_helper.from_array(rng.normal(0, 1, shape).astype(np.float32), name))
+    answer = network.graph.node.pop()
+    layer = helper.make_node("Gemm", ["mean", "last.matrix", "last.offset"], ["logits"], name="head.classifier")
+    network.graph.node.extend([layer, helper.make_node("Softmax", ["logits"], [answer.output[0]], name="softmax")])
+    return network
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_mean_logits_become_those_of_fp32(flavour: str) -> None:
+    original = _with_logits()
+    quantised = quantize(original, BatchReader(pictures(0)), flavour, RANGE_METHODS["min-max"])
+    correct_biases(quantised, original, pictures(0))
+
+    def off(seed: int) -> float:
+        means = []
+        for graph in (original, quantised):
+            batches = list(run_all(graph, ["logits"], pictures(seed)))
+            means.append(np.concatenate([batch["logits"] for batch in batches]).mean(axis=0))
+        return float(np.abs(means[0] - means[1]).max())
+
+    before = off(0), off(1)
+    assert correct_logits(quantised, original, pictures(0))
+    assert off(0) < before[0] / 20
+    assert off(1) < before[1]
+
+
+def test_an_answer_without_a_layer_of_its_own_stays_as_it_is() -> None:
+    quantised = quantize(depthwise_network(), BatchReader(pictures(0)), "cpu", RANGE_METHODS["min-max"])
+    before = quantised.SerializeToString()
+    assert not correct_logits(quantised, depthwise_network(), pictures(0))
+    assert quantised.SerializeToString() == before
