@@ -3,8 +3,9 @@
 Weights are int8 per output channel in both flavours, of seven bits, so that the file answers alike on every CPU
 (`safe_weights`); the activations differ. `cpu`: uint8, which ONNX Runtime's CPU
 provider runs three times as fast as int8. `rtx`: int8 around zero and biases left in float32, the only form that
-TensorRT accepts. Everything after the pooling stays in float32, its matrices packed into float16, for the CPU very
-large ones into int8 (`large_products.int8_matrices`). Not covered: giving layers back to float32 (`float32_layers`).
+TensorRT accepts. Everything after the pooling computes in float32; its matrices are stored in float16, for the CPU in
+int8 (`byte_matrices`), and there very large ones compute in it too (`large_products.int8_matrices`). Not covered:
+giving layers back to float32 (`float32_layers`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dermedge_export.graph.normalised_input import readers
 from dermedge_export.graph.silenced_libraries import silenced
 from dermedge_export.large_products.int8_matrices import quantize_large_matrices
 
+from .byte_matrices import store_matrices_in_bytes
 from .calibrated_tensors import calibrating_only
 from .calibration import DEFAULT_METHOD, RangeMethod
 from .fitted_ranges import fitted_ranges
@@ -170,6 +172,7 @@ def packed(quantised: onnx.ModelProto, flavour: str) -> onnx.ModelProto:
     if flavour == "cpu":
         read_pixels_as_they_are(proto)
         quantize_large_matrices(proto)
+        store_matrices_in_bytes(proto)
     store_matrices_in_half(proto)
     return proto
 
