@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ from .unknown_values import unknown_values
 
 _PART = "test"
 _NOTHING = "-"
+_HASH = re.compile("[0-9a-f]{64}")
 _OF_TEACHERS = ("teachers", "temperature", "teacher_weight")
 """Settings that have a sentence of their own, where they mean anything."""
 _log = logging.getLogger(__name__)
@@ -149,7 +151,8 @@ def _prior_shift(record: Mapping[str, Any] | None) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "(" + ", ".join(f"{key} {_plain(entry)}" for key, entry in value.items() if entry) + ")"
-    return str(value)[:16]
+    text = str(value)
+    return text[:16] if _HASH.fullmatch(text) else text
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

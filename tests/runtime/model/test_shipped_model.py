@@ -12,7 +12,7 @@ from dermedge_runtime.model import shipped_model as box
 from dermedge_runtime.model.model_file import read_model_file
 from dermedge_runtime.model.shipped_model import card_in_the_box, names_in_the_box
 
-LARGEST_BYTES = {"box": 14_000_000, "tiny": 1_500_000}
+LARGEST_BYTES = {"box": 8_000_000, "tiny": 1_500_000}
 TINY = Path(__file__).parents[2] / "data" / "tiny.onnx"
 
 
