@@ -43,8 +43,8 @@ from .unknown_values import unknown_values
 _PART = "test"
 _NOTHING = "-"
 _HASH = re.compile("[0-9a-f]{64}")
-_OF_TEACHERS = ("teachers", "temperature", "teacher_weight")
-"""Settings that have a sentence of their own, where they mean anything."""
+_LEFT_OUT = ("teachers", "temperature", "teacher_weight", "widths")
+"""Settings that have a sentence of their own, where they mean anything, or that follow from others."""
 _log = logging.getLogger(__name__)
 
 
@@ -108,7 +108,7 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "schema": run.schema,
         "group": run.split.group_name,
         "images": spec.training["images"],
-        "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _OF_TEACHERS],
+        "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _LEFT_OUT],
         "taught": _taught(spec),
         "branch": _branch(spec),
         "prior_shift": _prior_shift(spec.training.get(PRIOR_SHIFT)),
