@@ -24,6 +24,7 @@ from dermedge.data.splits import make_split
 from dermedge.training.checkpoint import read_tensors, record_in, save_weights
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
+from dermedge.training.teachers import TEACHERS
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.files import write_json
 
@@ -32,13 +33,15 @@ LARGEST_FILE = 16 * 1000 * 1000
 
 
 def keep(source: Path, target: Path) -> None:
-    """Copy what a run is made of, without its split and the place of its data.
+    """Copy what a run is made of, without its split and the places of its data and teachers.
 
     :raises DermedgeError: no run there, or no weights.
     """
     run = Run.open(source)
     record: dict[str, Any] = json.loads(run.config_file.read_text(encoding="utf-8"))
     record["settings"]["data"] = ""
+    for teacher in record.get(TEACHERS, []):
+        teacher["path"] = Path(teacher["path"]).name
     record["weights_sha256"] = run.weights_sha256
     record["weights_about"] = record_in(run.weights_file)
     target.mkdir(parents=True, exist_ok=True)

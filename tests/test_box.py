@@ -60,6 +60,17 @@ def test_what_is_kept_comes_back(
         box.restore(kept, synthetic_data, again)
 
 
+def test_no_place_of_this_machine_is_kept(trained: Path, tmp_path: Path) -> None:
+    config = trained / "config.json"
+    record = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(
+        json.dumps({**record, "teachers": [{"path": str(trained), "sha256": "0" * 64}]}), encoding="utf-8"
+    )
+    box.keep(trained, tmp_path / "kept")
+    kept = (tmp_path / "kept" / "config.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in kept and json.loads(kept)["teachers"][0]["path"] == trained.name
+
+
 def test_other_pictures_or_damaged_weights_make_no_run(trained: Path, synthetic_data: Path, tmp_path: Path) -> None:
     kept, again = tmp_path / "kept", RunFolder(tmp_path / "again")
     with pytest.raises(DermedgeError, match="Nothing is kept"):
