@@ -36,7 +36,12 @@ def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
         assert spec.training["split_sha256"] == trained_run.split.sha256
         assert spec.parity["split"] == "validation"
         assert spec.parity["images"] == len(trained_run.split.ids("validation"))
-        assert spec.parity["limits"] == {"agreement": 0, "balanced_accuracy_drop": 1, "heatmap_correlation": 0}
+        assert spec.parity["limits"] == {
+            "agreement": 0,
+            "balanced_accuracy_drop": 1,
+            "heatmap_correlation": 0,
+            "melanoma_recall_drop": None,
+        }
         assert "non-commercial" in spec.licence
         assert "Research use only" in spec.intended_use
         assert {"dermedge", "torch", "onnx", "onnxruntime"} <= set(spec.versions)
