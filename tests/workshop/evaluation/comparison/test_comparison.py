@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparisons import FUSIONS, LOOSE, NARROW, page_text, row_of, run_in, run_plan, small_plan
+from comparisons import FUSIONS, LOOSE, page_text, row_of, run_in, run_plan, small_plan
 from safetensors.torch import load_file
 
 from dermedge.data.ham10000 import CLASSES, read_samples
@@ -21,21 +21,13 @@ from dermedge.evaluation.comparison import train_cell
 from dermedge.evaluation.comparison.paper_figures import PAPER_ROWS
 from dermedge.evaluation.comparison.publish import publish
 from dermedge.evaluation.comparison.results import read_predictions
-from dermedge.models.branches import dermiresnet
 from dermedge.statistics.metrics import score
 from dermedge.training.predictions import torch_probabilities
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _narrow_trunk():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dermiresnet, "STAGE_CHANNELS", NARROW)
-        yield
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("narrow_trunk")]
 
 
 @pytest.fixture(scope="module")

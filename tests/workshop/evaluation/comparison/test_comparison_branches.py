@@ -4,21 +4,13 @@ import csv
 import logging
 
 import pytest
-from comparisons import NARROW, page_text, row_of, run_in, run_plan, small_plan
+from comparisons import page_text, row_of, run_in, run_plan, small_plan
 from safetensors.torch import load_file
 
 from dermedge.evaluation.comparison.publish import comparison_text, publish
-from dermedge.models.branches import dermiresnet
 from dermedge_runtime.errors import UsageError
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _narrow_trunk():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dermiresnet, "STAGE_CHANNELS", NARROW)
-        yield
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("narrow_trunk")]
 
 
 def test_image_branches_side_by_side_start_from_weights_where_there_are_any(synthetic_data, tmp_path, caplog):
