@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import __version__
+from .decision import Decision, decide
 from .devices.opening import open_session
 from .devices.starting import import_onnxruntime
 from .devices.usable_cpus import usable_cpus
@@ -295,6 +296,8 @@ class Classifier:
         by_class = dict(zip(self.spec.classes, values, strict=True))
         label = max(by_class, key=lambda code: by_class[code])
         target = label if chosen == PREDICTED else self.spec.classes[chosen]
+        scores = {name: float(values[row]) for name, values in outputs.items() if name.endswith("ood_score")}
+        decision = self._decide(by_class, scores)
         return Prediction(
             label,
             by_class,
@@ -310,12 +313,23 @@ class Classifier:
             given=patient.given,
             unknown=patient.unknown,
             imputed=imputed,
+            prediction_set=None if decision is None else decision.prediction_set,
+            decision=None if decision is None else decision.verdict,
+            reasons=() if decision is None else decision.reasons,
+            ood_score=scores.get("ood_score"),
+            lesion_ood_score=scores.get("lesion_ood_score"),
             class_names=self._class_names,
             model_sha256=self.sha256,
             versions=self._versions,
             notice=self.spec.intended_use,
             seen=picture.seen,
         )
+
+    def _decide(self, by_class: Mapping[str, float], scores: Mapping[str, float]) -> Decision | None:
+        rule = self.spec.decision
+        if rule is None:
+            return None
+        return decide(rule, by_class, self._class_names, ood_score=scores.get("ood_score"))
 
     def _explanation(
         self, outputs: Outputs, row: int, target: str, imputed: Mapping[str, ClinicalValue]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .decision import Verdict
 from .errors import DermedgeError, UsageError
 from .explanation import Explanation, enlarge, overlay
 from .inputs.clinical import ClinicalValue
@@ -62,6 +63,17 @@ class Prediction:
     imputed: Mapping[str, ClinicalValue] = field(default_factory=dict, kw_only=True)
     """Unknown fields, and the value that the model counted each as; None: the model file does not name it. Empty for a
     model to which unknown is a category of its own."""
+    prediction_set: tuple[str, ...] | None = field(default=None, kw_only=True)
+    """Codes of the diagnoses that cannot be ruled out, the likeliest first; None for a file that was not calibrated."""
+    decision: Verdict | None = field(default=None, kw_only=True)
+    """refer, unsure or routine; None for a file that was not calibrated, or names no urgent classes."""
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)
+    """Of the decision, sentences without full stops; what would make the picture unsure stands here beside refer."""
+    ood_score: float | None = field(default=None, kw_only=True)
+    """How unlike the pictures of the training this one is: above 1 are 5 % of validation photographs; None for a file
+    without this score."""
+    lesion_ood_score: float | None = field(default=None, kw_only=True)
+    """The same for what the network makes of the lesion at its end: odd lesions among familiar pictures."""
     class_names: Mapping[str, str] = field(default_factory=dict, repr=False, kw_only=True)
     """By class code, in the same order."""
     model_sha256: str = field(default="", repr=False, kw_only=True)
@@ -133,8 +145,9 @@ class Prediction:
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
         """Give a JSON-ready dictionary, the one of `dermedge infer --json`.
 
-        Its keys: file, given, unknown, imputed, label, label_name, probabilities, class_names, model, model_sha256,
-        versions, device, provider, provider_version, hardware, time, notice.
+        Its keys: file, given, unknown, imputed, label, label_name, probabilities, decision, reasons, prediction_set,
+        ood_score, lesion_ood_score, class_names, model, model_sha256, versions, device, provider, provider_version,
+        hardware, time, notice.
 
         :param explain: also explanation: the heat map as a grid, and the clinical relevance.
         """
@@ -146,6 +159,11 @@ class Prediction:
             "label": self.label,
             "label_name": self.label_name,
             "probabilities": dict(self.probabilities),
+            "decision": self.decision,
+            "reasons": list(self.reasons),
+            "prediction_set": None if self.prediction_set is None else list(self.prediction_set),
+            "ood_score": self.ood_score,
+            "lesion_ood_score": self.lesion_ood_score,
             "class_names": dict(self.class_names),
             "model": self.model,
             "model_sha256": self.model_sha256,

@@ -23,6 +23,7 @@ SUM_OFF = 1e-2
 """How far the probabilities of a picture may be from a sum of 1: seven float16 numbers are off by 2e-3 at most."""
 SCALED_OFF = 1e-2
 """How far heat map and relevance, a quotient of float16 numbers on some devices, may be outside 0 to 1."""
+_UNBOUNDED = ("attribution", "ood_score", "lesion_ood_score")
 _KINDS = {"image": np.uint8, "numeric": np.float32, "categorical": np.int32}
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory", "MemoryError")
 
@@ -93,10 +94,16 @@ def _rows(spec: ModelSpec, feed: Mapping[str, Any]) -> int:
 def _trouble(outputs: Outputs, spec: ModelSpec, rows: int) -> str | None:
     """Give what is wrong with an answer, or None."""
     features = len(spec.clinical.features)
-    widths = {"probabilities": len(spec.classes), "relevance": features, "attribution": features}
+    shapes = {
+        "probabilities": (rows, len(spec.classes)),
+        "relevance": (rows, features),
+        "attribution": (rows, features),
+        "ood_score": (rows,),
+        "lesion_ood_score": (rows,),
+    }
     for name, values in outputs.items():
         shape = getattr(values, "shape", None)
-        wanted = (rows, widths[name]) if name in widths else None
+        wanted = shapes.get(name)
         if getattr(values, "dtype", None) != np.float32 or (
             shape != wanted if wanted else shape is None or len(shape) != 3 or shape[0] != rows or 0 in shape
         ):
@@ -107,8 +114,10 @@ def _trouble(outputs: Outputs, spec: ModelSpec, rows: int) -> str | None:
         least, most = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
         if not (least > -np.inf and most < np.inf):
             return f"its output '{name}' holds NaN or infinity"
+        if name in _UNBOUNDED:
+            continue
         room = OUTSIDE if name == "probabilities" else SCALED_OFF
-        if name != "attribution" and (least < -room or most > 1 + room):
+        if least < -room or most > 1 + room:
             return f"its output '{name}' has values from {least:.4g} to {most:.4g}, which must be from 0 to 1"
     sums = np.add.reduce(outputs["probabilities"], axis=1)
     if not (np.maximum.reduce(sums) <= 1 + SUM_OFF and np.minimum.reduce(sums) >= 1 - SUM_OFF):

@@ -1,7 +1,8 @@
 """What a model file says about itself: frozen dataclasses and their JSON form (`metadata_props["dermedge"]`).
 
 The JSON is the border between exporter and runtime: everything the runtime must know travels in it. Free-form
-reports (training, metrics, conversion, parity, versions) are carried as they are and never interpreted by the runtime.
+reports (training, metrics, conversion, calibration, parity, versions) are carried as they are and never interpreted by
+the runtime.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from dermedge_runtime.decision import DecisionRule
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.inputs.clinical import IMPUTE, CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.inputs.image import DETAIL, DETAILS, RESAMPLING
@@ -24,6 +26,7 @@ SAFE_WEIGHT_BITS = 7
 """Two INT8 weights of so many bits, times 255, add up to less than 16 bits hold."""
 DIGEST_KEY = "file_sha256"
 """Entry of the JSON that holds the digest of the whole file; `digest` writes and checks it."""
+_EXPLANATIONS = frozenset({"heatmap", "relevance", "attribution"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class ModelSpec:
     clinical: ClinicalSchema
     """Empty: the model reads no clinical field."""
     outputs: tuple[str, ...] = ("probabilities",)
-    """Names of the graph's outputs: of heatmap, relevance and attribution those that the model can give."""
+    """Names of the graph's outputs: of heatmap, relevance, attribution, ood_score and lesion_ood_score those that the
+    model can give."""
     flavour: str = "any"
     """any, cpu or rtx: the devices for which an INT8 file was quantised."""
     ig_steps: int | None = None
@@ -83,6 +87,10 @@ class ModelSpec:
     """How the precision was made: calibration, value ranges, layers that stay in float32."""
     parity: Mapping[str, Any] = field(default_factory=dict)
     """The measured comparison with the trained weights that let this file be published."""
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    """How the probabilities were calibrated, what tells an unfamiliar picture, and what the decision reaches."""
+    decision: DecisionRule | None = None
+    """Thresholds of prediction sets and decision; None: the file was not calibrated."""
     licence: str = ""
     intended_use: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +118,7 @@ class ModelSpec:
     @property
     def explains(self) -> bool:
         """Whether the file was exported with explanations."""
-        return len(self.outputs) > 1
+        return not _EXPLANATIONS.isdisjoint(self.outputs)
 
     @property
     def saturates(self) -> bool:
@@ -134,8 +142,9 @@ class ModelSpec:
             del record["image"]["any_size"]
         if self.image is not None and self.image.detail == DETAIL:
             del record["image"]["detail"]
-        if self.ig_steps is None:
-            del record["ig_steps"]
+        for name in ("ig_steps", "calibration", "decision"):
+            if not record[name]:
+                del record[name]
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
             if each["imputed"] is None:
                 del each["imputed"]
@@ -186,6 +195,9 @@ class ModelSpec:
             # Earlier files of this schema version lack it.
             conversion=mapping(record, "conversion") if "conversion" in record else {},
             parity=mapping(record, "parity"),
+            # Files that were not calibrated, earlier ones among them, lack both.
+            calibration=mapping(record, "calibration") if "calibration" in record else {},
+            decision=_decision(mapping(record, "decision")) if "decision" in record else None,
             licence=text(record, "licence"),
             intended_use=text(record, "intended_use"),
             versions=_text_by_text(record, "versions"),
@@ -220,6 +232,20 @@ def _clinical(record: dict[str, Any]) -> ClinicalSchema:
             for f in entries(record, "categorical")
         ),
         unknown=text(record, "unknown") if "unknown" in record else IMPUTE,
+    )
+
+
+def _decision(record: dict[str, Any]) -> DecisionRule:
+    thresholds = mapping(record, "set_thresholds")
+    return DecisionRule(
+        set_thresholds={code: number(thresholds, code) for code in thresholds},
+        coverage=number(record, "coverage"),
+        marginal=texts(record, "marginal"),
+        urgent=texts(record, "urgent"),
+        urgent_threshold=number(record, "urgent_threshold"),
+        melanoma=None if record["melanoma"] is None else text(record, "melanoma"),
+        melanoma_threshold=number(record, "melanoma_threshold"),
+        sensitivity=number(record, "sensitivity"),
     )
 
 

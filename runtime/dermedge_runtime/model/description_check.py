@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 PRECISIONS = frozenset({"fp32", "fp16", "int8"})
 FLAVOURS = frozenset({"any", "cpu", "rtx"})
 _LARGEST = float(np.finfo(np.float32).max)
-_OUTPUTS = {"probabilities": "", "heatmap": "image", "relevance": "clinical", "attribution": "clinical"}
+_OUTPUTS = {
+    "probabilities": "",
+    "heatmap": "image",
+    "relevance": "clinical",
+    "attribution": "clinical",
+    "ood_score": "image",
+    "lesion_ood_score": "image",
+}
 """Each output that a file can give, and what it must read to give it."""
 
 
@@ -98,6 +105,8 @@ def check_spec(spec: ModelSpec) -> None:
         raise ValueError(f"conversion names weights of {bits} bits")
     _check_clinical(spec)
     _check_outputs(spec)
+    if spec.decision is not None:
+        spec.decision.check(spec.classes)
 
 
 def _check_clinical(spec: ModelSpec) -> None:

@@ -60,6 +60,8 @@ def _output_shapes(spec: ModelSpec) -> dict[str, list[_Axis]]:
         "heatmap": [None, None],
         "relevance": [features],
         "attribution": [features],
+        "ood_score": [],
+        "lesion_ood_score": [],
     }
     # A name that is not of the contract can match no shape, so it is reported.
     return {name: known.get(name, [-1]) for name in spec.outputs}
