@@ -26,6 +26,7 @@ from .inputs.image import ImageSource, picture_name
 from .inputs.kept_source import Fingerprint, Source, absolute, decode, fingerprint, keep
 from .inputs.look_ahead import look_ahead
 from .inputs.patients import Clinical, Patient, in_step, read_patient
+from .inputs.picture_check import picture_faults
 from .model.answer_check import Outputs, run_checked
 from .model.description import ModelSpec
 from .model.model_file import ModelFile, read_model_file
@@ -50,6 +51,7 @@ class _Picture:
     size: tuple[int, int] | None = None
     pixels: NDArray[np.uint8] | None = None
     seen: Fingerprint | None = None
+    faults: tuple[str, ...] = ()
 
 
 _Read = tuple[_Picture, Patient] | Rejection
@@ -280,7 +282,8 @@ class Classifier:
         if spec is None:
             return _Picture(source.name)
         pixels, size, content = decode(source, spec)
-        return _Picture(source.name, content, size, pixels, fingerprint(content, pixels, spec))
+        seen, faults = fingerprint(content, pixels, spec), picture_faults(pixels, size)
+        return _Picture(source.name, content, size, pixels, seen, faults)
 
     def _target(self, target: str | None) -> int:
         if target is None:
@@ -323,6 +326,7 @@ class Classifier:
             versions=self._versions,
             notice=self.spec.intended_use,
             seen=picture.seen,
+            picture_faults=picture.faults,
         )
 
     def _decide(self, by_class: Mapping[str, float], scores: Mapping[str, float]) -> Decision | None:

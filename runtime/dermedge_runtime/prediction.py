@@ -86,6 +86,8 @@ class Prediction:
     """When the answer was made: UTC, ISO 8601."""
     seen: Fingerprint | None = field(default=None, repr=False, compare=False, kw_only=True)
     """What the model saw, where `picture` is a path, whose file can change."""
+    picture_faults: tuple[str, ...] = field(default=(), kw_only=True)
+    """What is wrong with the picture, in sentences: tiny, nearly uniform, far too dark or bright, strongly blurred."""
 
     @property
     def label_name(self) -> str:
@@ -145,9 +147,9 @@ class Prediction:
     def to_record(self, *, explain: bool = False) -> dict[str, Any]:
         """Give a JSON-ready dictionary, the one of `dermedge infer --json`.
 
-        Its keys: file, given, unknown, imputed, label, label_name, probabilities, decision, reasons, prediction_set,
-        ood_score, lesion_ood_score, class_names, model, model_sha256, versions, device, provider, provider_version,
-        hardware, time, notice.
+        Its keys: file, given, unknown, imputed, picture_faults, label, label_name, probabilities, decision, reasons,
+        prediction_set, ood_score, lesion_ood_score, class_names, model, model_sha256, versions, device, provider,
+        provider_version, hardware, time, notice.
 
         :param explain: also explanation: the heat map as a grid, and the clinical relevance.
         """
@@ -156,6 +158,7 @@ class Prediction:
             "given": dict(self.given),
             "unknown": list(self.unknown),
             "imputed": dict(self.imputed),
+            "picture_faults": list(self.picture_faults),
             "label": self.label,
             "label_name": self.label_name,
             "probabilities": dict(self.probabilities),
