@@ -24,12 +24,30 @@ def _text(cell: Any) -> str:
 
 
 def metrics_text(name: str, scores: dict[str, Any]) -> str:
-    """Give the figures of one evaluation."""
-    columns = ("precision", "recall", "f1", "specificity", "auc")
-    rows = [[code, row["images"], *(row[c] for c in columns)] for code, row in scores["per_class"].items()]
-    rows.append(["macro mean", scores["images"], *(scores["macro"][c] for c in columns)])
-    head = f"{name}: accuracy {scores['accuracy']:.3f}, balanced accuracy {scores['balanced_accuracy']:.3f}"
-    return f"{head}\n{table(rows, ('class', 'images', *columns))}"
+    """Give the figures of one evaluation: a line for all classes, and a table of each.
+
+    :param scores: as `dermedge.statistics.metrics.score` gives them; with `intervals` the line has those too.
+    """
+    titles = {
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "f1",
+        "specificity": "specificity",
+        "auc": "auc",
+        "average_precision": "avg precision",
+        "recall_at_90_specificity": "recall @ 90 % spec",
+        "recall_at_95_specificity": "@ 95 %",
+    }
+    rows = [[code, row["images"], *(row[c] for c in titles)] for code, row in scores["per_class"].items()]
+    rows.append(["macro mean", scores["images"], *(scores["macro"][c] for c in titles)])
+    head = ", ".join(
+        f"{key.replace('_', ' ')} {_with_interval(scores, key)}" for key in ("accuracy", "balanced_accuracy")
+    )
+    return f"{name}: {head}\n{table(rows, ('class', 'images', *titles.values()))}"
+
+
+def _with_interval(scores: Mapping[str, Any], key: str) -> str:
+    return interval_text(scores["intervals"][key]) if "intervals" in scores else f"{scores[key]:.3f}"
 
 
 def unknown_values_text(cases: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,15 +6,15 @@ values that the data lack themselves (`patient_groups` has them as a group), and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
-from dermedge.statistics.bootstrap import Interval, PairedOutcome, paired_bootstrap
+from dermedge.statistics.bootstrap import PairedOutcome, paired_bootstrap
 from dermedge.statistics.intervals import recall_at_specificity_interval, score_intervals
 from dermedge.training.predictions import labels_of
 
@@ -84,8 +84,4 @@ def _figures(
         figures["melanoma_recall_at_90_specificity"] = recall_at_specificity_interval(
             lesions, labels == watched, probabilities[:, watched], SPECIFICITY
         )
-    return {name: _record(interval) for name, interval in figures.items()}
-
-
-def _record(interval: Interval) -> Mapping[str, float] | None:
-    return None if np.isnan(interval.value) else asdict(interval)
+    return {name: interval.to_record() for name, interval in figures.items()}

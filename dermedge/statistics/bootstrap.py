@@ -8,7 +8,7 @@ takes the trained weights as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def to_record(self) -> dict[str, float] | None:
+        """Give the three by name; None where the data could not give the figure, so that it is NaN."""
+        return None if np.isnan(self.value) else asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

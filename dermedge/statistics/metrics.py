@@ -5,7 +5,8 @@ scikit-learn has a number for what the data cannot give; here that is None, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     confusion_matrix,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
     recall_score,
     roc_auc_score,
 )
+
+from .operating_point import recall_at_specificity
+
+SPECIFICITIES = {"recall_at_90_specificity": 0.90, "recall_at_95_specificity": 0.95}
+"""Operating points: the recall of a class where so many of the other photographs stay unnamed."""
 
 
 def balanced_accuracy(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
@@ -34,11 +41,14 @@ def score(
     :param labels: int64 [N], indices into `classes`.
     :param probabilities: float [N, C].
     :return: accuracy, balanced_accuracy, macro means, `per_class` figures and the confusion matrix (rows: truth). A
-        figure that the data cannot give (recall of an absent class) is None and left out of the macro mean.
+        figure that the data cannot give (recall of an absent class) is None and left out of the macro mean. Of each
+        class: precision, recall, f1 and specificity of the answers; auc (under the ROC curve), average_precision (under
+        the precision-recall curve) and the recall at each of `SPECIFICITIES`, of its probability against the rest.
     """
     predicted, every = probabilities.argmax(axis=1), range(len(classes))
     figures = _per_class(labels, predicted, every)
-    figures["auc"] = [_auc(labels == index, probabilities[:, index]) for index in every]
+    for name, figure in _OF_SCORES.items():
+        figures[name] = [_of_scores(figure, labels == index, probabilities[:, index]) for index in every]
     images = np.bincount(labels, minlength=len(classes)).tolist()
     return {
         "images": len(labels),
@@ -66,9 +76,20 @@ def _per_class(labels: NDArray[np.int64], predicted: NDArray[np.int64], every: r
     return figures
 
 
-def _auc(positive: NDArray[np.bool_], probability: NDArray[np.floating[Any]]) -> float:
-    """Area under the ROC curve of one class against the rest; NaN where one of them is absent."""
-    return float(roc_auc_score(positive, probability)) if 0 < positive.sum() < len(positive) else np.nan
+_OF_SCORES: dict[str, Callable[[NDArray[np.bool_], NDArray[np.floating[Any]]], Any]] = {
+    "auc": roc_auc_score,
+    "average_precision": average_precision_score,
+    **{name: partial(recall_at_specificity, specificity=share) for name, share in SPECIFICITIES.items()},
+}
+
+
+def _of_scores(
+    figure: Callable[[NDArray[np.bool_], NDArray[np.floating[Any]]], Any],
+    positive: NDArray[np.bool_],
+    probability: NDArray[np.floating[Any]],
+) -> float:
+    """Figure of one class against the rest; NaN where one of them is absent."""
+    return float(figure(positive, probability)) if 0 < positive.sum() < len(positive) else np.nan
 
 
 def _plain(figures: pd.Series) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
@@ -59,6 +59,27 @@ def roc_plot(
             axes.plot(false_rate, true_rate, label=f"{code} (AUC {area:.3f})")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, xlim=(0, 1), ylim=(0, 1.01))
     figure.legend(loc="outside lower center", ncols=3, fontsize=9)  # within the axes it may lie over a curve
+    save_figure(figure, path)
+
+
+def precision_recall_plot(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], scores: dict[str, Any], title: str, path: Path
+) -> None:
+    """Plot the one-against-the-rest precision-recall curve of every class that has both kinds of photographs.
+
+    Unlike the ROC curve it shows how many of those named have the class: beside few melanomas, few false alarms weigh
+    much.
+    """
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    for index, code in enumerate(scores["classes"]):
+        area = scores["per_class"][code]["average_precision"]
+        if area is not None:
+            precision, recall, _ = precision_recall_curve(labels == index, probabilities[:, index])
+            # Steps, as the average precision adds them up; a straight line between two points would promise too much.
+            axes.step(recall, precision, where="post", label=f"{code} (average precision {area:.3f})")
+    axes.set(xlabel="recall (sensitivity)", ylabel="precision", title=title, xlim=(0, 1), ylim=(0, 1.01))
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)  # within the axes it may lie over a curve
     save_figure(figure, path)
 
 

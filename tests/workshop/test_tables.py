@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -66,7 +67,14 @@ def test_metrics_are_a_headline_and_a_row_per_class_and_the_means():
     labels, probabilities = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
     lines = metrics_text("run, test split", score(labels, probabilities, ("mel", "nv"))).split("\n")
     assert lines[0] == "run, test split: accuracy 0.750, balanced accuracy 0.750"
-    assert lines[1].split() == ["class", "images", "precision", "recall", "f1", "specificity", "auc"]
-    assert lines[3].split() == ["mel", "2", "1.000", "0.500", "0.667", "1.000", "1.000"]
-    assert lines[4].split() == ["nv", "2", "0.667", "1.000", "0.800", "0.500", "1.000"]
-    assert lines[5].split() == ["macro", "mean", "4", "0.833", "0.750", "0.733", "0.750", "1.000"]
+    columns = ["class", "images", "precision", "recall", "f1", "specificity", "auc", "avg precision"]
+    assert re.split(r"  +", lines[1]) == [*columns, "recall @ 90 % spec", "@ 95 %"]
+    assert lines[3].split() == ["mel", "2", "1.000", "0.500", "0.667", "1.000", *["1.000"] * 4]
+    assert lines[4].split() == ["nv", "2", "0.667", "1.000", "0.800", "0.500", *["1.000"] * 4]
+    assert lines[5].split() == ["macro", "mean", "4", "0.833", "0.750", "0.733", "0.750", *["1.000"] * 4]
+
+
+def test_the_line_of_all_classes_has_intervals_where_there_are_any():
+    scores = score(np.array([0, 1]), np.eye(2), ("mel", "nv"))
+    scores["intervals"] = {"accuracy": {"value": 1.0, "low": 0.9, "high": 1.0}, "balanced_accuracy": None}
+    assert metrics_text("run", scores).startswith("run: accuracy 1.000 [0.90, 1.00], balanced accuracy -\n")

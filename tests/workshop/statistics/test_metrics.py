@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import (
     accuracy_score,
+    average_precision_score,
     balanced_accuracy_score,
     confusion_matrix,
     precision_recall_fscore_support,
@@ -44,6 +45,8 @@ def test_every_figure_equals_scikit_learns(seed):
     areas = [roc_auc_score(labels == index, probabilities[:, index]) for index in range(7)]
     assert [result["per_class"][c]["auc"] for c in codes] == pytest.approx(areas)
     assert result["macro"]["auc"] == pytest.approx(np.mean(areas))
+    under = [average_precision_score(labels == index, probabilities[:, index]) for index in range(7)]
+    assert [result["per_class"][c]["average_precision"] for c in codes] == pytest.approx(under)
     assert [result["per_class"][c]["images"] for c in codes] == list(each[3])
 
 
@@ -74,7 +77,8 @@ def test_an_absent_class_gives_none_and_is_left_out_of_the_means():
     labels, probabilities = from_matrix([[3, 1, 0], [1, 1, 0], [0, 0, 0]])
     result = score(labels, probabilities, CLASSES)
     absent = result["per_class"]["c"]
-    assert absent == {"images": 0, "precision": None, "recall": None, "f1": None, "specificity": 1.0, "auc": None}
+    assert absent.pop("images") == 0 and absent.pop("specificity") == 1.0
+    assert len(absent) == 7 and set(absent.values()) == {None}
     assert result["balanced_accuracy"] == result["macro"]["recall"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert result["macro"]["precision"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert len(result["confusion_matrix"]) == 3
@@ -111,3 +115,13 @@ def test_balanced_accuracy_is_the_mean_recall_of_the_classes_present():
     labels, predicted = np.array([0, 0, 0, 0, 5, 5]), np.array([0, 0, 0, 1, 5, 6])
     assert balanced_accuracy(labels, predicted) == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert math.isclose(balanced_accuracy(labels, labels), 1)
+
+
+def test_an_operating_point_is_the_recall_at_a_specificity_that_is_kept():
+    # Ten others, whose probabilities of class a are 0.05 to 0.95; four of the class, above 10, 9, 8 and 0 of them.
+    others, own = np.arange(10) / 10 + 0.05, np.array([0.99, 0.9, 0.8, 0.01])
+    probability = np.concatenate([others, own])
+    labels = np.repeat([1, 0], [10, 4])
+    row = score(labels, np.stack([probability, 1 - probability], axis=1), ("a", "b"))["per_class"]["a"]
+    assert row["recall_at_95_specificity"] == 1 / 4, "no other may be named"
+    assert row["recall_at_90_specificity"] == 2 / 4, "one of ten may"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dermedge.statistics import explain_plots, plots
 from dermedge.statistics.metrics import score
-from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
+from dermedge.statistics.plots import confusion_plot, history_plot, precision_recall_plot, roc_plot
 from dermedge_runtime.errors import DermedgeError
 
 CLASSES = ("akiec", "mel", "nv")
@@ -31,19 +31,22 @@ def history(path: Path, *, validation: bool, falling: bool = True) -> Path:
     return path
 
 
+CURVES = {"roc": roc_plot, "precision_recall": precision_recall_plot}
+
+
 def draw(kind: str, folder: Path, variant: int) -> Path:
     """Draw one kind of plot of one of two different results."""
     path = folder / "plots" / f"{kind}-{variant}.png"
     if kind == "confusion":
         confusion_plot(results(variant)[2], "title", path)
-    elif kind == "roc":
-        roc_plot(*results(variant), "title", path)
+    elif kind in CURVES:
+        CURVES[kind](*results(variant), "title", path)
     else:
         history_plot(history(folder / "history.csv", validation=True, falling=not variant), "title", path)
     return path
 
 
-@pytest.mark.parametrize("kind", ["confusion", "roc", "history"])
+@pytest.mark.parametrize("kind", ["confusion", *CURVES, "history"])
 def test_a_plot_is_a_png_that_shows_its_data_and_nothing_else_is_left(tmp_path, kind):
     pictures = []
     for variant in (0, 1):
@@ -85,10 +88,11 @@ def test_a_damaged_history_is_one_sentence(tmp_path, old, new):
     assert not (tmp_path / "history.png").exists()
 
 
+@pytest.mark.parametrize("kind", CURVES)
 @pytest.mark.parametrize(("classes", "third"), [(3, True), (2, False)])
-def test_a_class_without_photographs_has_no_roc_curve(tmp_path, classes, third):
-    path = tmp_path / "roc.png"
-    roc_plot(*results(classes=classes), "title", path)
+def test_a_class_without_photographs_has_no_curve(tmp_path, kind, classes, third):
+    path = tmp_path / "curve.png"
+    CURVES[kind](*results(classes=classes), "title", path)
     assert {BLUE, ORANGE} <= colours(path)
     assert (GREEN in colours(path)) is third
 
@@ -131,9 +135,10 @@ def test_epochs_are_whole_and_the_legend_is_beside_the_curves(tmp_path, monkeypa
         assert legend.x0 >= 0 and legend.y0 >= 0 and legend.x1 <= width and legend.y1 <= height
 
 
+@pytest.mark.parametrize("kind", CURVES)
 @pytest.mark.parametrize("seed", range(3))
-def test_no_roc_curve_lies_under_the_legend(tmp_path, monkeypatch, seed):
-    figure = drawn(monkeypatch, plots, lambda: roc_plot(*results(seed), "title", tmp_path / "roc.png"))
+def test_no_curve_lies_under_the_legend(tmp_path, monkeypatch, kind, seed):
+    figure = drawn(monkeypatch, plots, lambda: CURVES[kind](*results(seed), "title", tmp_path / "curve.png"))
     (axes,), (legend,) = figure.axes, figure.legends
     assert len(legend.get_texts()) == 3
     assert not legend.get_window_extent().overlaps(axes.get_window_extent())
@@ -172,3 +177,14 @@ def test_titles_of_a_gallery_line_up_and_both_pictures_are_of_one_size(tmp_path,
         for left, right in pairwise(row):
             box = left._left_title.get_window_extent()
             assert box.x1 < right._left_title.get_window_extent().x0
+
+
+def test_a_precision_recall_curve_has_the_area_that_its_legend_says(tmp_path, monkeypatch):
+    labels, probabilities, scores = results(4)
+    draw = lambda: precision_recall_plot(labels, probabilities, scores, "title", tmp_path / "curve.png")  # noqa: E731
+    (axes,) = drawn(monkeypatch, plots, draw).axes
+    for code, line in zip(CLASSES, axes.lines, strict=True):
+        recall, precision = line.get_xdata(), line.get_ydata()
+        area = float(np.sum((recall[:-1] - recall[1:]) * precision[:-1]))
+        assert area == pytest.approx(scores["per_class"][code]["average_precision"])
+        assert line.get_label() == f"{code} (average precision {area:.3f})"
