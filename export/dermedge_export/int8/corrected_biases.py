@@ -23,7 +23,7 @@ from onnx import TensorProto, numpy_helper
 from dermedge.progress import progress
 
 from .float32_layers import quantised_layers
-from .graph_parts import Arrays, part, readable, run_all, run_from
+from dermedge_export.graph.graph_parts import Arrays, part, readable, run_all, run_from
 
 _ANSWER = "probabilities"
 BIAS_IMAGES = 64

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from .graph_parts import run_all
+from dermedge_export.graph.graph_parts import run_all
 
 _SAMPLE = 8192
 """Values of a tensor that count, of every batch of photographs."""
