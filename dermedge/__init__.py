@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dermedge_export.engine.target import EngineTarget
     from dermedge_export.pipeline import ExportedModel
 
+    from .api.calibrate import calibrate
     from .api.evaluate import evaluate
     from .api.export import export
     from .api.train import resume, train
@@ -38,6 +39,7 @@ __all__ = [
     "Limits",
     "Run",
     "TrainConfig",
+    "calibrate",
     "evaluate",
     "export",
     "resume",
@@ -52,6 +54,7 @@ _MODULE_OF = {
     "Limits": "dermedge_export.check.parity",
     "Run": "dermedge.training.run",
     "TrainConfig": "dermedge.config",
+    "calibrate": "dermedge.api.calibrate",
     "evaluate": "dermedge.api.evaluate",
     "export": "dermedge.api.export",
     "resume": "dermedge.api.train",

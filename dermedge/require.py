@@ -9,7 +9,7 @@ from importlib import import_module
 from dermedge_runtime.commands.command_list import is_there
 from dermedge_runtime.errors import DermedgeError
 
-_TRAIN = ("typer", "pydantic", "torch", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm")
+_TRAIN = ("typer", "pydantic", "torch", "pandas", "sklearn", "scipy", "matplotlib", "safetensors", "tqdm")
 PACKAGES = {
     "train": (*_TRAIN, "onnxruntime"),
     "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime"),

@@ -38,6 +38,7 @@ def export(
     sensitivity: bool = False,
     any_size: bool = False,
     ig_steps: int | None = None,
+    calibration: bool = True,
     engine: EngineTarget | None = None,
 ) -> ExportedModel:
     """Write one self-describing ONNX file, after comparing it with the trained weights on held-back photographs.
@@ -59,6 +60,7 @@ def export(
     :param sensitivity: measure what quantising each layer alone changes; for INT8.
     :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
     :param ig_steps: of the integrated gradients behind the clinical relevance, 1 to 1,000; by default 20.
+    :param calibration: calibrated probabilities, prediction sets and a decision, where the run has a validation split.
     :param engine: also build a TensorRT engine for these cards beside the file; needs no GPU.
     :return: the file and its comparison with the trained weights.
     :raises UsageError: an unknown precision, a parameter of another type, or options that contradict each other.
@@ -71,7 +73,7 @@ def export(
     with extras("export"):
         from dermedge.training.run import opened
         from dermedge_export.engine.build import engine_builder
-        from dermedge_export.pipeline import export_model
+        from dermedge_export.pipeline import DEFAULT_ASKED, export_model
     _check_types(limits, engine)
     build = None if engine is None else engine_builder(engine, precision, flavour, any_size=any_size)
     run = opened(run_of("run", run))
@@ -86,6 +88,7 @@ def export(
         sensitivity=sensitivity,
         any_size=any_size,
         ig_steps=ig_steps,
+        asked=DEFAULT_ASKED if calibration else None,
     )
     return model if build is None else replace(model, engine=build(model.path))
 

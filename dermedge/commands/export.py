@@ -57,6 +57,9 @@ _IgSteps = Annotated[
     int | None,
     option(OUTPUT_PANEL, f"Steps of the integrated gradients; by default {DEFAULT_STEPS}.", **whole(1, MOST_STEPS)),
 ]
+_NoCalibration = Annotated[
+    bool, option(OUTPUT_PANEL, "Leave calibration, prediction sets and decision out.", "--no-calibration")
+]
 _Engine = Annotated[
     bool, option(_ENGINE_PANEL, "Also a TensorRT-RTX engine beside the file; needs no GPU.", "--engine")
 ]
@@ -95,6 +98,7 @@ def export(
     no_explanations: _NoExplanations = False,
     any_size: _AnySize = False,
     ig_steps: _IgSteps = None,
+    no_calibration: _NoCalibration = False,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights.
@@ -127,6 +131,7 @@ def export(
         sensitivity=sensitivity,
         any_size=any_size,
         ig_steps=ig_steps,
+        calibration=not no_calibration,
         engine=wanted,
     )
     if as_json:
@@ -142,12 +147,15 @@ def _precision(fp16: bool, int8: bool) -> str:
 
 
 def _print_model(model: ExportedModel) -> None:
+    from dermedge.decision_text import calibration_text
     from dermedge.tables import sensitivity_text
+    from dermedge_runtime.model.model_file import read_model_file
 
     typer.echo(f"{model.path}: {model.bytes / 1e6:.1f} MB, {model.parity.summary()}")
     if kept := model.conversion.get("float32_layers"):
         typer.echo(f"in float32: {', '.join(kept)}")
     if "sensitivity" in model.conversion:
         typer.echo("\n" + sensitivity_text(model.conversion["sensitivity"]))
+    typer.echo(calibration_text(read_model_file(model.path).spec))
     if model.engine:
         typer.echo(model.engine.summary())

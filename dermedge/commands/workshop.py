@@ -17,6 +17,7 @@ from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import UsageError
 
 from .branches import branches
+from .calibrate import calibrate
 from .card import card
 from .compare import compare
 from .demo import demo
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "prior-shift": prior_shift,
     "evaluate": evaluate,
     "export": export,
+    "calibrate": calibrate,
     "explain": explain,
     "compare": compare,
     "card": card,

@@ -93,6 +93,8 @@ class DataSchema:
     """Folded words of the diagnosis column, the codes among them, and the code that each of them means."""
     melanoma: str | None
     """Code of melanoma, whose recall is watched; None: no class is melanoma alone."""
+    urgent: tuple[str, ...]
+    """Codes of the classes that a doctor must see soon; empty: the schema names none."""
     fields: tuple[TableField, ...]
     unknown: frozenset[str]
     """Folded words that mean unknown in any clinical column, besides those of the runtime."""

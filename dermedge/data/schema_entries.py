@@ -254,6 +254,7 @@ class SchemaEntries(_Table):
     classes: Annotated[_Names, _different(2)]
     diagnoses: _Names = Field(default_factory=dict)
     melanoma: _Text = ""
+    urgent: tuple[_Text, ...] = ()
     unknown: tuple[_Text, ...] = ()
     table: TableRule
     images: ImageRule = ImageRule()
@@ -271,6 +272,11 @@ class SchemaEntries(_Table):
         known = f"which is not among the classes {', '.join(self.classes)}"
         if self.melanoma and self.melanoma not in self.classes:
             yield f"melanoma is '{self.melanoma}', {known}"
+        for code in self.urgent:
+            if code not in self.classes:
+                yield f"urgent has '{code}', {known}"
+        if self.urgent and set(self.urgent) >= set(self.classes):
+            yield "urgent has every class, so that nothing could be routine"
         meanings = {fold(code): code for code in self.classes}
         for word, code in self.diagnoses.items():
             if code not in self.classes:

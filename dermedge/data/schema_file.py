@@ -98,6 +98,7 @@ def schema_from_record(record: Mapping[str, Any], source: str) -> DataSchema:
         class_names=entries.classes,
         diagnoses=entries.code_of_word(),
         melanoma=entries.melanoma or None,
+        urgent=tuple(dict.fromkeys(entries.urgent)),
         fields=tuple(
             TableField(each.field(), each.column or each.name, each.other_words(), each.paper_only)
             for each in entries.fields

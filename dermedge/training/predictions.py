@@ -59,6 +59,14 @@ def validation_answers(run: Run, samples: Sequence[Sample]) -> Validation:
     return Validation(predict_logits(model, data, torch.device("cpu")), data.labels)
 
 
+def torch_logits(run: Run, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    """Run the trained weights in torch in float32 on the CPU; scores before the softmax, float32 [N, classes]."""
+    config = run.config
+    data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
+    scores: NDArray[np.float32] = predict_logits(trained_model(run), data, torch.device("cpu")).numpy()
+    return scores
+
+
 def torch_probabilities(run: Run, samples: Sequence[Sample], *, flips: bool = False) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; float32 [N, classes].
 

@@ -1,7 +1,7 @@
 """Training run -> published model file: the order of the steps, and nothing else.
 
-Export, convert, describe, measure against the trained weights through the shipped runtime, and only then appear under
-the final name. A file over its limits is never left behind.
+Export, convert, calibrate, describe, measure against the trained weights through the shipped runtime, and only then
+appear under the final name. A file over its limits is never left behind.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dermedge.training.predictions import labels_of, runtime_probabilities, trai
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.cpu_instructions import int8_arithmetic
+from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import atomic_path
 from dermedge_runtime.model.description import ModelSpec
 
@@ -28,6 +29,9 @@ from .check.own_resizing import compare_own_resizing
 from .check.parity import DEFAULT_LIMITS, Limits, Parity, ParityError, median_correlation, parity_of
 from .check.trained_answers import Reference
 from .conversion import Conversion, conversions, needs_calibration
+from .decision.asked import Asked
+from .decision.calibrated import Calibrated, calibrated
+from .decision.reached import reached
 from .description import describe, write_described
 from .engine.build import EngineReport
 from .graph.any_size import described_as_any_size, taking_any_size
@@ -39,6 +43,7 @@ from .model_json import model_and_json
 _log = logging.getLogger(__name__)
 _STAND_INS = 1000
 PRECISIONS = ("fp32", "fp16", "int8")
+DEFAULT_ASKED = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ def export_model(
     sensitivity: bool = False,
     any_size: bool = False,
     ig_steps: int | None = None,
+    asked: Asked | None = DEFAULT_ASKED,
 ) -> ExportedModel:
     """Export a run's best weights, measure the file, and publish it with its JSON if it keeps within the limits.
 
@@ -90,6 +96,8 @@ def export_model(
     :param sensitivity: measure what INT8 changes layer by layer, even where the file keeps within the limits.
     :param any_size: the graph takes pictures of any height and width and resizes them itself, as Pillow does.
     :param ig_steps: of the integrated gradients; by default `ig_steps.DEFAULT_STEPS`.
+    :param asked: what the decision is to reach. A run that cannot be calibrated for it gives a file without
+        calibration, and a line in the log that says why; None: the file is not calibrated.
     :raises UsageError: `any_size` for a run that reads no picture or resizes otherwise, or for TensorRT; `ig_steps`
         that make no sense, or for a file without integrated gradients.
     :raises ParityError: the file is over the limits; nothing is left at `target` that was not there before.
@@ -103,8 +111,9 @@ def export_model(
     reference, refused = Reference(run, held_back), ""
     with model_and_json(target) as temporary:
         for attempt in _attempts(run, spec, calibration, sensitivity=sensitivity):
-            described = replace(spec, conversion=attempt.record)
-            graph = taking_any_size(attempt.proto, spec) if any_size else attempt.proto
+            made = _calibrated(attempt.proto, replace(spec, conversion=attempt.record), run, samples, asked)
+            reference.scaling, described = made.scaling, made.spec
+            graph = taking_any_size(made.proto, spec) if any_size else made.proto
             write_described(graph, described, temporary)
             _log.info("compare with the trained weights on %d %s images", len(held_back), part)
             parity = measure_parity(run, temporary, held_back, part, reference)
@@ -116,8 +125,31 @@ def export_model(
         else:
             raise ParityError(f"{target.name} was not written: {refused}. {_what_helps(run, spec)}")
         measured = {**parity.to_record(), "limits": asdict(limits)}
-        write_described(graph, replace(described, parity=measured), temporary)
+        described = replace(described, parity=measured)
+        write_described(graph, with_reached(described, temporary, run, samples), temporary)
     return ExportedModel(target, precision, target.stat().st_size, parity, attempt.record)
+
+
+def _calibrated(
+    proto: onnx.ModelProto, spec: ModelSpec, run: Run, samples: Sequence[Sample], asked: Asked | None
+) -> Calibrated:
+    """Calibrate a graph, or give it as it is where that cannot be done, and say why."""
+    if asked is None:
+        return Calibrated(proto, spec, None)
+    try:
+        return calibrated(proto, spec, run, samples, asked)
+    except UsageError as error:
+        _log.info("not calibrated: %s", error)
+        return Calibrated(proto, spec, None)
+
+
+def with_reached(spec: ModelSpec, path: Path, run: Run, samples: Sequence[Sample]) -> ModelSpec:
+    """Add to the description of a calibrated file what it reaches on the test split, which nothing was chosen on."""
+    test = run.split.select(samples, "test")
+    if spec.decision is None or not test:
+        return spec
+    _log.info("what it reaches on %d test images", len(test))
+    return replace(spec, calibration={**spec.calibration, "reached": reached(Classifier(path, "cpu"), test, "test")})
 
 
 def _what_helps(run: Run, spec: ModelSpec) -> str:

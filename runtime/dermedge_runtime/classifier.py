@@ -300,7 +300,7 @@ class Classifier:
         label = max(by_class, key=lambda code: by_class[code])
         target = label if chosen == PREDICTED else self.spec.classes[chosen]
         scores = {name: float(values[row]) for name, values in outputs.items() if name.endswith("ood_score")}
-        decision = self._decide(by_class, scores)
+        decision = self._decide(by_class, scores, picture.faults)
         return Prediction(
             label,
             by_class,
@@ -329,11 +329,13 @@ class Classifier:
             picture_faults=picture.faults,
         )
 
-    def _decide(self, by_class: Mapping[str, float], scores: Mapping[str, float]) -> Decision | None:
+    def _decide(
+        self, by_class: Mapping[str, float], scores: Mapping[str, float], faults: Sequence[str]
+    ) -> Decision | None:
         rule = self.spec.decision
         if rule is None:
             return None
-        return decide(rule, by_class, self._class_names, ood_score=scores.get("ood_score"))
+        return decide(rule, by_class, self._class_names, ood_score=scores.get("ood_score"), faults=faults)
 
     def _explanation(
         self, outputs: Outputs, row: int, target: str, imputed: Mapping[str, ClinicalValue]

@@ -110,7 +110,7 @@ def _int8(cell: Cell, run: Run, samples: Sequence[Sample], limits: Limits) -> di
     _log.info("  export INT8")
     target = int8_file(run.path, cell.image_branch, cell.fusion)
     try:
-        report = export_model(run, samples, "int8", target, limits=limits)
+        report = export_model(run, samples, "int8", target, limits=limits, asked=None)
     except ParityError as error:
         target.unlink(missing_ok=True)  # of an earlier comparison with wider limits
         _log.info("  %s", error)

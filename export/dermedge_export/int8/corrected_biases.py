@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from dermedge.progress import progress
+from dermedge_export.graph.graph_parts import Arrays, part, readable, run_all, run_from
 
 from .float32_layers import quantised_layers
-from dermedge_export.graph.graph_parts import Arrays, part, readable, run_all, run_from
 
 _ANSWER = "probabilities"
 BIAS_IMAGES = 64

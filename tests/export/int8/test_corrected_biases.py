@@ -7,10 +7,10 @@ from batch_reader import BatchReader
 from depthwise_network import CHANNELS, depthwise_network, pictures
 from onnx import helper, numpy_helper
 
+from dermedge_export.graph.graph_parts import run_all
 from dermedge_export.int8.calibration import RANGE_METHODS
 from dermedge_export.int8.corrected_biases import correct_biases, correct_logits
 from dermedge_export.int8.float32_layers import keep_in_float
-from dermedge_export.graph.graph_parts import run_all
 from dermedge_export.int8.quantize import FLAVOURS, quantize
 from dermedge_export.int8.sensitivity import rank_layers
 

@@ -1,0 +1,1 @@
+"""What makes an answer one to act on: calibrated probabilities, a score for unfamiliar pictures, thresholds."""

@@ -1,0 +1,148 @@
+"""A run with enough validation lesions: its exports are calibrated, decide, and can be calibrated for other demands."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import dermedge
+from dermedge.config import TrainConfig
+from dermedge.data.ham10000 import read_samples
+from dermedge.data.splits import make_split
+from dermedge.data.synthetic import write_dataset
+from dermedge.training.run import Run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run, train
+from dermedge_export.check.parity import Limits
+from dermedge_export.decision.asked import Asked
+from dermedge_export.decision.calibrated import check_can_calibrate
+from dermedge_export.pipeline import export_model
+from dermedge_runtime import Classifier
+from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.model.model_file import read_model_file
+
+LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
+MODEST = Asked(sensitivity=0.8, coverage=0.7)
+
+
+@pytest.fixture(scope="module")
+def many(shared_folder) -> Path:
+    """280 lesions, 40 of each class."""
+    return shared_folder.once("many lesions", lambda folder: write_dataset(folder, lesions_per_class=40))
+
+
+@pytest.fixture(scope="module")
+def run(many: Path, shared_folder) -> Run:
+    config = TrainConfig(data=str(many), image_size=32, epochs=1, per_class=8, batch_size=28)
+
+    def make(folder: Path) -> None:
+        samples = read_samples(many)
+        started = start_run(config, make_split(samples, config.protocol, config.seed), RunFolder(folder))
+        train(config, samples, started)
+
+    return Run.open(shared_folder.once("run of many lesions", make))
+
+
+@pytest.fixture(scope="module")
+def files(run: Run, many: Path, tmp_path_factory) -> dict[str, Path]:
+    folder, samples = tmp_path_factory.mktemp("calibrated"), read_samples(many)
+    return {
+        precision: export_model(run, samples, precision, folder / f"{precision}.onnx", limits=LOOSE, asked=MODEST).path
+        for precision in ("fp32", "fp16", "int8")
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_precision_is_calibrated_with_its_own_arithmetic(files, many: Path, precision: str):
+    classifier = Classifier(files[precision], "cpu")
+    spec = classifier.spec
+    assert spec.outputs == ("probabilities", "heatmap", "relevance", "attribution", "ood_score", "lesion_ood_score")
+    assert spec.decision.urgent == ("mel", "bcc", "akiec") and spec.decision.sensitivity == 0.8
+    after, before = (spec.calibration["validation"][name] for name in ("after", "before"))
+    assert after["brier_score"] <= before["brier_score"] + 0.01
+    answer = classifier.predict(read_samples(many)[0].path, age=50)
+    assert answer.decision in ("refer", "unsure", "routine") and answer.reasons and answer.prediction_set
+    assert answer.ood_score > 0 and answer.lesion_ood_score > 0
+    reached = spec.calibration["reached"]
+    assert reached["split"] == "test" and reached["decision"]["sensitivity"]["value"] <= 1
+
+
+def test_the_files_of_all_precisions_agree(files, many: Path):
+    samples = read_samples(many)[:40]
+    answers = {
+        precision: Classifier(path, "cpu").predict_many([each.path for each in samples])
+        for precision, path in files.items()
+    }
+    for precision in ("fp16", "int8"):
+        pairs = list(zip(answers["fp32"], answers[precision], strict=True))
+        assert np.mean([(one.ood_score > 1) == (other.ood_score > 1) for one, other in pairs]) >= 0.85
+        assert np.mean([one.decision == other.decision for one, other in pairs]) >= 0.8
+
+
+def test_validation_pictures_are_familiar_and_noise_is_not(files, run: Run, many: Path):
+    classifier = Classifier(files["int8"], "cpu")
+    held = run.split.select(read_samples(many), "validation")
+    scores = [answer.ood_score for answer in classifier.predict_many([each.path for each in held])]
+    assert np.mean(np.array(scores) > 1) == pytest.approx(0.05, abs=0.04)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 100, 100, 3), dtype=np.uint8)
+    strange = classifier.predict_many(list(noise))
+    assert all(answer.ood_score > 1 for answer in strange)
+    assert all(answer.decision in ("refer", "unsure") for answer in strange)
+    assert all(any("unlike those" in reason for reason in answer.reasons) for answer in strange)
+
+
+def test_a_calibration_for_other_demands_changes_thresholds_alone(files, run: Run, many: Path, tmp_path: Path):
+    other = dermedge.calibrate(files["int8"], run, sensitivity=0.7, coverage=0.6, path=tmp_path / "other.onnx").path
+    one, two = read_model_file(files["int8"]).spec, read_model_file(other).spec
+    assert (two.decision.sensitivity, two.decision.coverage) == (0.7, 0.6)
+    assert two.decision.urgent_threshold >= one.decision.urgent_threshold
+    assert two.calibration["scaling"]["method"] == one.calibration["scaling"]["method"]
+    picture = read_samples(many)[0].path
+    before, after = (Classifier(path, "cpu").predict(picture) for path in (files["int8"], other))
+    assert list(after.probabilities.values()) == pytest.approx(list(before.probabilities.values()), abs=1e-4)
+    assert after.ood_score == pytest.approx(before.ood_score, rel=1e-3)
+    assert json.loads((tmp_path / "other.json").read_text())["decision"]["sensitivity"] == 0.7
+    names = [node.name for node in onnx.load(other).graph.node]
+    assert len(names) == len([node.name for node in onnx.load(files["int8"]).graph.node])
+
+
+def test_an_uncalibrated_file_runs_as_before_and_can_be_calibrated_later(run: Run, many: Path, tmp_path: Path):
+    samples = read_samples(many)
+    path = export_model(run, samples, "fp32", tmp_path / "m.onnx", limits=LOOSE, asked=None).path
+    answer = Classifier(path, "cpu").predict(samples[0].path)
+    assert (answer.decision, answer.prediction_set, answer.ood_score, answer.reasons) == (None, None, None, ())
+    assert '"decision"' not in read_model_file(path).spec.to_json()
+    dermedge.calibrate(path, run, sensitivity=0.8, coverage=0.7)
+    assert Classifier(path, "cpu").predict(samples[0].path).decision is not None
+
+
+def test_what_cannot_be_reached_is_refused_and_nothing_written(files, run: Run, tmp_path: Path):
+    before = files["fp32"].read_bytes()
+    with pytest.raises(UsageError, match="takes 99 urgent validation lesions"):
+        dermedge.calibrate(files["fp32"], run, sensitivity=0.99)
+    assert files["fp32"].read_bytes() == before
+    with pytest.raises(UsageError, match="sensitivity must be a share"):
+        dermedge.calibrate(files["fp32"], run, sensitivity=1)
+    with pytest.raises(UsageError, match="is a folder"):
+        dermedge.calibrate(files["fp32"], run, path=tmp_path)
+
+
+def test_a_file_of_another_run_is_refused(exported: dict, run: Run):
+    with pytest.raises(DermedgeError, match="was not exported from the run"):
+        dermedge.calibrate(exported["fp32"].path, run)
+
+
+def test_an_export_says_why_it_is_not_calibrated(trained_run, synthetic_data, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        report = export_model(trained_run, read_samples(synthetic_data), "fp32", tmp_path / "m.onnx", limits=LOOSE)
+    assert "not calibrated: A calibration takes 30 validation lesions or more" in caplog.text
+    assert read_model_file(report.path).spec.decision is None
+
+
+def test_a_protocol_without_validation_split_is_refused_with_the_reason(many: Path):
+    samples = read_samples(many)
+    with pytest.raises(UsageError, match="refit has no validation split to calibrate on, and training photographs"):
+        check_can_calibrate(make_split(samples, "refit", 0), samples)

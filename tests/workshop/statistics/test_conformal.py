@@ -1,0 +1,38 @@
+"""Thresholds keep their promise: a new lesion passes as often as was asked for, and too few lesions give none."""
+
+import numpy as np
+import pytest
+
+from dermedge.statistics.conformal import lesions_needed, passing_threshold
+
+
+def names(count: int) -> np.ndarray:
+    return np.array([f"lesion {index}" for index in range(count)])
+
+
+@pytest.mark.parametrize(("share", "needed"), [(0.9, 9), (0.95, 19), (0.5, 1), (0.99, 99)])
+def test_as_many_lesions_are_needed_as_the_promise_takes(share, needed):
+    assert lesions_needed(share) == needed
+    scores = np.linspace(0, 1, needed)
+    assert passing_threshold(scores, names(needed), share) == 0.0
+    assert passing_threshold(scores[1:], names(needed - 1), share) is None
+
+
+@pytest.mark.parametrize("lesions", [19, 40, 57])
+def test_a_new_lesion_passes_with_the_promised_probability(lesions):
+    rng, passed = np.random.default_rng(0), []
+    for _ in range(4000):
+        drawn = rng.random(lesions + 1)
+        passed.append(drawn[-1] >= passing_threshold(drawn[:-1], names(lesions), 0.9))
+    # Exactly ceil(0.9 (n + 1)) / (n + 1) of them; 4,000 draws are off by 0.005 (one standard deviation).
+    expected = np.ceil(0.9 * (lesions + 1) - 1e-9) / (lesions + 1)
+    assert np.mean(passed) == pytest.approx(expected, abs=0.02)
+    assert np.mean(passed) >= 0.9 - 0.015
+
+
+def test_a_lesion_counts_once_however_many_pictures_it_has():
+    scores = np.concatenate([np.full(50, 0.0), np.linspace(0.1, 1, 19)])
+    lesions = np.concatenate([np.repeat("one lesion", 50), names(19)])
+    # 20 lesions at 0.9: one may be below, and it is the one of the 50 pictures.
+    assert passing_threshold(scores, lesions, 0.9) == pytest.approx(0.1)
+    assert passing_threshold(scores, np.array([str(index) for index in range(69)]), 0.9) == 0.0
