@@ -87,7 +87,8 @@ class Prediction:
     seen: Fingerprint | None = field(default=None, repr=False, compare=False, kw_only=True)
     """What the model saw, where `picture` is a path, whose file can change."""
     picture_faults: tuple[str, ...] = field(default=(), kw_only=True)
-    """What is wrong with the picture, in sentences: tiny, nearly uniform, far too dark or bright, strongly blurred."""
+    """What is wrong with the picture, sentences without full stops: tiny, nearly uniform, far too dark or bright,
+    strongly blurred."""
 
     @property
     def label_name(self) -> str:

@@ -45,11 +45,11 @@ _COLUMNS = 24
 
 _SUM = np.ones(3, np.float32)
 
-TINY = "The file has only {width} x {height} pixels."
-UNIFORM = "The picture is nearly uniform."
-DARK = "The picture is far too dark."
-BRIGHT = "The picture is far too bright."
-BLURRED = "The picture is strongly blurred."
+TINY = "the file has only {width} x {height} pixels"
+UNIFORM = "the picture is nearly uniform"
+DARK = "the picture is far too dark"
+BRIGHT = "the picture is far too bright"
+BLURRED = "the picture is strongly blurred"
 
 
 def picture_faults(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def picture_faults(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[st
 
     :param pixels: as the model sees it, uint8 [S, S, 3], RGB, any S.
     :param size: width and height of the file, in pixels.
-    :return: sentences, one for each fault, in a fixed order; empty for a sound picture.
+    :return: sentences without full stops, one for each fault, in a fixed order; empty for a sound picture.
     """
     faults = [TINY.format(width=size[0], height=size[1])] if min(size) < SMALLEST_SIDE else []
     side = len(pixels)
