@@ -117,6 +117,13 @@ class Prediction:
         """`relevance` summed over the features of each field; None where there is none."""
         return None if self.explanation is None else self.explanation.relevance_by_field
 
+    @property
+    def explanation_text(self) -> str | None:
+        """The explanation in two or three English sentences, made when it is asked for; None where there is none."""
+        from .explanation_words import sentences  # here: who asks for no words need not wait for them
+
+        return " ".join(sentences(self)) or None
+
     def overlay(self, largest: int | None = OVERLAY_SIDE) -> Image.Image:
         """Lay the heat map over the upright picture, RGB, with a colour bar beside it.
 
@@ -152,7 +159,7 @@ class Prediction:
         prediction_set, ood_score, lesion_ood_score, class_names, model, model_sha256, versions, device, provider,
         provider_version, hardware, time, notice.
 
-        :param explain: also explanation: the heat map as a grid, and the clinical relevance.
+        :param explain: also explanation: the heat map as a grid, and the clinical relevance; and explanation_text.
         """
         record: dict[str, Any] = {
             "file": self.source,
@@ -181,6 +188,7 @@ class Prediction:
         }
         if explain and self.explanation is not None:
             record["explanation"] = self.explanation.to_record()
+            record["explanation_text"] = self.explanation_text
         return record
 
 

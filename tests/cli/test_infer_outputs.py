@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,13 @@ def test_the_text_says_what_was_given_and_what_was_not(model: Classifier, here: 
     text = Run(model, "a.png", clinical={"age": "55", "site": "Back"}).out[0]
     assert "\n  given: age 55, site back; unknown: sex" in text
     assert Run(model, "a.png").out[0].endswith("\n  unknown: age, sex, site")
+
+
+def test_the_text_says_what_is_wrong_with_the_picture(model: Classifier, here: Path) -> None:
+    Image.new("RGB", (60, 45), (120, 90, 80)).save(here / "grey.png")
+    text = Run(model, "grey.png").out[0]
+    assert "the file has only 60 x 45 pixels" in text and "the picture is nearly uniform" in text
+    assert "uniform" not in Run(model, photo(here / "a.png")).out[0]
 
 
 def test_overlays_go_into_a_folder_of_the_current_one(model: Classifier, here: Path, tmp_path: Path) -> None:
@@ -308,6 +316,17 @@ def test_the_report_shows_every_value_once_with_its_sign(model: Classifier, here
         assert f'class="{"against" if moved < 0 else "for"}"' in row
         assert page.count(f"<td>{name}</td>") == 1
     assert result.time in page and result.model_sha256 in page
+
+
+def test_the_explanation_in_words_is_in_text_record_and_report(model: Classifier, here: Path) -> None:
+    words = model.predict(photo(here / "a.png"), age=55).explanation_text
+    assert words is not None and words.startswith("In the picture ") and "age 55 (" in words.lower()
+    text = Run(model, "a.png", clinical={"age": 55}, explain=True).out[0]
+    assert words in " ".join(text.split())
+    assert "In the picture" not in Run(model, "a.png").out[0]
+    run = Run(model, "a.png", clinical={"age": 55}, explain=True, as_json=True, report=Path("r.html"))
+    assert run.records[0]["explanation_text"] == words
+    assert f"<p>{escape(words)}</p>" in Path("r.html").read_text(encoding="utf-8")
 
 
 def test_the_report_of_a_file_that_has_changed_is_refused(model: Classifier, here: Path) -> None:

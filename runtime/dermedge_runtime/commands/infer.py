@@ -15,7 +15,7 @@ from typing import Any
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.commands import command_line
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files, shown
-from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text
+from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text, words_text
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import refuse_overwriting, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
@@ -40,7 +40,7 @@ def infer(
     """Predict, print as the answers come, and write what was asked for.
 
     :param images: picture files, folders of them, and `-` for standard input.
-    :param explain: print the relevance too, and write an overlay of every picture.
+    :param explain: print the explanation in words and the relevance too, and write an overlay of every picture.
     :param target: code of the class to explain.
     :param overlays: folder of the overlays; by default `OVERLAYS`.
     :param report: where to write one self-contained page.
@@ -96,7 +96,7 @@ def _answer(result: Prediction, classifier: Classifier, place: Path | None, expl
         return _json(result.to_record(explain=explain) | overlay)
     text = prediction_text(result, classifier.spec)
     if explain and result.explanation is not None:
-        text = f"{text}\n{explanation_text(result.explanation)}"
+        text = "\n".join((text, words_text(result), explanation_text(result.explanation)))
     return text
 
 

@@ -31,7 +31,7 @@ def parser() -> CommandParser:
     defined.option(
         "--field", metavar="NAME=VALUE", dest="fields", many=True, help="Any other clinical field of the model."
     )
-    defined.flag("--explain", help="Also the clinical relevance, and IMAGE.heatmap.png in OVERLAYS.")
+    defined.flag("--explain", help="Also why, in words and figures, and IMAGE.heatmap.png in OVERLAYS.")
     defined.option("--overlays", path, metavar="PATH", help="Folder for --explain. [default: overlays]")
     defined.option("--target", metavar="CLASS", help="Explain this class; by default the predicted one.")
     defined.option("--report", path, metavar="PATH", help="Write one self-contained HTML page.")

@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image
 
 from dermedge_runtime.commands.picture_files import shown
-from dermedge_runtime.commands.prediction_text import value_text
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
-from dermedge_runtime.inputs.clinical import UNKNOWN
+from dermedge_runtime.inputs.clinical import UNKNOWN, value_text
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction
 
@@ -61,6 +60,7 @@ def html_report(result: Prediction, spec: ModelSpec) -> str:
         f"<h1>{escape(name)} <small>({result.probabilities[result.label]:.1%})</small></h1>",
         f'<p class="notice"><strong>Research use only.</strong>{escape(use)}</p>',
         _pictures(result, spec),
+        _in_words(result),
         "<h2>Probabilities</h2>",
         _probabilities({f"{spec.class_names.get(c, c)} ({c})": v for c, v in result.probabilities.items()}),
         _clinical_values(result, spec),
@@ -88,6 +88,11 @@ def _pictures(result: Prediction, spec: ModelSpec) -> str:
         scale = f' <span class="scale">nothing {_colour_bar()} most</span>'
         figures.append(_figure(hot, f"Grad-CAM: what in the picture spoke for “{chosen}”.", scale))
     return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _in_words(result: Prediction) -> str:
+    text = result.explanation_text
+    return "" if text is None else f"<h2>In words</h2><p>{escape(text)}</p>"
 
 
 def _figure(image: Image.Image, caption: str, more: str = "") -> str:

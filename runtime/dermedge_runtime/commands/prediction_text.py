@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dermedge_runtime.explanation import COUNTED_UNNAMED, Explanation, counted_as
+from dermedge_runtime.inputs.clinical import value_text
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction
 
@@ -21,9 +22,18 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
     for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):
         bar = "#" * round(_BAR * value)
         lines.append(f"  {code:<{width}}  {spec.class_names.get(code, ''):<{names}}  {value:6.1%}  {bar}".rstrip())
+    if result.decision is None:  # else they are among its reasons
+        lines += [f"  {fault}" for fault in result.picture_faults]
     if values := values_text(result):
         lines.append(f"  {values}")
     return "\n".join(lines)
+
+
+def words_text(result: Prediction) -> str:
+    """Give the explanation in words, a sentence a line."""
+    from dermedge_runtime.explanation_words import sentences  # here: only --explain needs it
+
+    return "\n".join(f"  {sentence}" for sentence in sentences(result))
 
 
 def values_text(result: Prediction) -> str:
@@ -35,11 +45,6 @@ def values_text(result: Prediction) -> str:
     if unnamed := [name for name in result.unknown or () if imputed.get(name) is None]:
         parts.append(f"unknown: {', '.join(unnamed)}{f' ({COUNTED_UNNAMED})' if imputed else ''}")
     return "; ".join(parts)
-
-
-def value_text(value: float | str) -> str:
-    """Give one clinical value; a whole number without its fraction."""
-    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def explanation_text(explanation: Explanation) -> str:

@@ -39,6 +39,11 @@ def is_missing(value: object) -> bool:
         return type(value).__name__ in ("NAType", "Decimal")
 
 
+def value_text(value: float | str) -> str:
+    """Give one clinical value as text; a whole number without its fraction."""
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
 def _number(value: object) -> float:
     """Give a number or the text of one; infinity, which no field takes, for anything else that `float` would read."""
     if isinstance(value, bool | np.bool_ | np.datetime64 | np.timedelta64 | bytes) or getattr(value, "ndim", None):
