@@ -6,6 +6,7 @@ the answer depends on the colour and place of every pixel, on the age, the sex a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,12 @@ def tiny_spec(*, image: bool = True, clinical: bool = True) -> ModelSpec:
         intended_use="tests",
         versions={"dermedge": "0"},
     )
+
+
+def with_synonyms(spec: ModelSpec) -> ModelSpec:
+    """Give a description of the tiny model another word for a number, and another for a word."""
+    age, site = replace(AGE, synonyms={"85+": 85.0}), replace(SITE, synonyms={"Gesicht": "face"})
+    return replace(spec, clinical=ClinicalSchema((age,), (SEX, site)))
 
 
 def describe_as(model: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:

@@ -1,8 +1,8 @@
 """Clinical fields: their schema, and a patient's values -> the two arrays the model reads.
 
-Covered: range checks, vocabularies with the nearest match in the message, unknown as a value of its own, and the names
-of what the model computes with. Not covered: imputation, scaling and one-hot encoding; those are in the model's graph,
-fitted on its training split.
+Covered: range checks, vocabularies with the nearest match in the message, other words for the same value, unknown as a
+value of its own, and the names of what the model computes with. Not covered: imputation, scaling and one-hot encoding;
+those are in the model's graph, fitted on its training split.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -66,6 +67,20 @@ def _fold(word: str) -> str:
     return " ".join(word.lower().replace("_", " ").split())
 
 
+def _check_synonyms(name: str, synonyms: Iterable[str], taken: Iterable[str]) -> None:
+    """Refuse synonyms that are one to `_fold`, or that mean something without it.
+
+    :param taken: folded words that mean something without them.
+    :raises ValueError: the first of them.
+    """
+    seen = set(taken)
+    for synonym in synonyms:
+        word = _fold(synonym)
+        if word in seen:
+            raise ValueError(f"{name} has the synonym '{synonym}', which has a meaning already")
+        seen.add(word)
+
+
 @dataclass(frozen=True, slots=True)
 class NumericField:
     """One number, such as the age."""
@@ -76,16 +91,26 @@ class NumericField:
     maximum: float
     imputed: float | None = None
     """The number that the model computes with where it is unknown, in `unit`; None: none, or the file does not say."""
+    synonyms: Mapping[str, float] = dataclass_field(default_factory=dict, compare=False)
+    """Words that stand for a number, such as 85+, and that number in `unit`. The model reads the same without them."""
 
     def __post_init__(self) -> None:
         if self.imputed is not None and not math.isfinite(self.imputed):
             raise ValueError(f"{self.name} is imputed with {self.imputed}")
+        _check_synonyms(self.name, self.synonyms, UNKNOWN_WORDS)
+        for synonym, number in self.synonyms.items():
+            if math.isfinite(_number(synonym)):
+                raise ValueError(f"{self.name} has the synonym '{synonym}', which is a number itself")
+            if not self.minimum <= number <= self.maximum:
+                raise ValueError(f"{self.name} has the synonym '{synonym}' of {number}, which is out of its range")
 
     def parse(self, value: ClinicalValue) -> float:
         """Give the value in `unit`, or NaN for unknown, which NaN itself is too, as in tables.
 
-        :raises InputRejected: no number, or outside `minimum` to `maximum`.
+        :raises InputRejected: no number and no synonym of one, or outside `minimum` to `maximum`.
         """
+        if self.synonyms and isinstance(value, str):
+            value = {_fold(word): number for word, number in self.synonyms.items()}.get(_fold(value), value)
         if is_missing(value) or (isinstance(value, str) and value.strip().lower() in UNKNOWN_WORDS):
             return math.nan
         number = _number(value)
@@ -107,10 +132,16 @@ class CategoricalField:
     vocabulary: tuple[str, ...]
     imputed: str | None = None
     """The word that the model computes with where it is unknown; None: none, or the file does not say."""
+    synonyms: Mapping[str, str] = dataclass_field(default_factory=dict, compare=False)
+    """Other words, and the word of the vocabulary that each means. The model reads the same without them."""
 
     def __post_init__(self) -> None:
         if self.imputed is not None and self.imputed not in self.vocabulary:
             raise ValueError(f"{self.name} is imputed with '{self.imputed}', which is not in its vocabulary")
+        _check_synonyms(self.name, self.synonyms, map(_fold, self.vocabulary))
+        for synonym, word in self.synonyms.items():
+            if word not in self.vocabulary:
+                raise ValueError(f"{self.name} has the synonym '{synonym}' of '{word}', which is not in its vocabulary")
 
     @property
     def unknown_word(self) -> int | None:
@@ -121,7 +152,8 @@ class CategoricalField:
     def parse(self, value: ClinicalValue) -> int:
         """Give the index into `vocabulary`, or -1 for unknown.
 
-        :raises InputRejected: a word outside the vocabulary; the message lists it and names the nearest.
+        :raises InputRejected: a word that is neither in the vocabulary nor a synonym; the message lists the vocabulary
+            and names the nearest word.
         """
         if is_missing(value):
             return UNKNOWN_CATEGORY
@@ -129,12 +161,16 @@ class CategoricalField:
         known = [_fold(entry) for entry in self.vocabulary]
         if word in known:
             return known.index(word)
+        others = {_fold(synonym): synonym for synonym in self.synonyms}
+        if word in others:
+            return self.vocabulary.index(self.synonyms[others[word]])
         if word in UNKNOWN_WORDS:
             return UNKNOWN_CATEGORY
         import difflib  # only who has mistyped pays for it
 
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-        hint = f" Did you mean '{self.vocabulary[known.index(near[0])]}'?" if near else ""
+        spelt = others | dict(zip(known, self.vocabulary, strict=True))
+        near = difflib.get_close_matches(word, [*known, *others], n=1, cutoff=0.5)
+        hint = f" Did you mean '{spelt[near[0]]}'?" if near else ""
         raise InputRejected(
             f"{self.name} '{value}' is not in the vocabulary: {', '.join(self.vocabulary)}.{hint}"
             " Leave it out if it is unknown."

@@ -148,6 +148,8 @@ class ModelSpec:
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
             if each["imputed"] is None:
                 del each["imputed"]
+            if not each["synonyms"]:
+                del each["synonyms"]
         return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -216,6 +218,7 @@ def _image(record: dict[str, Any]) -> ImageSpec:
 
 def _clinical(record: dict[str, Any]) -> ClinicalSchema:
     # Earlier files of this schema version lack `unknown` and `imputed`: they impute with values that they do not name.
+    # Files of data without synonyms lack those, too.
     return ClinicalSchema(
         numeric=tuple(
             NumericField(
@@ -224,11 +227,17 @@ def _clinical(record: dict[str, Any]) -> ClinicalSchema:
                 number(f, "minimum"),
                 number(f, "maximum"),
                 number(f, "imputed") if "imputed" in f else None,
+                _numbers_by_text(f, "synonyms") if "synonyms" in f else {},
             )
             for f in entries(record, "numeric")
         ),
         categorical=tuple(
-            CategoricalField(text(f, "name"), texts(f, "vocabulary"), text(f, "imputed") if "imputed" in f else None)
+            CategoricalField(
+                text(f, "name"),
+                texts(f, "vocabulary"),
+                text(f, "imputed") if "imputed" in f else None,
+                _text_by_text(f, "synonyms") if "synonyms" in f else {},
+            )
             for f in entries(record, "categorical")
         ),
         unknown=text(record, "unknown") if "unknown" in record else IMPUTE,
@@ -252,6 +261,11 @@ def _decision(record: dict[str, Any]) -> DecisionRule:
 def _text_by_text(record: dict[str, Any], key: str) -> dict[str, str]:
     inner = mapping(record, key)
     return {name: text(inner, name) for name in inner}
+
+
+def _numbers_by_text(record: dict[str, Any], key: str) -> dict[str, float]:
+    inner = mapping(record, key)
+    return {name: number(inner, name) for name in inner}
 
 
 def _require_known(record: dict[str, Any]) -> None:

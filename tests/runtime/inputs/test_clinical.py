@@ -1,6 +1,7 @@
 """Clinical values become the model's two arrays, or a message that says what was expected."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ def test_encode_gives_columns_in_the_order_of_the_schema() -> None:
     numeric, categorical = SCHEMA.encode([{"site": "scalp", "sex": "male", "age": 30}, {}, {"sex": "female"}])
     np.testing.assert_array_equal(numeric, np.array([[30], [np.nan], [np.nan]], np.float32), strict=True)
     np.testing.assert_array_equal(categorical, np.array([[1, 3], [-1, -1], [0, -1]], np.int32), strict=True)
+
+
+@pytest.mark.parametrize("word", ["85+", " 85+ ", "\uff18\uff15+"])  # the last in full-width digits
+def test_a_synonym_of_a_number(word: str) -> None:
+    age = NumericField("age", "years", 0, 120, synonyms={"85+": 85.0})
+    assert (age.parse(word), age.parse("84"), age.parse(86)) == (85.0, 84.0, 86.0)
+    assert math.isnan(age.parse("unknown"))
+    with pytest.raises(InputRejected, match=r"age must be a number from 0 to 120 years, got 90\+\."):
+        age.parse("90+")
+
+
+def test_a_synonym_of_a_word() -> None:
+    site = replace(SITE, synonyms={"Kopf_haut": "scalp", "NA": "back"})
+    assert [site.parse(word) for word in ("KOPF HAUT", "scalp", "na", "nan", None)] == [3, 3, 0, -1, -1]
+    with pytest.raises(InputRejected, match=r"vocabulary: back, .*, scalp\. Did you mean 'Kopf_haut'\?"):
+        site.parse("kopfhaut")
+    assert site == SITE, "the model reads the same"
+    assert ClinicalSchema((), (site,)).with_imputed({"site": "back"}).categorical[0].parse("Kopf haut") == 3
 
 
 @pytest.mark.parametrize("rows", [0, 2])

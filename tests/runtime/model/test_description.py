@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_tiny_model import tiny_spec
+from make_tiny_model import tiny_spec, with_synonyms
 
 from dermedge_runtime import ModelFileError
 from dermedge_runtime.inputs.clinical import CategoricalField, ClinicalSchema, NumericField
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 
 SPEC = replace(
-    tiny_spec(),
+    with_synonyms(tiny_spec()),
     flavour="cpu",
     weights_sha256="ab" * 32,
     training={"protocol": "lesion-disjoint", "seed": 3, "nested": {"list": [1, 2.5, None, "ü"]}},
@@ -63,6 +63,16 @@ def test_round_trip(spec: ModelSpec) -> None:
     again = ModelSpec.from_json(spec.to_json(), "tiny.onnx")
     assert again == spec
     assert again.to_json() == spec.to_json()
+
+
+def test_synonyms_travel_and_files_without_them_are_read() -> None:
+    numeric, categorical = RECORD["clinical"]["numeric"], RECORD["clinical"]["categorical"]
+    assert numeric[0]["synonyms"] == {"85+": 85.0} and categorical[1]["synonyms"] == {"Gesicht": "face"}
+    assert "synonyms" not in categorical[0], "a field without any: as in files from before"
+    fields = ModelSpec.from_json(SPEC.to_json(), "x.onnx").clinical.fields
+    assert [dict(field.synonyms) for field in fields] == [{"85+": 85.0}, {}, {"Gesicht": "face"}]
+    bare = ModelSpec.from_json(tiny_spec().to_json(), "x.onnx").clinical.fields
+    assert all(field.synonyms == {} for field in bare)
 
 
 def test_json_is_canonical() -> None:

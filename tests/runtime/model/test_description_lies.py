@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from make_tiny_model import SIZE, build, tiny_spec
+from make_tiny_model import SIZE, build, tiny_spec, with_synonyms
 from onnx import helper
 
 from dermedge_runtime import Classifier, ModelFileError, renew_digest
@@ -16,7 +16,7 @@ from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
 SPEC = replace(
-    tiny_spec(),
+    with_synonyms(tiny_spec()),
     weights_sha256="ab" * 32,
     training={"data": "none", "settings": {"seed": 3, "list": [{"a": 1}, {"a": 2}]}},
     metrics={"accuracy": 0.75, "intervals": [0.5, 0.9]},
@@ -37,8 +37,8 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [*((path,) if path else ()), *(found for key, below in items for found in paths(below, (*path, key)))]
 
 
-def changed(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(SPEC.to_json())
+def changed(path: tuple[Any, ...], value: Any, spec: ModelSpec = SPEC) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(spec.to_json())
     holder: Any = record
     for key in path[:-1]:
         holder = holder[key]
@@ -144,6 +144,25 @@ SEX = RECORD["clinical"]["categorical"][0]
         (("clinical", "categorical"), [SEX, SEX], "clinical fields must be different"),
         (("clinical", "categorical"), {"sex": SEX}, "categorical is not a list"),
         (("clinical", "categorical"), ["sex"], "categorical lists something else than objects"),
+        (("clinical", "numeric", 0, "synonyms"), ["85+"], "synonyms is not an object"),
+        (("clinical", "numeric", 0, "synonyms"), {"85+": "85"}, "85\\+ is not a number"),
+        (("clinical", "numeric", 0, "synonyms"), {"85+": True}, "85\\+ is not a number"),
+        (("clinical", "numeric", 0, "synonyms"), {"85+": 121}, "age has the synonym '85\\+' of 121.0, which is out of"),
+        (("clinical", "numeric", 0, "synonyms"), {"1e2": 85}, "age has the synonym '1e2', which is a number itself"),
+        (("clinical", "numeric", 0, "synonyms"), {"Unknown": 85}, "'Unknown', which has a meaning already"),
+        (("clinical", "numeric", 0, "synonyms"), {"old_age": 85, "Old age": 90}, "'Old age', which has a meaning"),
+        (("clinical", "categorical", 1, "synonyms"), {"Kopf": 1}, "Kopf is not a text"),
+        (
+            ("clinical", "categorical", 1, "synonyms"),
+            {"Kopf": "head"},
+            "site has the synonym 'Kopf' of 'head', which is",
+        ),
+        (("clinical", "categorical", 1, "synonyms"), {"Kopf": "Face"}, "'Face', which is not in its vocabulary"),
+        (
+            ("clinical", "categorical", 1, "synonyms"),
+            {"BACK": "face"},
+            "site has the synonym 'BACK', which has a meaning",
+        ),
         (("conversion",), {"weight_bits": True}, "conversion names weights of True bits"),
         (("conversion",), {"weight_bits": -1}, "conversion names weights of -1 bits"),
         (("conversion",), {"weight_bits": "7"}, "conversion names weights of 7 bits"),
@@ -152,7 +171,8 @@ SEX = RECORD["clinical"]["categorical"][0]
     ],
 )
 def test_a_lie(tmp_path: Path, path: tuple[Any, ...], value: Any, message: str) -> None:
-    record = changed(path, value)
+    plain = replace(SPEC, clinical=tiny_spec().clinical)  # synonyms that fit no more would be told first
+    record = changed(path, value, SPEC if path[-1] == "synonyms" else plain)
     if path[0] == "clinical":
         del record["features"]
     with pytest.raises(ModelFileError, match=message) as caught:
