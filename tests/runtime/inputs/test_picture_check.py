@@ -25,6 +25,13 @@ def sound() -> Image.Image:
     return Image.fromarray(drawn.clip(0, 255).astype(np.uint8))
 
 
+def ramp(height: float, lines: int) -> Image.Image:
+    """A level that rises from left to right, under fine lines that lie along it."""
+    rows, columns = np.mgrid[0:450, 0:600]
+    level = 120 + height * columns / 600 + lines * (rows // 8 % 2)
+    return Image.fromarray(level.astype(np.uint8)).convert("RGB")
+
+
 SOUND = sound()
 
 
@@ -58,6 +65,10 @@ def rimmed() -> Image.Image:
         (levels(lambda pixels: 0.5 * pixels), ()),
         (levels(lambda pixels: pixels + 140), (BRIGHT,)),
         (levels(lambda pixels: 160 + 0.02 * pixels), (UNIFORM,)),
+        (ramp(12, 0), (UNIFORM,)),  # smooth, but there is nothing to be blurred
+        (ramp(80, 0), (BLURRED,)),
+        (ramp(80, 30), ()),  # what is fine across the rows alone is fine
+        (ramp(80, 30).rotate(90, expand=True), ()),
         (Image.new("RGB", (300, 200)), (UNIFORM, DARK)),
         (Image.new("RGB", (300, 200), "white"), (UNIFORM, BRIGHT)),
         (Image.new("RGB", (300, 200), "red"), (UNIFORM,)),
