@@ -52,7 +52,7 @@ def train(
     :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
         the precision that suit this machine. `AskedSettings` are what a command line was given.
     :param run: folder to write; by default `runs/FUSION`, or `runs/START-quantised` and `runs/START-pruned`.
-    :param schema: of the data: ham10000, pad_ufes_20 or a `.toml` file.
+    :param schema: of the data: a shipped one such as ham10000 or pad_ufes_20, or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
     :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` or
         `prune` its settings are taken too where none are given, but a tenth of its learning rate.

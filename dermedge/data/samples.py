@@ -18,8 +18,9 @@ import pandas as pd
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.clinical import ClinicalValue
 
+from .files.bad_lines import BadLines
 from .files.image_files import ImageFiles
-from .files.metadata_table import BadLines, read_table
+from .files.metadata_table import LEFT_OUT, read_table
 from .files.same_content import same_content
 from .groups import group_key
 from .schema import DataSchema
@@ -53,19 +54,22 @@ def read_samples(folder: Path | None, schema: DataSchema, *, allow_missing_image
         could be one of several, that is a mask or that two rows name, pictures that are absent, one picture with two
         diagnoses.
     """
-    table = _find_table(folder, schema)
+    table, truth = _find_tables(folder, schema)
     assert folder is not None
     bad = BadLines(table.name)
-    rows = read_table(table, schema, bad)
+    rows = read_table(table, schema, bad, truth)
     if not bad.lines:
         _check_names(rows, table.name)
     images = ImageFiles(folder, schema.images)
     found = images.find(rows["image_id"].tolist())
     rows["path"] = pd.Series([each.path for each in found], rows.index, dtype=object)
-    bad.add_each(pd.Series([each.problem or None for each in found], rows.index, dtype=object))
+    rows["problem"] = pd.Series([each.problem or None for each in found], rows.index, dtype=object)
+    rows = rows[rows["label"] != LEFT_OUT].copy()
+    bad.add_each(rows["problem"])
     bad.refuse()
     if rows.empty:
-        raise InputRejected(f"The metadata table {table} has no rows. {schema.where_to_get_it}")
+        rest = " that the schema does not leave out" if found else ""
+        raise InputRejected(f"The metadata table {table} has no rows{rest}. {schema.where_to_get_it}")
     _refuse_one_file_twice(rows, folder, bad)
     rows = _with_picture(rows, table.name, folder, images, allow=allow_missing_images)
     if unnamed := images.unnamed():
@@ -81,7 +85,8 @@ def read_samples(folder: Path | None, schema: DataSchema, *, allow_missing_image
     return [Sample(*row) for row in rows[names].itertuples(index=False, name=None)]
 
 
-def _find_table(folder: Path | None, schema: DataSchema) -> Path:
+def _find_tables(folder: Path | None, schema: DataSchema) -> tuple[Path, Path | None]:
+    """Give the metadata table, and the table that has its diagnoses if that is another one."""
     if folder is None:
         raise InputRejected(f"No data folder was given. {schema.where_to_get_it}")
     if not folder.is_dir():
@@ -96,7 +101,17 @@ def _find_table(folder: Path | None, schema: DataSchema) -> Path:
         )
     if others := [path.name for path in tables[1:] if len(same_content([tables[0], path])) < 2]:
         _log.info("%s is read; %s beside it differs and is left out", tables[0].name, ", ".join(others))
-    return tables[0]
+    if not schema.table.truth_files:
+        return tables[0], None
+    name = dict(zip(schema.table.files, schema.table.truth_files, strict=True))[
+        unicodedata.normalize("NFC", tables[0].name)
+    ]
+    if name not in files:
+        raise InputRejected(
+            f"The data folder {folder} holds no {name}, which has the diagnoses of {tables[0].name}."
+            f" {schema.where_to_get_it}"
+        )
+    return tables[0], None if files[name] == tables[0] else files[name]
 
 
 def _check_names(rows: pd.DataFrame, table: str) -> None:

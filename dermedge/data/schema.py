@@ -5,7 +5,6 @@ Not covered: reading a schema file (`schema_file`) and reading a data set with o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +21,10 @@ from dermedge_runtime.inputs.clinical import (
 )
 
 from .schema_entries import ImageRule, TableRule
-from .spelling import fold
+from .spelling import NUMBER, fold
 
 PAPER = "paper"
 """The protocol that also reads fields which are not known before the diagnosis."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-"""What a cell may hold; `float` alone would take 5_5 for 55."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ class TableField:
 
     field: ClinicalField
     column: str
-    synonyms: Mapping[str, str]
-    """Other words of the table, folded, and the word of the vocabulary that each of them means."""
+    synonyms: Mapping[str, str | float]
+    """Other words of the table, folded, and the number or the word of the vocabulary that each of them means."""
     paper_only: bool
     """Not known before the diagnosis: the model reads it in the `paper` protocol alone."""
 
@@ -51,9 +48,12 @@ class TableField:
         word = fold(text)
         if word in unknown:
             return None
+        meant = self.synonyms.get(word, word)
+        if not isinstance(meant, str):
+            return meant
         if isinstance(self.field, NumericField):
             return None if word in UNKNOWN_WORDS else self._number(self.field, text.strip(), decimal)
-        word = fold(self.synonyms.get(word, word))
+        word = fold(meant)
         same = next((entry for entry in self.field.vocabulary if fold(entry) == word), None)
         if same is not None:
             return same
@@ -67,9 +67,9 @@ class TableField:
 
     def _number(self, field: NumericField, text: str, decimal: str) -> float:
         pointed = text if decimal == "." else text.replace(".", "?").replace(decimal, ".")
-        if _NUMBER.fullmatch(pointed) is None:
+        if NUMBER.fullmatch(pointed) is None:
             hint = ""
-            if decimal == "." and _NUMBER.fullmatch(text.replace(",", ".")):
+            if decimal == "." and NUMBER.fullmatch(text.replace(",", ".")):
                 hint = ' A table with decimal commas says so in its schema: decimal = "," in [table].'
             raise InputRejected(
                 f"{self.field.name} must be a number from {field.minimum:g} to {field.maximum:g} {field.unit},"
@@ -91,6 +91,8 @@ class DataSchema:
     """Names of the classes by code, in the order of the model's outputs."""
     diagnoses: Mapping[str, str]
     """Folded words of the diagnosis column, the codes among them, and the code that each of them means."""
+    skip_diagnoses: frozenset[str]
+    """Folded words of the diagnosis column whose rows are left out."""
     melanoma: str | None
     """Code of melanoma, whose recall is watched; None: no class is melanoma alone."""
     urgent: tuple[str, ...]
@@ -110,10 +112,18 @@ class DataSchema:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that the table must have, each once."""
+        """Every column that is read, each once; those of the diagnosis may be in a table of their own."""
         table = self.table
-        named = (table.image, *table.group, table.diagnosis, *(entry.column for entry in self.fields))
-        return tuple(dict.fromkeys(named))
+        own = (table.image, *table.group, *table.group_fallback, *table.diagnosis_columns)
+        return tuple(dict.fromkeys((*own, *(entry.column for entry in self.fields))))
+
+    @property
+    def optional_columns(self) -> frozenset[str]:
+        """Columns that a table may lack: those of the group for which another one stands in."""
+        table = self.table
+        others = (table.image, *table.diagnosis_columns, *(entry.column for entry in self.fields))
+        replaced = (*table.group, *table.group_fallback)[: -1 if table.group_fallback else 0]
+        return frozenset(replaced) - frozenset((*others, *table.group_fallback[-1:]))
 
     def clinical(self, protocol: str, unknown: str = IMPUTE) -> ClinicalSchema:
         """Clinical fields that a protocol lets the model read.

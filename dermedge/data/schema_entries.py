@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -24,11 +24,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from dermedge_runtime.inputs.clinical import CategoricalField, NumericField
+from dermedge_runtime.inputs.clinical import UNKNOWN_WORDS, CategoricalField, NumericField
 
-from .spelling import fold
+from .spelling import NUMBER, fold
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TAKEN = ("image", "target")
@@ -83,6 +83,11 @@ def _different(minimum: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _first_spelling(words: Iterable[str]) -> dict[str, str]:
+    """Give every folded word as it is spelt where it comes first; of words that fold to one the first is enough."""
+    return {fold(word): word for word in reversed(list(words))}
+
+
 def _names_apart(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Refuse names of a table that become one when they are read."""
     taken = read(value)
@@ -127,15 +132,59 @@ class TableRule(_Table):
     """Names of the table; the first that the data folder has is read."""
     delimiter: Annotated[str, StringConstraints(strict=True, pattern=r'^[^"\r\n]?$')] = ""
     """One character; empty: tab, comma or semicolon, whichever parts the header into the columns."""
+    truth_files: tuple[_FileName, ...] = ()
+    """Tables that have the diagnoses instead, one for each of `files`; their images have a column of the same name."""
     image: _Word
     """Column with the picture's name, with or without its ending."""
-    diagnosis: _Word
+    one_hot: Annotated[tuple[_Text, ...], _different(2)] = ()
+    """Columns that are called as the diagnoses, of which the one that applies holds 1 and the others 0."""
+    diagnosis: Annotated[_Word | None, Field(validate_default=True)] = None
+    """Column with the diagnosis in a word; None: `one_hot` has it."""
+    diagnosis_fallback: tuple[_Word, ...] = ()
+    """Columns that are read, one after the other, where that of the diagnosis is empty."""
     group: _Words
     """Columns whose values together name what must stay on one side of a split."""
+    group_fallback: tuple[_Word, ...] = ()
+    """Columns of which the first with an id names it where one of `group` is absent, empty or names nothing."""
     group_name: _GroupName
     """What that is, in the singular: lesion, patient."""
     decimal: _Text = "."
     """Decimal sign of its numbers, a point or a comma."""
+
+    @field_validator("truth_files")
+    @classmethod
+    def _one_for_each(cls, names: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        wanted = len(others.data.get("files", names))
+        if names and len(names) != wanted:
+            raise _about_key(f"must name one table for each of table.files, {wanted}, found {len(names)}")
+        return names
+
+    @field_validator("diagnosis")
+    @classmethod
+    def _this_or_one_hot(cls, column: str | None, others: ValidationInfo) -> str | None:
+        if column is None and others.data.get("one_hot") == ():
+            raise PydanticKnownError("missing")
+        if column is not None and others.data.get("one_hot"):
+            raise _about_key("and table.one_hot both say where the diagnosis is; leave one out")
+        return column
+
+    @field_validator("diagnosis_fallback", "group_fallback")
+    @classmethod
+    def _after_the_first(cls, columns: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.field_name == "diagnosis_fallback":
+            if columns and info.data.get("one_hot"):
+                raise _about_key("stands in for table.diagnosis, and the diagnosis is in table.one_hot")
+            before = (info.data.get("diagnosis"),)
+        else:
+            before = info.data.get("group", ())
+        if twice := [name for place, name in enumerate(columns) if name in (*before, *columns[:place])]:
+            raise _about_key(f"names '{twice[0]}', which is read before it")
+        return columns
+
+    @property
+    def diagnosis_columns(self) -> tuple[str, ...]:
+        """Every column that the diagnosis is read from."""
+        return self.one_hot or (*((self.diagnosis,) if self.diagnosis else ()), *self.diagnosis_fallback)
 
     @field_validator("decimal")
     @classmethod
@@ -167,8 +216,8 @@ class _Field(_Table):
         """The vocabulary; a number has none."""
         return ()
 
-    def other_words(self) -> dict[str, str]:
-        """Give the folded synonyms, and the word of the vocabulary that each of them means."""
+    def other_words(self) -> Mapping[str, str | float]:
+        """Give the synonyms, and the number or the word of the vocabulary that each of them means."""
         return {}
 
 
@@ -179,16 +228,40 @@ class NumericEntry(_Field):
     unit: _Word
     minimum: _Number
     maximum: _Number
+    synonyms: Annotated[dict[_Text, _Number], WrapValidator(_names_apart)] = Field(default_factory=dict)
+    """Words that stand for a number."""
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         if self.minimum >= self.maximum:
             _refuse([f"the field {self.name} has the minimum {self.minimum:g} and the maximum {self.maximum:g}"])
+        _refuse(self._contradictions())
         return self
+
+    def _contradictions(self) -> Iterator[str]:
+        meanings: dict[str, float] = {}
+        for synonym, number in self.synonyms.items():
+            word = fold(synonym)
+            if NUMBER.fullmatch(word) or NUMBER.fullmatch(word.replace(",", ".")):
+                yield f"the field {self.name} has the synonym '{synonym}', which is a number itself"
+            elif word in UNKNOWN_WORDS:
+                yield f"the field {self.name} has the synonym '{synonym}', which means unknown"
+            elif not self.minimum <= number <= self.maximum:
+                yield (
+                    f"the field {self.name} has the synonym '{synonym}' of {number:g},"
+                    f" which is not from {self.minimum:g} to {self.maximum:g}"
+                )
+            elif meanings.setdefault(word, number) != number:
+                yield f"in the field {self.name} '{synonym}' means both {meanings[word]:g} and {number:g}"
 
     def field(self) -> NumericField:
         """Give the field as the runtime knows it."""
-        return NumericField(self.name, self.unit, self.minimum, self.maximum)
+        return NumericField(self.name, self.unit, self.minimum, self.maximum, synonyms=self.other_words())
+
+    def other_words(self) -> dict[str, float]:
+        """Give the synonyms, and the number that each of them means."""
+        spelt = _first_spelling(self.synonyms)
+        return {spelt[fold(word)]: number for word, number in self.synonyms.items()}
 
 
 class _WordEntry(_Field):
@@ -214,12 +287,13 @@ class _WordEntry(_Field):
 
     def field(self) -> CategoricalField:
         """Give the field as the runtime knows it."""
-        return CategoricalField(self.name, self.words)
+        return CategoricalField(self.name, self.words, synonyms=self.other_words())
 
     def other_words(self) -> dict[str, str]:
-        """Give the folded synonyms, and the word of the vocabulary that each of them means."""
+        """Give the synonyms that are no words of the vocabulary, and the word that each of them means."""
         own = {fold(word): word for word in self.words}
-        return {fold(other): own[fold(word)] for other, word in self.synonyms.items() if fold(other) not in own}
+        spelt = _first_spelling(self.synonyms)
+        return {spelt[fold(other)]: own[fold(w)] for other, w in self.synonyms.items() if fold(other) not in own}
 
 
 class CategoricalEntry(_WordEntry):
@@ -253,15 +327,15 @@ class SchemaEntries(_Table):
     licence: _Text = ""
     classes: Annotated[_Names, _different(2)]
     diagnoses: _Names = Field(default_factory=dict)
+    skip_diagnoses: tuple[_Text, ...] = ()
+    """Words of the diagnosis column whose rows are left out; an empty one stands for an empty cell."""
     melanoma: _Text = ""
     urgent: tuple[_Text, ...] = ()
     unknown: tuple[_Text, ...] = ()
     table: TableRule
     images: ImageRule = ImageRule()
-    fields: Annotated[
-        tuple[Annotated[NumericEntry | CategoricalEntry | BooleanEntry, Field(discriminator="kind")], ...],
-        Field(min_length=1),
-    ]
+    fields: tuple[Annotated[NumericEntry | CategoricalEntry | BooleanEntry, Field(discriminator="kind")], ...]
+    """Empty: there is nothing but pictures, which is written as `fields = []`."""
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
@@ -283,17 +357,24 @@ class SchemaEntries(_Table):
                 yield f"diagnoses.{word} is '{code}', {known}"
             elif meanings.setdefault(fold(word), code) != code:
                 yield f"the diagnosis '{word}' means both {meanings[fold(word)]} and {code}"
+        for word in self.skip_diagnoses:
+            if fold(word) in meanings:
+                yield f"the diagnosis '{word}' means {meanings[fold(word)]}, and is left out by skip_diagnoses"
+        skipped = {fold(word) for word in self.skip_diagnoses}
+        for column in self.table.one_hot:
+            if fold(column) not in meanings and fold(column) not in skipped:
+                yield f"table.one_hot names '{column}', which is no class, and neither in diagnoses nor skip_diagnoses"
 
     def _about_fields(self) -> Iterator[str]:
         counts = Counter(field.name for field in self.fields)
         yield from (f"two fields are called '{name}'" for name, count in counts.items() if count > 1)
         unknown = {fold(word) for word in self.unknown}
         for field in self.fields:
-            if (field.column or field.name) == self.table.diagnosis:
-                yield f"the field {field.name} reads the column of the diagnosis, '{self.table.diagnosis}'"
-            if both := sorted(unknown & {*map(fold, field.words), *field.other_words()}):
-                yield f"in the field {field.name} '{both[0]}' is a word of the vocabulary, and means unknown"
-        if all(field.paper_only for field in self.fields):
+            if (column := field.column or field.name) in self.table.diagnosis_columns:
+                yield f"the field {field.name} reads the column of the diagnosis, '{column}'"
+            if both := sorted(unknown & {fold(word) for word in (*field.words, *field.other_words())}):
+                yield f"in the field {field.name} '{both[0]}' is a word or a synonym, and means unknown"
+        if self.fields and all(field.paper_only for field in self.fields):
             yield "every field is paper_only, so that the default protocol has none to read"
 
     def code_of_word(self) -> dict[str, str]:

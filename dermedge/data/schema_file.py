@@ -97,10 +97,16 @@ def schema_from_record(record: Mapping[str, Any], source: str) -> DataSchema:
         licence=entries.licence,
         class_names=entries.classes,
         diagnoses=entries.code_of_word(),
+        skip_diagnoses=frozenset(fold(word) for word in entries.skip_diagnoses),
         melanoma=entries.melanoma or None,
         urgent=tuple(dict.fromkeys(entries.urgent)),
         fields=tuple(
-            TableField(each.field(), each.column or each.name, each.other_words(), each.paper_only)
+            TableField(
+                each.field(),
+                each.column or each.name,
+                {fold(word): meant for word, meant in each.other_words().items()},
+                each.paper_only,
+            )
             for each in entries.fields
         ),
         unknown=frozenset(fold(word) for word in entries.unknown),
@@ -136,6 +142,8 @@ def _reasons(fault: ErrorDetails) -> Sequence[str]:
     if kind == "union_tag_invalid":
         return [f"{name}.kind must be numeric, categorical or boolean, found '{given['tag']}'"]
     wanted = "one or more tables [[fields]]" if name == "fields" else _WANTED.get(kind, "a table")
+    if kind == "dict_type" and "numeric" in place:
+        wanted = "a table of numbers"
     return [f"{name or 'it'} must be {wanted}, found {_described(fault['input'])}"]
 
 

@@ -1,6 +1,6 @@
 """How words of tables and schemas are compared: what they say counts, not how they are spelt or encoded.
 
-Also which words say that something is missing.
+Also which words say that something is missing, and what is a number.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _NO_ID = frozenset(
 )
 _MADE_OF_NOTHING = re.compile(r"(?:.*[^a-z0-9])?(?:nan|none|null)")
 """PAT_nan: a program has put a prefix before a missing number."""
+
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+"""What a cell may hold; `float` alone would take 5_5 for 55."""
 
 
 @lru_cache(maxsize=1 << 12)

@@ -118,7 +118,8 @@ class Run(RunFolder):
         :raises InputRejected: as `samples`.
         """
         folder = Path(data or self.config.data)
-        tables = (folder / name for name in self.schema.table.files)
+        rule = self.schema.table
+        tables = (folder / name for name in dict.fromkeys((*rule.files, *rule.truth_files)))
         return [*self.own_files(), *tables, *(sample.path for sample in self.samples(data))]
 
 

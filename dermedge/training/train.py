@@ -31,6 +31,7 @@ from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
 from dermedge.models.autocast import autocast
 from dermedge.models.classifier import PatientClassifier
+from dermedge.models.fusion import fusion_class
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime import __version__
@@ -87,11 +88,15 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
 
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
-    :raises UsageError: a prior shift to be chosen on a validation split that there is not, or a start size that makes
-        no sense.
+    :raises UsageError: a prior shift to be chosen on a validation split that there is not, a start size that makes no
+        sense, or a fusion that reads clinical values of which the schema has none.
     :raises DermedgeError: a package of the augmentation is not installed.
     """
     torch_device(config.device)
+    if fusion_class(config.fusion).uses_clinical and not schema.clinical(config.protocol).names:
+        raise UsageError(
+            f"{schema.name} has no clinical fields, and {config.fusion} reads some. Train with --fusion image_only."
+        )
     check_prior_shift(config.prior_shift, split)
     check_start_size(config)
     check_steps(config.augmentation)

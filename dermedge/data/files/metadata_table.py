@@ -1,5 +1,7 @@
 """Read a metadata table: its text, its rows with their lines, and what their cells mean, column by column.
 
+The diagnoses may be in a table of their own, beside it.
+
 The strict reader of the standard library reads the text: pandas' own tells nobody the line of a row, fills short rows
 up and forgives a quotation mark. Not covered: the pictures (`image_files`).
 """
@@ -11,8 +13,7 @@ import csv
 import difflib
 import io
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,86 +21,89 @@ from typing import Any
 import pandas as pd
 
 from dermedge.data.schema import DataSchema
-from dermedge.data.spelling import fold, names_nothing, visible
+from dermedge.data.spelling import visible
 from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.inputs.clinical import ClinicalValue
+
+from .bad_lines import BadLines, read_each
+from .diagnosis_cells import diagnosis_words, label, left_out
+from .group_cells import group_ids
 
 _log = logging.getLogger(__name__)
 _DELIMITERS = ("\t", ",", ";")
-_SHOWN = 20
+LEFT_OUT = -1
+"""Label of a row that the schema leaves out for its diagnosis."""
 
 
-class BadLines:
-    """The lines of one table that cannot be used, and why."""
-
-    def __init__(self, table: str) -> None:
-        """:param table: its name, for messages."""
-        self._table = table
-        self._reasons: dict[int, list[str]] = defaultdict(list)
-
-    @property
-    def lines(self) -> list[int]:
-        """Their numbers."""
-        return list(self._reasons)
-
-    def add(self, line: int, reason: str) -> None:
-        """Note one thing that is wrong with a line, as a sentence."""
-        self._reasons[line].append(reason)
-
-    def add_each(self, reasons: pd.Series[Any]) -> None:
-        """Note a column of reasons. :param reasons: by line; NaN where nothing is wrong."""
-        for line, reason in reasons.dropna().items():
-            self.add(int(str(line)), reason)
-
-    def refuse(self) -> None:
-        """Refuse the table with all that is wrong with it, up to twenty lines.
-
-        :raises InputRejected: any line is bad.
-        """
-        said = [f"{self._table}, line {line}: {' '.join(told)}" for line, told in sorted(self._reasons.items())]
-        if len(said) == 1:
-            raise InputRejected(said[0])
-        if said:
-            more = [f"and {len(said) - _SHOWN} more."] if len(said) > _SHOWN else []
-            raise InputRejected(
-                "\n".join([f"{len(said)} rows of {self._table} cannot be used:", *said[:_SHOWN], *more])
-            )
-
-
-def read_table(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
+def read_table(table: Path, schema: DataSchema, bad: BadLines, truth: Path | None = None) -> pd.DataFrame:
     """Read a table in UTF-8, or in UTF-16 with its mark. Blank rows are left out, and logged.
 
     :param bad: learns of every line that is no row of the table, and of every cell that means nothing.
+    :param truth: the table that has the diagnoses, if that is another one.
     :return: the other lines, indexed by where they begin: `image_id`, `lesion_id`, `label` and `clinical`, as
-        `samples.Sample` has them.
-    :raises InputRejected: no such text, no such delimiter, a column that is absent or there twice.
+        `samples.Sample` has them. Of rows with the label `LEFT_OUT` no cell but the image's name was read.
+    :raises InputRejected: no such text, no such delimiter, a column that is absent or there twice; lines of `truth`
+        that cannot be used.
     """
-    rows, rule = _rows(table, schema, bad), schema.table
-    image_id, *group = (rows[column].map(str.strip) for column in (rule.image, *rule.group))
-    empty = (pd.concat([image_id, *group], axis=1) == "").any(axis=1)
-    bad.add_each(empty.map({True: f"{' or '.join((rule.image, *rule.group))} is empty."}))
-    for column, ids in zip(rule.group, group, strict=True):
-        _read(ids[~empty], partial(_group_id, column=column, schema=schema), bad)
-    label = _read(rows[rule.diagnosis], partial(_label, schema=schema), bad)
-    values = {
-        entry.field.name: _read(
-            rows[entry.column], partial(entry.read, unknown=schema.unknown, decimal=rule.decimal), bad
-        )
-        for entry in schema.fields
-    }
-    clinical = [
-        {name: value for name, value in record.items() if pd.notna(value)}
-        for record in pd.DataFrame(values).to_dict("records")
-    ]
-    lesion_id = [" / ".join(parts) for parts in zip(*group, strict=True)]
-    frame = pd.DataFrame({"image_id": image_id, "lesion_id": lesion_id, "label": label, "clinical": clinical})
+    rule, apart = schema.table, () if truth is None else schema.table.diagnosis_columns
+    rows = _rows(table, [name for name in schema.columns if name not in apart], schema, bad)
+    image_id = rows[rule.image].map(str.strip)
+    needed = [image_id] if rule.group_fallback else [image_id, *(rows[column].map(str.strip) for column in rule.group)]
+    names = (rule.image,) if rule.group_fallback else (rule.image, *rule.group)
+    words = diagnosis_words(rows, schema, bad) if truth is None else _words_beside(truth, image_id, schema, bad)
+    skipped = left_out(words.fillna("").astype(str), schema, table.name)
+    kept = rows[~skipped]
+    empty = (pd.concat(needed, axis=1) == "").any(axis=1)
+    bad.add_each(empty.map({True: f"{' or '.join(names)} is empty."}))
+    group = group_ids(kept, schema, table.name, bad)
+    labels = read_each(words[~skipped].dropna(), partial(label, schema=schema), bad)
+    frame = pd.DataFrame({"image_id": image_id, "lesion_id": group, "label": labels})
+    frame["label"] = frame["label"].mask(skipped, LEFT_OUT)
+    frame["clinical"] = pd.Series(_clinical(kept, schema, bad), kept.index, dtype=object)
     return frame[~frame.index.isin(bad.lines)].astype({"label": int})
 
 
-def _rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
-    """Give the rows that are whole: the schema's columns as text, indexed by the line where a row begins."""
+def _clinical(rows: pd.DataFrame, schema: DataSchema, bad: BadLines) -> list[dict[str, ClinicalValue]]:
+    decimal = schema.table.decimal
+    values = {
+        entry.field.name: read_each(
+            rows[entry.column], partial(entry.read, unknown=schema.unknown, decimal=decimal), bad
+        )
+        for entry in schema.fields
+    }
+    records = pd.DataFrame(values, rows.index).to_dict("records")
+    return [{str(name): value for name, value in record.items() if pd.notna(value)} for record in records]
+
+
+def _words_beside(truth: Path, images: pd.Series[Any], schema: DataSchema, bad: BadLines) -> pd.Series[Any]:
+    """Give the diagnosis of every image from another table.
+
+    :param images: names, by line of the first table.
+    :param bad: learns of every image that the other table lacks.
+    :return: texts; NaN where the other table has none.
+    :raises InputRejected: lines of the other table that cannot be used.
+    """
+    rule, faults = schema.table, BadLines(truth.name)
+    rows = _rows(truth, [rule.image, *rule.diagnosis_columns], schema, faults)
+    names = rows[rule.image].map(str.strip)
+    faults.add_each(names.duplicated().map({True: f"{rule.image} is that of an earlier row."}))
+    words = diagnosis_words(rows, schema, faults)
+    faults.refuse()
+    found = images.map(pd.Series(words.to_list(), names.to_list(), dtype=object))
+    bad.add_each((found.isna() & (images != "")).map({True: f"{truth.name} has no row of its image."}))
+    if others := len(set(names) - set(images)):
+        _log.info("%d rows of %s are of images that this table does not name, and left out", others, truth.name)
+    return found
+
+
+def _rows(table: Path, columns: Sequence[str], schema: DataSchema, bad: BadLines) -> pd.DataFrame:
+    """Give the rows that are whole: the columns as text, but for optional ones that the table lacks.
+
+    They are indexed by the line where a row begins.
+    """
     try:
         text = _decoded(table.read_bytes())
-        delimiter = schema.table.delimiter or _delimiter(text, schema)
+        delimiter = schema.table.delimiter or _delimiter(text, columns)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = [_column(name) for name in next(reader, [])]
         if any("\0" in name for name in header):
@@ -110,8 +114,9 @@ def _rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
             f"The metadata table {table} is no UTF-8 table separated by {by}: {error}."
             " Save it as CSV in UTF-8, with every quotation mark closed."
         ) from error
-    _check_columns(header, table, schema)
-    places = [header.index(_column(name)) for name in schema.columns]
+    _check_columns(header, table, columns, schema.optional_columns)
+    columns = [name for name in columns if _column(name) in header]
+    places = [header.index(_column(name)) for name in columns]
     rows: dict[int, list[str]] = {}
     blank = []
     for line, cells in _numbered(reader, bad):
@@ -124,7 +129,7 @@ def _rows(table: Path, schema: DataSchema, bad: BadLines) -> pd.DataFrame:
     if blank:
         _log.info("%d rows of %s are blank and left out, first line %d", len(blank), table.name, blank[0])
     # As objects: the cells stay Python's own texts, whatever this pandas would make of them.
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(schema.columns), dtype=object)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=object)
 
 
 def _decoded(content: bytes) -> str:
@@ -132,9 +137,9 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-16" if wide else "utf-8-sig")
 
 
-def _delimiter(text: str, schema: DataSchema) -> str:
-    """The delimiter that finds most of the schema's columns; of equals a tab in the header, then the comma."""
-    wanted = {_column(name) for name in schema.columns}
+def _delimiter(text: str, columns: Sequence[str]) -> str:
+    """The delimiter that finds most of the columns; of equals a tab in the header, then the comma."""
+    wanted = {_column(name) for name in columns}
 
     def found(delimiter: str) -> tuple[int, bool]:
         header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
@@ -147,18 +152,26 @@ def _column(name: str) -> str:
     return " ".join(visible(name).split())
 
 
-def _check_columns(found: Sequence[str], table: Path, schema: DataSchema) -> None:
-    wanted = {name: _column(name) for name in schema.columns}
-    if missing := sorted(name for name in wanted if wanted[name] not in found):
-        plain = {name.lower(): name for name in found}
-        near = {name: difflib.get_close_matches(name.lower(), plain, n=1) for name in missing}
-        hints = [f" Its '{plain[words[0]]}' is not '{name}': spell it so." for name, words in near.items() if words]
+def _check_columns(found: Sequence[str], table: Path, columns: Sequence[str], optional: Collection[str]) -> None:
+    wanted = {name: _column(name) for name in columns}
+    missing = sorted(name for name in wanted if wanted[name] not in found)
+    others = {name.lower(): name for name in found if name not in wanted.values()}
+    # One that may be absent is missed where another column is called nearly so: it is only spelt otherwise.
+    missing = [name for name in missing if name not in optional or _nearest(name, others, 0.8)]
+    if missing:
+        near = {name: _nearest(name, {name.lower(): name for name in found}, 0.6) for name in missing}
+        hints = [f" Its '{other}' is not '{name}': spell it so." for name, other in near.items() if other]
         raise InputRejected(
             f"The metadata table {table} lacks the columns {', '.join(missing)}."
             f" The columns there are: {', '.join(found) or 'none'}.{''.join(hints)}"
         )
     if twice := [name for name in wanted if list(found).count(wanted[name]) > 1]:
         raise InputRejected(f"The metadata table {table} has two columns called {twice[0]}. Rename one.")
+
+
+def _nearest(name: str, others: Mapping[str, str], likeness: float) -> str:
+    """Give the name that is spelt most like another, from 0 to 1; empty where none is so alike. Keys are lower-case."""
+    return next((others[word] for word in difflib.get_close_matches(name.lower(), others, n=1, cutoff=likeness)), "")
 
 
 def _numbered(reader: Any, bad: BadLines) -> Iterator[tuple[int, list[str]]]:
@@ -194,33 +207,3 @@ def _swallows_rows(cell: str, place: int, columns: int, delimiter: str) -> bool:
         return False
     whole = all(count == columns - 1 for count in counts[1:-1])
     return counts[0] == columns - 1 - place and whole and counts[-1] == place
-
-
-def _read(column: pd.Series[Any], read: Callable[[str], Any], bad: BadLines) -> pd.Series[Any]:
-    """Read every different text of a column once; NaN where it cannot be read, or means unknown."""
-    values, reasons = {}, {}
-    for text in column.unique():
-        try:
-            values[text] = read(text)
-        except InputRejected as error:
-            reasons[text] = str(error)
-    bad.add_each(column.map(reasons))
-    return column.map(values)
-
-
-def _group_id(text: str, column: str, schema: DataSchema) -> str:
-    name = schema.table.group_name
-    if names_nothing(text) or fold(text) in schema.unknown:
-        raise InputRejected(
-            f"{column} is '{text}', which names no {name}. Write the id of the {name}, or an id of its own if no other"
-            f" photograph shows this {name}."
-        )
-    return text
-
-
-def _label(text: str, schema: DataSchema) -> int:
-    code = schema.diagnoses.get(fold(text))
-    if code is None:
-        known = dict.fromkeys((*schema.classes, *schema.diagnoses.values()))
-        raise InputRejected(f"unknown diagnosis '{text}'; known are {', '.join(known)}.")
-    return schema.classes.index(code)

@@ -26,8 +26,8 @@ def rejection(text: str | bytes) -> str:
     return line
 
 
-def test_both_published_data_sets_are_shipped():
-    assert shipped_schemas() == ("ham10000", "pad_ufes_20")
+def test_the_published_data_sets_are_shipped():
+    assert shipped_schemas() == ("ham10000", "isic_2018", "isic_2019", "isic_archive", "pad_ufes_20")
 
 
 def test_ham10000_keeps_its_classes_and_fields():
@@ -66,6 +66,9 @@ def test_a_clinics_file_is_read_whole(tmp_path):
         CategoricalField("site", ("head", "trunk", "limb")),
         CategoricalField("itch", ("false", "true")),
     )
+    assert [dict(field.synonyms) for field in schema.clinical("grouped").fields] == [
+        *({}, {"Kopf": "head", "arm": "limb", "leg": "limb"}, {"yes": "true", "no": "false"}),
+    ]
     assert schema.clinical("paper").names == ("age", "site", "itch", "confirmed")
     assert schema.fields[1].synonyms == {"kopf": "head", "arm": "limb", "leg": "limb"}
     assert schema.licence_of_weights.endswith("Example clinic 2024: internal use only")
@@ -95,7 +98,10 @@ def test_a_schema_survives_the_json_of_a_run():
     [
         ("pad_ufes20", "Did you mean 'pad_ufes_20'?"),
         ("HAM", "Did you mean 'ham10000'?"),
-        ("quantum", "dermedge ships ham10000, pad_ufes_20. A schema of your own is given by its path"),
+        (
+            "quantum",
+            "ships ham10000, isic_2018, isic_2019, isic_archive, pad_ufes_20. A schema of your own is given by its",
+        ),
     ],
 )
 def test_an_unknown_name_lists_the_known_and_the_nearest(name, says):
@@ -160,10 +166,76 @@ CHANGES = {
     "empty word": ('"limb"]', '""]', "fields[2].vocabulary must hold 1 or more words, none of them empty"),
     "synonym": ('leg = "limb"', 'leg = "lim"', "has the synonym 'leg' of 'lim', which is not in its vocabulary: head"),
     "synonym of two": ('leg = "limb"', 'TRUNK = "limb"', "in the field site 'TRUNK' means both trunk and limb"),
-    "unknown word": ('["?"]', '["KOPF"]', "in the field site 'kopf' is a word of the vocabulary, and means unknown"),
+    "unknown word": ('["?"]', '["KOPF"]', "in the field site 'kopf' is a word or a synonym, and means unknown"),
     "field twice": ('name = "itch"', 'name = "site"\ncolumn = "itch"', "two fields are called 'site'"),
     "field name": ('name = "itch"', 'name = "target"', "fields[3].name is 'target'; a field's name is letters"),
     "diagnosis as field": ('column = "Site"', 'column = "Finding"', "site reads the column of the diagnosis"),
+    "number as synonym": (
+        "minimum = 0",
+        'minimum = 0\nsynonyms = {"1e1" = 5}',
+        "synonym '1e1', which is a number itself",
+    ),
+    "number out of range": (
+        "minimum = 0",
+        'minimum = 0\nsynonyms = {"85+" = 111}',
+        "'85+' of 111, which is not from 0",
+    ),
+    "number of two": ("minimum = 0", 'minimum = 0\nsynonyms = {a_b = 1, "A B" = 2}', "age 'A B' means both 1 and 2"),
+    "unknown as number": ("minimum = 0", "minimum = 0\nsynonyms = {None = 5}", "synonym 'None', which means unknown"),
+    "no number": (
+        "minimum = 0",
+        'minimum = 0\nsynonyms = {x = "5"}',
+        "fields[1].synonyms.x must be a number, found text",
+    ),
+    "no numbers": ("minimum = 0", "minimum = 0\nsynonyms = 5", "fields[1].synonyms must be a table of numbers, found"),
+    "unknown number": (
+        "minimum = 0",
+        'minimum = 0\nsynonyms = {"?" = 5}',
+        "'?' is a word or a synonym, and means unknown",
+    ),
+    "class left out": (
+        "licence =",
+        'skip_diagnoses = ["NEVUS"]\nlicence =',
+        "'NEVUS' means benign, and is left out by",
+    ),
+    "no list of words": (
+        "licence =",
+        'skip_diagnoses = "x"\nlicence =',
+        "skip_diagnoses must be a list of texts, found",
+    ),
+    "truth of each": ('image = "Photo"', 'image = "P"\ntruth_files = ["a", "b"]', "each of table.files, 1, found 2"),
+    "truth in a folder": (
+        'image = "Photo"',
+        'image = "P"\ntruth_files = ["a/b"]',
+        "[1] must be a name without a folder",
+    ),
+    "one-hot and a word": (
+        'image = "Photo"',
+        'image = "P"\none_hot = ["a", "b"]',
+        "table.diagnosis and table.one_hot both",
+    ),
+    "one-hot of one": ('diagnosis = "Finding"', 'one_hot = ["benign"]', "table.one_hot must hold 2 or more words"),
+    "one-hot of no class": (
+        'diagnosis = "Finding"',
+        'one_hot = ["BENIGN", "nevus", "rest"]',
+        "table.one_hot names 'rest', which is no class, and neither in diagnoses nor skip_diagnoses",
+    ),
+    "stands in for itself": (
+        "group_name",
+        'group_fallback = ["Ward"]\ngroup_name',
+        "names 'Ward', which is read before",
+    ),
+    "stands in twice": ("group_name", 'group_fallback = ["a", "a"]\ngroup_name', "names 'a', which is read before it"),
+    "stands in for one-hot": (
+        'diagnosis = "Finding"',
+        'one_hot = ["benign", "other"]\ndiagnosis_fallback = ["x"]',
+        "table.diagnosis_fallback stands in for table.diagnosis, and the diagnosis is in table.one_hot",
+    ),
+    "fallback as field": (
+        "group = [",
+        'diagnosis_fallback = ["Site"]\ngroup = [',
+        "reads the column of the diagnosis, 'S",
+    ),
     "date": ('name = "Example clinic 2024"', "name = 2024-01-01", "name must be a text, found something else"),
 }
 
