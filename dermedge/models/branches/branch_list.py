@@ -1,6 +1,7 @@
 """The list of image branches: what each costs at a size of picture, and where its pretrained weights are.
 
-Everything is measured on the meta device, so that no weights are made. Not covered: how the list is printed.
+Everything is measured on the meta device, so that no weights are made, and kept for the next time (`kept_figures`).
+Not covered: how the list is printed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .dry_run import cost_of, without_memory
 from .families import FAMILIES, family_of, known_names
+from .family import BranchFamily
+from .kept_figures import Figures, KeptFigures
 from .picture_size import suits
 
 
@@ -78,31 +81,56 @@ def chosen(pattern: str | None) -> Chosen:
 
 
 def rows(names: Sequence[str], size: int, *, exact: bool = False) -> Iterator[BranchRow | str]:
-    """Measure branches one after the other; in the place of one that cannot be made, give its name alone.
+    """Measure branches one after the other, or say what was measured before; for one that cannot be made, its name.
 
     :param size: height and width of the picture, in pixels.
     :param exact: raise what makes a branch impossible.
+    :raises UsageError: as `cache_folder`, at once.
     :raises DermedgeError: as `BranchFamily.make`, if `exact`.
     """
-    for name in names:
-        try:
-            yield _row(name, size)
-        except DermedgeError:
-            if exact:
-                raise
-            yield name
+    return _listed(names, size, KeptFigures(), exact=exact)
 
 
-def _row(name: str, size: int) -> BranchRow:
+def _listed(names: Sequence[str], size: int, kept: KeptFigures, *, exact: bool) -> Iterator[BranchRow | str]:
+    try:
+        for name in names:
+            try:
+                yield _row(name, size, kept, exact=exact)
+            except DermedgeError:
+                if exact:
+                    raise
+                yield name
+    finally:
+        kept.save()
+
+
+def _row(name: str, size: int, kept: KeptFigures, *, exact: bool) -> BranchRow | str:
     family = family_of(name)
+    if (name, size) not in kept or (exact and kept[name, size] is None):
+        try:
+            kept[name, size] = _measured(family, name, size)
+        except UsageError:
+            kept[name, size] = None
+            raise
+    figures, source = kept[name, size], family.weight_source(name)
+    if figures is None:
+        return name
+    where = "none" if source is None else "here" if source.is_here() else source.elsewhere
+    return BranchRow(
+        name=name,
+        library=family.library,
+        **asdict(figures),
+        weights=where,
+        source=source.source if source else None,
+        licence=source.licence if source else None,
+    )
+
+
+def _measured(family: BranchFamily, name: str, size: int) -> Figures:
     branch = without_memory(lambda: family.make(name, 0.0))
     fits = family.any_size or suits(branch, size)
-    cost, source = cost_of(branch, size if fits else None), family.weight_source(name)
-    where = "none" if source is None else "here" if source.is_here() else source.elsewhere
-    whose, licence = (source.source, source.licence) if source else (None, None)
-    return BranchRow(
-        name, family.library, cost.parameters, cost.operations, branch.stride, branch.channels, where, whose, licence
-    )
+    cost = cost_of(branch, size if fits else None)
+    return Figures(cost.parameters, cost.operations, branch.stride, branch.channels)
 
 
 def _missing() -> list[str]:

@@ -26,6 +26,8 @@ from .hub_files import HubFile
 from .pretrained import PretrainedWeights, WeightSource
 
 _MAP = "map"
+_NEAR_THE_END = 8
+"""Nodes before the classifier among which the map nearly always is: normalisation, permutation, pooling, flattening."""
 _AUXILIARY = ("googlenet", "inception_v3")
 """Networks with further classifiers, which only their own training reads."""
 _LICENCES = {"SWAG": "CC-BY-NC-4.0"}
@@ -99,14 +101,16 @@ def _place_of_map(name: str) -> _Place:
         raise UsageError(f"{name} is made for one size of picture, and an image branch must read any.")
     classifier = list(network.named_children())[-1][0]
     nodes = [each for each in get_graph_node_names(network)[1] if each.split(".")[0] != classifier]
-    shapes = shapes_at_two_sizes(create_feature_extractor(network, nodes))
-    found = None
-    for node, pair in shapes.items():
-        if (grows := feature_map(*pair)) and not grows.channels_last:
-            found = _Place(node, grows)
-    if found is None:
-        raise UsageError(f"{name} has no feature map that grows with the picture, which an image branch needs.")
-    return found
+    # Near the end first: the extraction looks through all nodes for each that it is asked for.
+    for start, end in ((-_NEAR_THE_END, None), (None, -_NEAR_THE_END)):
+        found = None
+        shapes = shapes_at_two_sizes(create_feature_extractor(network, nodes[start:end])) if nodes[start:end] else {}
+        for node, pair in shapes.items():
+            if (grows := feature_map(*pair)) and not grows.channels_last:
+                found = _Place(node, grows)
+        if found is not None:
+            return found
+    raise UsageError(f"{name} has no feature map that grows with the picture, which an image branch needs.")
 
 
 def _weights(name: str) -> Any:
