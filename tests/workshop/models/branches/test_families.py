@@ -176,7 +176,7 @@ def test_the_table_has_every_family_once() -> None:
     assert len(names) == len(set(names))
 
 
-class _Stripes(ImageBranch):
+class _Coarse(ImageBranch):
     channels, stride = 4, 8
 
     def __init__(self) -> None:
@@ -187,31 +187,31 @@ class _Stripes(ImageBranch):
         return self.layer(image)
 
 
-class _StripesFamily(BranchFamily):
+class _CoarseFamily(BranchFamily):
     library = "ours"
 
     def names(self) -> tuple[str, ...]:
-        return ("stripes",)
+        return ("coarse",)
 
     def make(self, name: str, dropout: float) -> ImageBranch:
-        return _Stripes()
+        return _Coarse()
 
     def weight_source(self, name: str) -> None:
         """Nobody has pretrained it."""
 
 
 def test_a_family_is_all_that_a_new_branch_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = (*FAMILIES, _StripesFamily())
+    table = (*FAMILIES, _CoarseFamily())
     for module in (families, branch_list):
         monkeypatch.setattr(module, "FAMILIES", table)
-    check_picture_size("stripes", 64)
+    check_picture_size("coarse", 64)
     with pytest.raises(UsageError, match="take 64 or 72"):
-        check_picture_size("stripes", 65)
-    (row,) = branch_list.rows(["stripes"], 64)
+        check_picture_size("coarse", 65)
+    (row,) = branch_list.rows(["coarse"], 64)
     assert not isinstance(row, str)
     assert (row.library, row.parameters, row.operations) == ("ours", 4 * 3 * 64 + 4, 4 * 3 * 64 * 64)
     schema = HAM10000.clinical("grouped")
-    model = FusedClassifier("image_only", schema, 7, image_branch="stripes").eval()
+    model = FusedClassifier("image_only", schema, 7, image_branch="coarse").eval()
     assert model(PICTURE, None, None).shape == (2, 7)
-    state = {f"{key}": tensor + 1 for key, tensor in _Stripes().state_dict().items()}
-    assert family_of("stripes").fit("stripes", state, "s.pth").keys() == state.keys()
+    state = {f"{key}": tensor + 1 for key, tensor in _Coarse().state_dict().items()}
+    assert family_of("coarse").fit("coarse", state, "s.pth").keys() == state.keys()
