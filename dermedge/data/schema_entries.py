@@ -339,18 +339,22 @@ class SchemaEntries(_Table):
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:
-        _refuse([*self._about_classes(), *self._about_fields()])
+        _refuse([*self._about_classes(), *self._about_diagnoses(), *self._about_fields()])
         return self
 
     def _about_classes(self) -> Iterator[str]:
-        known = f"which is not among the classes {', '.join(self.classes)}"
+        known = self._known_classes()
         if self.melanoma and self.melanoma not in self.classes:
             yield f"melanoma is '{self.melanoma}', {known}"
-        for code in self.urgent:
-            if code not in self.classes:
-                yield f"urgent has '{code}', {known}"
+        yield from (f"urgent has '{code}', {known}" for code in self.urgent if code not in self.classes)
         if self.urgent and set(self.urgent) >= set(self.classes):
             yield "urgent has every class, so that nothing could be routine"
+
+    def _known_classes(self) -> str:
+        return f"which is not among the classes {', '.join(self.classes)}"
+
+    def _about_diagnoses(self) -> Iterator[str]:
+        known = self._known_classes()
         meanings = {fold(code): code for code in self.classes}
         for word, code in self.diagnoses.items():
             if code not in self.classes:

@@ -27,6 +27,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1e; background: #fff; m
   padding: 1.5rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 .notice { background: #fff4d6; border-left: 4px solid #d49b00; padding: .6rem 1rem; margin: 1rem 0; }
+.decision { border-left: 4px solid #8e8e93; padding: .3rem 1rem; margin: 1rem 0; background: #f4f4f6; }
+.decision.refer { border-color: #b3261e; } .decision.unsure { border-color: #d49b00; }
+.decision.routine { border-color: #2e7d32; } .decision ul { margin: .2rem 0; padding-left: 1.2rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; } img { display: block; width: 100%; height: auto; border-radius: 4px; }
 figcaption, p.small { color: #555; font-size: .9rem; } figcaption { margin-top: .3rem; }
@@ -59,6 +62,7 @@ def html_report(result: Prediction, spec: ModelSpec) -> str:
         f"<title>{escape(name)} - dermedge</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(name)} <small>({result.probabilities[result.label]:.1%})</small></h1>",
         f'<p class="notice"><strong>Research use only.</strong>{escape(use)}</p>',
+        _decision(result),
         _pictures(result, spec),
         _in_words(result),
         "<h2>Probabilities</h2>",
@@ -88,6 +92,14 @@ def _pictures(result: Prediction, spec: ModelSpec) -> str:
         scale = f' <span class="scale">nothing {_colour_bar()} most</span>'
         figures.append(_figure(hot, f"Grad-CAM: what in the picture spoke for “{chosen}”.", scale))
     return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _decision(result: Prediction) -> str:
+    """Show what to do next and why, and what else is possible; for a file without, what is wrong with the picture."""
+    verdict = "" if result.decision is None else f"<strong>{escape(result.decision)}</strong>"
+    reasons = result.picture_faults if result.decision is None else result.reasons
+    listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return f'<div class="decision {result.decision or "none"}">{verdict}<ul>{listed}</ul></div>' if listed else ""
 
 
 def _in_words(result: Prediction) -> str:

@@ -15,8 +15,12 @@ SHOWN_FROM = 0.005
 
 
 def prediction_text(result: Prediction, spec: ModelSpec) -> str:
-    """Give one prediction as a headline, a bar per class, and the clinical values that were given and were not."""
+    """Give one prediction: a headline, the decision with its reasons, a bar per class, and the clinical values."""
     lines = [f"{shown(result.source)}: {result.label} ({spec.class_names.get(result.label, '')})"]
+    if result.decision is not None:
+        lines.append(f"  {result.decision}: {'; '.join(result.reasons)}")
+    elif result.picture_faults:
+        lines.append(f"  {'; '.join(result.picture_faults)}")
     width = max(len(code) for code in result.probabilities)
     names = max((len(name) for name in spec.class_names.values()), default=0)
     for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):

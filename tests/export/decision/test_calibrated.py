@@ -13,6 +13,7 @@ from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import make_split
 from dermedge.data.synthetic import write_dataset
+from dermedge.evaluation.card import model_card
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
@@ -21,6 +22,8 @@ from dermedge_export.decision.asked import Asked
 from dermedge_export.decision.calibrated import check_can_calibrate
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
+from dermedge_runtime.commands.infer_report import html_report
+from dermedge_runtime.commands.prediction_text import prediction_text
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -128,6 +131,28 @@ def test_what_cannot_be_reached_is_refused_and_nothing_written(files, run: Run, 
         dermedge.calibrate(files["fp32"], run, sensitivity=1)
     with pytest.raises(UsageError, match="is a folder"):
         dermedge.calibrate(files["fp32"], run, path=tmp_path)
+
+
+def test_the_card_tells_what_the_decision_reaches(files, run: Run):
+    card = model_card(run, files["int8"])
+    section = card.split("## Decision")[1].split("## For whom")[0]
+    reached = read_model_file(files["int8"]).spec.calibration["reached"]
+    row = next(line for line in section.splitlines() if "(sensitivity)" in line)
+    assert f"{reached['decision']['sensitivity']['value']:.3f} [" in row
+    assert f"{reached['calibration']['expected_calibration_error']:.3f} in 15 bins" in section
+    assert "| mel (melanoma) |" in section and "melanomas among the routine answers" in section
+    assert "coverage of the sets" in card and "not calibrated" not in card and "nan" not in card
+
+
+def test_a_picture_is_answered_with_the_decision_and_why(files, many: Path, tmp_path: Path):
+    picture = read_samples(many)[0].path
+    answer = Classifier(files["fp32"], "cpu").predict(picture)
+    line = prediction_text(answer, Classifier(files["fp32"], "cpu").spec).splitlines()[1]
+    assert line == f"  {answer.decision}: {'; '.join(answer.reasons)}"
+    record = answer.to_record(explain=True)
+    assert record["decision"] == answer.decision and record["prediction_set"] == list(answer.prediction_set)
+    page = html_report(answer, Classifier(files["fp32"], "cpu").spec)
+    assert f'<div class="decision {answer.decision}"><strong>{answer.decision}</strong>' in page
 
 
 def test_a_file_of_another_run_is_refused(exported: dict, run: Run):
