@@ -214,6 +214,9 @@ def test_half_precision_follows_float32(name: str) -> None:
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+# Half a minute and more, most of it for ranking the layers of an INT8 file that may be refused in the end: the gate
+# itself is tried on the other branch, and what this network becomes in INT8 by the tests above.
+@pytest.mark.exhaustive
 def test_a_run_of_another_branch_goes_through_the_gate_or_is_refused(
     trained_run: Run, synthetic_data: Path, tmp_path: Path
 ) -> None:

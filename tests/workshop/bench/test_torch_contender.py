@@ -26,14 +26,16 @@ from dermedge_runtime.errors import UsageError
 
 pytestmark = pytest.mark.slow  # two exports
 
+BRANCH = "timm:test_resnet"  # the quickest to trace of those that the libraries bring
+
 
 @pytest.fixture(scope="module")
 def of_two_branches(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Run, Path]]:
-    """Folder of two runs that never learned, a Lite network and one that reads no picture, and a model file of each."""
+    """Folder of two runs that never learned, one of them reads no picture, and a model file of each."""
     runs, samples = tmp_path_factory.mktemp("runs"), read_samples(synthetic_data)
     models = {}
     for fusion in ("concat", "clinical_only"):
-        config = TrainConfig(data="", fusion=fusion, image_branch="efficientnet_lite0", image_size=32)
+        config = TrainConfig(data="", fusion=fusion, image_branch=BRANCH, image_size=32)
         folder = RunFolder(runs / run_name(config.image_branch, fusion))
         run = start_run(config, make_split(samples, config.protocol, config.seed), folder)
         torch.manual_seed(0)
@@ -46,10 +48,8 @@ def of_two_branches(synthetic_data: Path, tmp_path_factory: pytest.TempPathFacto
 def test_every_file_meets_its_own_weights(of_two_branches, synthetic_data):
     runs, models = of_two_branches
     found, absent = runs_of(list(models.values()), None, runs)
-    assert [run.path.name for run in found] == [
-        "efficientnet_lite0-clinical_only",
-        "efficientnet_lite0-concat",
-    ] and absent == []
+    assert [run.path.name for run in found] == ["timm-test_resnet-clinical_only", "timm-test_resnet-concat"]
+    assert absent == []
     picture = next(synthetic_data.rglob("*.jpg"))
     for run, path in models.items():
         model, classifier = EagerModel(run), Classifier(path, "cpu")
@@ -61,8 +61,8 @@ def test_every_file_meets_its_own_weights(of_two_branches, synthetic_data):
 
 def test_a_run_of_a_branch_that_cannot_be_made_is_left_out_unless_it_was_named(of_two_branches, tmp_path):
     _, models = of_two_branches
-    (lite, path), _ = models.items()
-    broken = Run.open(shutil.copytree(lite.path, tmp_path / "runs" / "broken"))
+    (small, path), _ = models.items()
+    broken = Run.open(shutil.copytree(small.path, tmp_path / "runs" / "broken"))
     record = json.loads(broken.config_file.read_text(encoding="utf-8"))
     record["settings"]["image_branch"] = "efficientnet_lite7"
     broken.config_file.write_text(json.dumps(record), encoding="utf-8")
@@ -75,10 +75,10 @@ def test_a_run_of_a_branch_that_cannot_be_made_is_left_out_unless_it_was_named(o
 
 def test_contenders_of_several_runs_have_names_of_their_own(of_two_branches, tmp_path, caplog):
     runs, models = of_two_branches
-    (lite, path), (clinical, _) = models.items()
+    (small, path), (clinical, _) = models.items()
     found = _find_runs(list(models.values()), None, runs)
-    names = {f"torch eager, {run.path.name}": run.path for run in (clinical, lite)}
+    names = {f"torch eager, {run.path.name}": run.path for run in (clinical, small)}
     assert {name: run.path for name, run in found.items()} == names
-    assert list(_find_runs([path], None, runs)) == list(_find_runs([path], lite.path, tmp_path)) == ["torch eager"]
+    assert list(_find_runs([path], None, runs)) == list(_find_runs([path], small.path, tmp_path)) == ["torch eager"]
     caplog.set_level(logging.INFO, "dermedge")
     assert _find_runs([path], None, tmp_path) == {} and "no run below" in caplog.text
