@@ -1,6 +1,7 @@
 """Fixtures of all tests: generated data, one tiny trained run, the real data where it is there."""
 
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,22 +59,41 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     return Run.open(shared_folder.once(config.fusion, make))
 
 
-@pytest.fixture(scope="session")
-def exported(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Reports of the three precisions of the tiny run, by precision."""
-    from dermedge.data.ham10000 import read_samples
-    from dermedge_export.check.parity import Limits
-    from dermedge_export.pipeline import PRECISIONS, export_model
+@pytest.fixture
+def traced_once(shared_folder: SharedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports of this test take the graph of a network that was traced before from there."""
+    from traced_once import TracedOnce
 
-    folder = tmp_path_factory.mktemp("models")
-    samples = read_samples(synthetic_data)
+    from dermedge_export import pipeline
+
+    monkeypatch.setattr(pipeline, "to_onnx", TracedOnce(shared_folder))
+
+
+@pytest.fixture(scope="session")
+def exported(trained_run, synthetic_data: Path, shared_folder: SharedFolder) -> dict:
+    """Reports of the three precisions of the tiny run, by precision. Read only, and shared by all workers."""
+    from traced_once import TracedOnce
+
+    from dermedge.data.ham10000 import read_samples
+    from dermedge_export import pipeline
+    from dermedge_export.check.parity import Limits
+
     loose = Limits(agreement=0, balanced_accuracy_drop=1)  # two epochs on a handful of pictures decide by a hair
-    return {
-        precision: export_model(
-            trained_run, samples, precision, folder / f"cross_attention-{precision}.onnx", limits=loose
-        )
-        for precision in PRECISIONS
-    }
+
+    def export(folder: Path) -> None:
+        samples = read_samples(synthetic_data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "to_onnx", TracedOnce(shared_folder))
+            reports = {
+                precision: pipeline.export_model(
+                    trained_run, samples, precision, folder / f"cross_attention-{precision}.onnx", limits=loose
+                )
+                for precision in pipeline.PRECISIONS
+            }
+        (folder / "reports").write_bytes(pickle.dumps(reports))
+
+    reports: dict = pickle.loads((shared_folder.once("exported", export) / "reports").read_bytes())
+    return reports
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 def test_every_precision_describes_itself(exported: dict, trained_run) -> None:
     assert set(exported) == {"fp32", "fp16", "int8"}

@@ -18,6 +18,8 @@ from dermedge_runtime import Classifier, UsageError, model_in_the_box
 from dermedge_runtime.inputs.image import upright_rgb
 from dermedge_runtime.model.model_file import read_model_file
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
 
 

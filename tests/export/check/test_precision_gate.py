@@ -22,7 +22,7 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.model_file import read_model_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("traced_once")]
 
 LIMITS = Limits(agreement=0.7, balanced_accuracy_drop=1)  # of seven pictures, five; the spoilt file agrees on none
 
