@@ -32,7 +32,7 @@ OTHERS = {
 """The same of the other models in the box."""
 PAGES |= OTHERS
 ASSETS = (
-    *("dermedge/data/schemas/ham10000.toml", "dermedge/data/schemas/pad_ufes_20.toml"),
+    *(f"dermedge/data/schemas/{file.name}" for file in sorted((ROOT / "dermedge/data/schemas").glob("*.toml"))),
     *("examples/plain_python.py", "examples/node_client.js", "examples/cpp_client.cpp", "examples/CsharpClient.cs"),
     *("examples/golden/golden.json", "examples/golden/picture.png"),
 )

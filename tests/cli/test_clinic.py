@@ -61,12 +61,14 @@ def test_everything_after_the_training_needs_no_schema_file(cli_here, clinic: Pa
 
 def test_infer_reads_the_clinics_fields(cli, clinic: Path, model: Path) -> None:
     picture = clinic / "data" / "photos" / "p1.jpg"
-    given = ("--age", 55, "--field", "site=Head", "--field", "itch=true")
+    given = ("--age", 55, "--field", "site=Kopf", "--field", "itch=Yes")  # synonyms, as the table has them
     done = cli("infer", picture, *given, "--json", "--explain", cwd=clinic)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert list(record["probabilities"]) == ["benign", "malignant", "other"]
     assert set(record["explanation"]["relevance_by_field"]) == {"age", "site", "itch"}
+    own = cli("infer", picture, "--age", 55, "--field", "site=head", "--field", "itch=true", "--json", cwd=clinic)
+    assert json.loads(own.stdout)["probabilities"] == record["probabilities"]
     refused = cli("infer", picture, "--field", "confirmed=true", cwd=clinic)
     assert refused.returncode == 3
     assert "no clinical field 'confirmed'; it reads age, site, itch" in refused.stderr
@@ -105,7 +107,7 @@ def test_masks_that_the_schema_does_not_name_are_3(cli_here, clinic: Path, model
     ("schema", "code", "words"),
     [
         ("ham10000", 3, ["holds no HAM10000_metadata.csv", "--schema"]),
-        ("clinik", 3, ["no schema 'clinik'", "ham10000, pad_ufes_20"]),
+        ("clinik", 3, ["no schema 'clinik'", "ham10000, isic_2018, isic_2019"]),
         ("data/none.toml", 3, ["none.toml cannot be read"]),
         ("broken.toml", 3, ["broken.toml is no TOML file"]),
         ("column.toml", 3, ["lacks the columns Sight", "The columns there are: Ward, Patient"]),

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from make_tiny_model import CLASSES, SIZE, TINY, build, tiny_spec
+from make_tiny_model import CLASSES, SIZE, TINY, build, describe_as, tiny_spec, with_synonyms
 from PIL import Image
 
 import dermedge
@@ -104,6 +106,22 @@ def test_equal_pixels_give_equal_probabilities_from_every_source(model: Classifi
 def test_every_clinical_field_counts(model: Classifier, name: str) -> None:
     less = {key: value for key, value in PATIENT.items() if key != name}
     assert model.predict(PIXELS, **less).probabilities != model.predict(PIXELS, **PATIENT).probabilities
+
+
+def test_synonyms_that_the_file_carries_are_read_in_python_and_on_the_command_line(tmp_path: Path) -> None:
+    path, shown = tmp_path / "synonyms.onnx", tmp_path / "picture.png"
+    path.write_bytes(describe_as(build(), with_synonyms(tiny_spec())).SerializeToString())
+    shown.write_bytes(png(PIXELS))
+    own = Classifier(path, "cpu").predict(PIXELS, age=85, site="face")
+    assert Classifier(path, "cpu").predict(PIXELS, age="85+", site="GESICHT") == own
+    given = ("--model", path, "--device", "cpu", "--field", "age=85+", "--field", "site=gesicht", "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "dermedge_runtime", "infer", shown, *given], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["probabilities"] == pytest.approx(dict(own.probabilities), abs=1e-6)
+    with pytest.raises(InputRejected, match=r"got 85\+\."):
+        Classifier(TINY, "cpu").predict(PIXELS, age="85+")
 
 
 @pytest.mark.parametrize("word", [None, "unknown", ""])

@@ -79,6 +79,7 @@ def test_the_documented_example_is_a_schema():
     schema = parse_schema(text.partition("```toml\n")[2].partition("```")[0].encode(), "docs/schema.md")
     assert schema.clinical("paper").names == ("age", "region", "itch", "biopsied")
     assert schema.diagnoses["melanoma in situ"] == schema.melanoma == "MEL"
+    assert schema.skip_diagnoses == {"not gradable", ""} and schema.fields[0].synonyms == {"85+": 85.0}
 
 
 def test_a_licence_that_is_not_written_is_not_stated():
