@@ -1,9 +1,9 @@
-"""Thresholds that a new lesion passes with a promised probability: split conformal prediction.
+"""Thresholds that a new photograph passes with a promised probability: split conformal prediction.
 
 Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005); class by class: Vovk, "Conditional validity
-of inductive conformal predictors" (2012). The promise holds for lesions of the same kind as those that the threshold
-was found on, drawn alike; it is about the mean over such draws. A lesion counts once, however many pictures it has:
-each of m pictures has the weight 1/m.
+of inductive conformal predictors" (2012). The promise holds for photographs of the same kind as those that the
+threshold was found on, drawn alike; it is about the mean over such draws. Every photograph counts once, as it does where coverage
+is measured; those of one lesion are alike, so that the lesions say how many are enough.
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ def lesions_needed(share: float) -> int:
 
 
 def passing_threshold(scores: NDArray[np.floating[Any]], lesions: NDArray[np.str_], share: float) -> float | None:
-    """Give the largest threshold that a new lesion's score reaches with a probability of at least `share`.
+    """Give the largest threshold that a new score reaches with a probability of at least `share`.
 
     :param scores: float [N], larger is better.
     :param lesions: lesion of every score, [N].
     :param share: in (0, 1).
     :return: one of the scores; None where there are too few lesions (see `lesions_needed`).
     """
-    _, own, pictures = np.unique(lesions, return_inverse=True, return_counts=True)
-    # What is below the threshold, the new lesion among them, may be this many lesions.
-    room = len(pictures) - math.ceil((len(pictures) + 1) * share - _ROUNDING)
-    if room < 0:
+    if len(np.unique(lesions)) < lesions_needed(share):
         return None
-    order = np.argsort(scores, kind="stable")
-    below = np.cumsum((1 / pictures)[own[order]])
-    return float(scores[order][np.searchsorted(below, room + _ROUNDING, side="right")])
+    # What is below the threshold, the new photograph among them, may be this many.
+    below = len(scores) - math.ceil((len(scores) + 1) * share - _ROUNDING)
+    return float(np.sort(scores)[below])

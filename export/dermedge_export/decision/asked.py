@@ -14,9 +14,9 @@ class Asked:
     """What a decision rule is to reach, on lesions like those of the validation split."""
 
     sensitivity: float = DEFAULT_SENSITIVITY
-    """Share of urgent lesions that are referred, in (0, 1)."""
+    """Share of photographs of urgent lesions that are referred, in (0, 1)."""
     coverage: float = DEFAULT_COVERAGE
-    """Share of lesions whose prediction set holds their diagnosis, in (0, 1)."""
+    """Share of photographs, of every class, whose prediction set holds their diagnosis, in (0, 1)."""
 
     def __post_init__(self) -> None:
         for name, value in (("sensitivity", self.sensitivity), ("coverage", self.coverage)):

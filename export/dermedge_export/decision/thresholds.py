@@ -60,9 +60,6 @@ def fit_rule(
             f" of {asked.sensitivity:g}."
         )
     summed = answers.probabilities[:, columns].sum(axis=1)
-    if watched is not None and own is not None:
-        # What melanoma's own threshold refers needs no other one: together they are to reach what was asked.
-        summed = np.where(answers.probabilities[:, watched] >= own, 1.0, summed)
     limit = _passing(answers, np.isin(answers.labels, columns), summed, asked.sensitivity)
     if limit is None:
         raise UsageError(_unreachable(answers, columns, asked.sensitivity))

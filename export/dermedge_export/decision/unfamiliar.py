@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 FAMILIAR_SHARE = 0.95
 """Of the validation photographs, whose score is at most 1."""
 MAHALANOBIS, RESIDUAL = "mahalanobis", "residual"
-KINDS = tuple((method, components) for method in (MAHALANOBIS, RESIDUAL) for components in (8, 16, 32, 64))
+KINDS = tuple((method, components) for method in (MAHALANOBIS, RESIDUAL) for components in (8, 16, 32))
 """What is tried on every tensor: method and number of components."""
 LARGEST_MATRIX = 2**15
 """Numbers in the matrix of a score, a byte each: what is larger is not tried, it would be no small part of a file."""

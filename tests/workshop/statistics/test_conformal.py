@@ -1,4 +1,4 @@
-"""Thresholds keep their promise: a new lesion passes as often as was asked for, and too few lesions give none."""
+"""Thresholds keep their promise: a new photograph passes as often as was asked for, and too few lesions give none."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_as_many_lesions_are_needed_as_the_promise_takes(share, needed):
 
 
 @pytest.mark.parametrize("lesions", [19, 40, 57])
-def test_a_new_lesion_passes_with_the_promised_probability(lesions):
+def test_a_new_photograph_passes_with_the_promised_probability(lesions):
     rng, passed = np.random.default_rng(0), []
     for _ in range(4000):
         drawn = rng.random(lesions + 1)
@@ -30,9 +30,7 @@ def test_a_new_lesion_passes_with_the_promised_probability(lesions):
     assert np.mean(passed) >= 0.9 - 0.015
 
 
-def test_a_lesion_counts_once_however_many_pictures_it_has():
-    scores = np.concatenate([np.full(50, 0.0), np.linspace(0.1, 1, 19)])
-    lesions = np.concatenate([np.repeat("one lesion", 50), names(19)])
-    # 20 lesions at 0.9: one may be below, and it is the one of the 50 pictures.
-    assert passing_threshold(scores, lesions, 0.9) == pytest.approx(0.1)
-    assert passing_threshold(scores, np.array([str(index) for index in range(69)]), 0.9) == 0.0
+def test_photographs_of_few_lesions_are_few_however_many_they_are():
+    scores = np.linspace(0, 1, 60)
+    assert passing_threshold(scores, np.array([f"lesion {index % 8}" for index in range(60)]), 0.9) is None
+    assert passing_threshold(scores, np.array([f"lesion {index % 9}" for index in range(60)]), 0.9) == scores[5]
