@@ -16,7 +16,7 @@ GROUND_TRUTH = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\nI1,0.0,1.0,0.0,0.0,0.0,0.0,0
 GROUPINGS = "image,lesion_id,diagnosis_confirm_type\nI2,HAM_1,histopathology\nI1,HAM_1,single image expert consensus\n"
 METADATA = (
     "image,age_approx,anatom_site_general,lesion_id,sex\n"
-    "I1,55,anterior torso,,female\nI2,,head/neck,BCN_1,\nI3,85,,BCN_1,male\nI4,30,palms/soles,MSK_9,male\n"
+    "I1,55,anterior torso,,female\nI2,,head/neck,BCN_1,\nI3,85,,BCN_1,male\nI4,300,palms/soles,MSK_9,male\n"
 )
 TRUTH = (
     "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
@@ -82,6 +82,8 @@ def test_isic_2019_leaves_unk_out_and_takes_the_picture_for_an_empty_lesion(tmp_
     assert left_out == "1 of the 4 rows of ISIC_2019_Training_Metadata.csv are left out for their diagnosis: UNK 1"
     assert stands_in.startswith("1 of the 3 rows of ")
     assert unnamed.startswith("2 pictures below ") and "Input/I5.jpg, Input/I6.jpg" in unnamed
+    (tmp_path / "Input" / "I4.jpg").unlink()
+    assert read_samples(tmp_path, load_schema("isic_2019")) == samples, "no picture is needed of what is left out"
 
 
 def test_isic_2019s_test_table_has_no_lesions_at_all(tmp_path):
