@@ -25,22 +25,25 @@ if TYPE_CHECKING:
     from dermedge_export.pipeline import ExportedModel
 
     from .api.calibrate import calibrate
-    from .api.evaluate import evaluate
+    from .api.evaluate import evaluate, evaluate_file
     from .api.export import export
     from .api.train import resume, train
     from .config import TrainConfig
     from .evaluation.evaluate import Evaluation
+    from .evaluation.evaluate_file import FileEvaluation
     from .training.run import Run
 
 __all__ = [
     "EngineTarget",
     "Evaluation",
     "ExportedModel",
+    "FileEvaluation",
     "Limits",
     "Run",
     "TrainConfig",
     "calibrate",
     "evaluate",
+    "evaluate_file",
     "export",
     "resume",
     "train",
@@ -51,11 +54,13 @@ _MODULE_OF = {
     "EngineTarget": "dermedge_export.engine.target",
     "Evaluation": "dermedge.evaluation.evaluate",
     "ExportedModel": "dermedge_export.pipeline",
+    "FileEvaluation": "dermedge.evaluation.evaluate_file",
     "Limits": "dermedge_export.check.parity",
     "Run": "dermedge.training.run",
     "TrainConfig": "dermedge.config",
     "calibrate": "dermedge.api.calibrate",
     "evaluate": "dermedge.api.evaluate",
+    "evaluate_file": "dermedge.api.evaluate",
     "export": "dermedge.api.export",
     "resume": "dermedge.api.train",
     "train": "dermedge.api.train",

@@ -15,7 +15,6 @@ from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import check_leaks, make_split
 from dermedge.data.synthetic import write_dataset
 from dermedge.evaluation.evaluate import evaluate_run
-from dermedge.tables import metrics_text
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.train import start_run, train
 from dermedge_export.check.parity import Limits
@@ -66,8 +65,7 @@ def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     for precision, target in targets.items():
         reports.append(export_model(run, samples, precision, target, limits=_LIMITS))
         own.note(target)
-    for name, scores in evaluate_run(run, models, "test", "cpu").results.items():
-        show(metrics_text(f"{name}, test split", scores) + "\n")
+    show(evaluate_run(run, models, "test", "cpu").to_text() + "\n")
     for report in reports:
         show(f"{report.path}: {report.bytes / 1e6:.1f} MB, {report.parity.summary()}")
     _log.info("4/5 infer one image of the test split")

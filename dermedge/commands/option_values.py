@@ -50,6 +50,26 @@ def any_text(what: str) -> OptionArguments:
     return {"metavar": f"<{what}>"}
 
 
+def pairs(example: str) -> OptionArguments:
+    """Take pairs of words, each word on the left once.
+
+    :param example: such as ACK=akiec, for the sentence about a mistake.
+    """
+
+    def read(text: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for pair in text.split(","):
+            left, sign, right = (part.strip() for part in pair.partition("="))
+            if not (left and sign and right):
+                raise ValueError(f"takes pairs such as {example},..., got '{pair}'.")
+            if left in found:
+                raise ValueError(f"names {left} twice.")
+            found[left] = right
+        return found
+
+    return {"parser": _from_text(read), "metavar": "<theirs=ours,...>"}
+
+
 def choice(*accepted: str) -> OptionArguments:
     """Take one of some words."""
 

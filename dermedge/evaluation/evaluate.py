@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dermedge.data.samples import Sample
 from dermedge.models.fusion import fusion_class
-from dermedge.statistics.metrics import score
-from dermedge.statistics.plots import confusion_plot, history_plot, roc_plot
-from dermedge.training.predictions import TRAINED_WEIGHTS, labels_of, runtime_probabilities, torch_probabilities
+from dermedge.statistics.plots import history_plot
+from dermedge.training.answers import Answers, labels_of, runtime_answers
+from dermedge.training.predictions import TRAINED_WEIGHTS, torch_probabilities
 from dermedge.training.run import Run
 from dermedge.training.run_names import run_name
 from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
+from .differences import difference
+from .evaluation_plots import write_plots
+from .evaluation_text import results_text
 from .model_files import model_files
-from .unknown_values import unknown_values
+from .predictions_table import write_predictions
+from .scored import Ask, ask_and_score
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +42,10 @@ class Evaluation:
     split_sha256: str
     weights_sha256: str
     results: Mapping[str, dict[str, Any]]
-    """What `dermedge.statistics.metrics.score` gives, by what was scored: the trained weights first, then each model
+    """What `dermedge.evaluation.figures.figures` gives, by what was scored: the trained weights first, then each model
     file with its device."""
+    differences: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Of each model file from the trained weights: what `dermedge.evaluation.differences.difference` gives."""
 
     @property
     def title(self) -> str:
@@ -57,7 +61,12 @@ class Evaluation:
             "split_sha256": self.split_sha256,
             "weights_sha256": self.weights_sha256,
             "results": dict(self.results),
+            "differences": dict(self.differences),
         }
+
+    def to_text(self) -> str:
+        """Give the tables that `dermedge evaluate` prints."""
+        return results_text(self.title, self.results, self.differences)
 
 
 def evaluate_run(
@@ -70,7 +79,9 @@ def evaluate_run(
     flips: bool = False,
     without_values: bool = False,
 ) -> Evaluation:
-    """Score one part of a run's data; write `metrics.json` and the plots into the run's folder, if it can be written.
+    """Score one part of a run's data.
+
+    `metrics.json`, `predictions.csv` and the plots are written into the run's folder, if it can be written.
 
     :param models: folder of model files; those made from the run's weights are scored too. Where there is none, an FP32
         file is made for the occasion, so that the shipped runtime is always among the results.
@@ -90,27 +101,32 @@ def evaluate_run(
     samples = split.select(run.samples(data), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
-    labels = labels_of(samples)
     with model_files(run, models) as paths:
         classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
-    answers = {TRAINED_WEIGHTS: partial(torch_probabilities, run, flips=flips)} | {
-        f"{stem} ({classifier.device})": partial(runtime_probabilities, classifier, flips=flips)
-        for stem, classifier in classifiers.items()
+    contenders: dict[str, Ask] = {
+        TRAINED_WEIGHTS: lambda asked: Answers(torch_probabilities(run, asked, flips=flips)),
+        **{
+            f"{stem} ({classifier.device})": partial(runtime_answers, classifier, flips=flips)
+            for stem, classifier in classifiers.items()
+        },
     }
-    outputs, results = {}, {}
-    for name, answer in answers.items():
+    hidden = run.schema.clinical(config.protocol).names if without_values else None
+    answers: dict[str, Answers] = {}
+    results: dict[str, dict[str, Any]] = {}
+    for name, ask in contenders.items():
         _log.info("%s %s images; %s", len(samples), part, name)
-        outputs[name] = answer(samples)
-        results[name] = score(labels, outputs[name], run.schema.classes)
-        if without_values:
-            fields, schema = run.schema.clinical(config.protocol).names, run.schema
-            results[name]["unknown_values"] = unknown_values(
-                answer, samples, outputs[name], fields, schema.classes, schema.melanoma
-            )
-    evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results)
+        answers[name], results[name] = ask_and_score(
+            ask, samples, run.schema.classes, hidden=hidden, melanoma=run.schema.melanoma
+        )
+    others = {
+        name: difference(answers[name], results[name], answers[TRAINED_WEIGHTS], results[TRAINED_WEIGHTS])
+        for name in contenders
+        if name != TRAINED_WEIGHTS
+    }
+    evaluation = Evaluation(part, flips, config.protocol, split.sha256, run.weights_sha256, results, others)
     try:
-        _write_files(run, evaluation, labels, outputs)
-        _log.info("written to %s and %s", run.metrics_file, run.plots)
+        _write_files(run, evaluation, samples, answers)
+        _log.info("written to %s, %s and %s", run.metrics_file, run.predictions_file.name, run.plots)
     except OSError as error:  # a run on a read-only medium: the figures are worth more than the files
         _log.info("not written: %s: %s", error.filename or run.path, error.strerror or error)
     except DermedgeError as error:  # the history is damaged
@@ -118,13 +134,11 @@ def evaluate_run(
     return evaluation
 
 
-def _write_files(
-    run: Run, evaluation: Evaluation, labels: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
-) -> None:
+def _write_files(run: Run, evaluation: Evaluation, samples: Sequence[Sample], answers: Mapping[str, Answers]) -> None:
     write_json(run.metrics_file, evaluation.to_record())
-    config, shown = run.config, list(outputs)[-1]
+    write_predictions(run.predictions_file, samples, answers, run.schema.classes)
+    config, shown = run.config, list(answers)[-1]
     name = run_name(config.image_branch, config.fusion)
-    scores, title = evaluation.results[shown], f"{name}, {evaluation.title}, {shown}"
-    confusion_plot(scores, title, run.plots / "confusion_matrix.png")
-    roc_plot(labels, outputs[shown], scores, title, run.plots / "roc.png")
+    title = f"{name}, {evaluation.title}, {shown}"
+    write_plots(run.plots, labels_of(samples), answers[shown], evaluation.results[shown], title)
     history_plot(run.history_file, f"{name}, {config.protocol} protocol", run.plots / "history.png")

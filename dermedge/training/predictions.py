@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier
-from dermedge.progress import progress
-from dermedge_runtime import Classifier, Rejection
-from dermedge_runtime.errors import InputRejected
-from dermedge_runtime.inputs.image import ImageSource, load_image
+from dermedge_runtime import Classifier
 
+from .answers import FLIPS, runtime_answers
+from .answers import labels_of as labels_of  # its name to all who read predictions
 from .checkpoint import load_weights, read_tensors
 from .prior_shift import Validation, unshifted
 from .run import Run
@@ -25,9 +23,6 @@ from .train import predict_logits
 from .trained_part import build_model
 
 TRAINED_WEIGHTS = "trained weights (torch)"
-FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-"""The picture, its mirror images and its half turn, as steps over rows and columns."""
-_BATCH = 16
 
 
 def trained_model(run: Run) -> FusedClassifier:
@@ -39,11 +34,6 @@ def trained_model(run: Run) -> FusedClassifier:
     _ = run.weights_sha256  # says what to do where there are none
     load_weights(run.weights_file, model)
     return model.eval()
-
-
-def labels_of(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    """Class indices, int64 [N]."""
-    return np.array([sample.label for sample in samples], dtype=np.int64)
 
 
 def validation_answers(run: Run, samples: Sequence[Sample]) -> Validation:
@@ -91,32 +81,4 @@ def runtime_probabilities(
     :param flips: the mean over `FLIPS`, for a model that reads pictures.
     :raises InputRejected: a picture that cannot be read.
     """
-    names = classifier.spec.clinical.names
-    rows: list[list[float]] = []
-    starts = range(0, len(samples), _BATCH)
-    for start in progress(starts, f"run {classifier.name}", total=len(starts)):
-        part = samples[start : start + _BATCH]
-        clinical: list[dict[str, Any]] = [{n: s.clinical[n] for n in names if n in s.clinical} for s in part]
-        views = [_predicted(classifier, images, clinical) for images in _views(classifier, part, flips=flips)]
-        rows += np.mean(views, axis=0).tolist()
-    return np.array(rows, dtype=np.float32)
-
-
-def _views(classifier: Classifier, samples: Sequence[Sample], *, flips: bool) -> list[list[ImageSource | None]]:
-    image = classifier.spec.image
-    if not flips:
-        return [[sample.path if image is not None else None for sample in samples]]
-    assert image is not None
-    pictures = [load_image(sample.path, image.size, image.resample, image.detail) for sample in samples]
-    return [[np.ascontiguousarray(pixels[::down, ::right]) for pixels in pictures] for down, right in FLIPS]
-
-
-def _predicted(
-    classifier: Classifier, images: list[ImageSource | None], clinical: list[dict[str, Any]]
-) -> list[list[float]]:
-    rows = []
-    for result in classifier.predict_many(images, clinical, batch_size=_BATCH):
-        if isinstance(result, Rejection):
-            raise InputRejected(result.reason)
-        rows.append(list(result.probabilities.values()))
-    return rows
+    return runtime_answers(classifier, samples, flips=flips).probabilities

@@ -1,8 +1,8 @@
 """The folder of one training run: its files, their names, and how they are written and removed.
 
 `config.json` settings, versions, classes, the data set's schema · `split.csv` · `checkpoint.safetensors` everything
-needed to go on · `weights.safetensors` the best weights · `history.csv` · `metrics.json` and `plots/` from
-`dermedge evaluate`. Not covered: reading a run back (`run`).
+needed to go on · `weights.safetensors` the best weights · `history.csv` · `metrics.json`, `predictions.csv`
+and `plots/` from `dermedge evaluate`. Not covered: reading a run back (`run`).
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def predictions_file(self) -> Path:
+        """Every answer of the last evaluation."""
+        return self.path / "predictions.csv"
+
+    @property
     def plots(self) -> Path:
         """Plots of the last evaluation."""
         return self.path / "plots"
@@ -96,8 +101,8 @@ class RunFolder:
         """Everything that training, evaluation and explanation have written here."""
         names = (
             *(self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.metrics_file),
-            *(self.start_file, self.split_file),
-            *(self.plots / f"{name}.png" for name in ("confusion_matrix", "roc", "history")),
+            *(self.start_file, self.split_file, self.predictions_file),
+            *(self.plots / f"{name}.png" for name in ("confusion_matrix", "roc", "precision_recall", "history")),
             *(
                 self.path / "explain" / name
                 for name in ("gallery.png", "relevance.csv", "relevance.png", "explain.json")

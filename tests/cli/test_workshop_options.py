@@ -160,6 +160,16 @@ def test_help_can_be_read_where_colours_and_boxes_cannot(synthetic_data):
     [
         ("train --epoch 3", "No such option --epoch; did you mean --epochs?"),
         ("train --no-flip", "No such option --no-flip; did you mean --no-flips?"),
+        ("evaluate --classes ACK", "--classes takes pairs such as ACK=akiec,..., got 'ACK'."),
+        ("evaluate --classes A=x,A=y", "--classes names A twice."),
+        ("evaluate --fields gender=", "--fields takes pairs such as gender=sex,..., got 'gender='."),
+        ("evaluate --out o", "--out is about --model: give both or neither."),
+        ("evaluate --allow-missing-images", "--allow-missing-images is about --model: give both or neither."),
+        (
+            "evaluate --model m.onnx --data d --split validation",
+            "--split is about a run, and --model scores a file without one: leave one of them out.",
+        ),
+        ("evaluate --model m.onnx", "--model needs --data, the folder of the data set that the file is scored on."),
         ("evaluate --zzz", "No such option --zzz. See dermedge evaluate --help."),
         ("train --epochs 0", "--epochs takes a whole number from 1 up, got '0'."),
         ("train --epochs 2.5", "--epochs takes a whole number from 1 up, got '2.5'."),

@@ -1,7 +1,9 @@
 """The typed result of an evaluation, and the record that is written of it."""
 
+import csv
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -17,7 +19,7 @@ def test_a_record_says_flips_only_where_there_were_any():
     assert plain.title == "test split"
     assert plain.to_record() == {
         "split": "test", "protocol": "grouped", "split_sha256": "ab", "weights_sha256": "cd",
-        "results": {TRAINED_WEIGHTS: SCORES},
+        "results": {TRAINED_WEIGHTS: SCORES}, "differences": {},
     }  # fmt: skip
     flipped = Evaluation("validation", True, "grouped", "ab", "cd", {})
     assert flipped.title == "validation split, mean of 4 flips" and flipped.to_record()["flips"] is True
@@ -31,7 +33,15 @@ def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp
     assert json.loads(run.metrics_file.read_text(encoding="utf-8")) == found.to_record()
     trained, shipped = found.results.values()
     assert shipped["macro"]["auc"] == pytest.approx(trained["macro"]["auc"], abs=1e-3)
-    assert (run.plots / "roc.png").is_file()
+    assert (run.plots / "roc.png").is_file() and (run.plots / "precision_recall.png").is_file()
+    with run.predictions_file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert Counter(row["model"] for row in rows) == dict.fromkeys(found.results, trained["images"])
+    for name, scores in found.results.items():
+        hits = [row["truth"] == row["predicted"] for row in rows if row["model"] == name]
+        assert sum(hits) / len(hits) == pytest.approx(scores["accuracy"])
+    assert list(found.differences) == ["cross_attention-fp32 (cpu)"]
+    assert found.differences["cross_attention-fp32 (cpu)"]["largest_probability_change"] < 1e-3
     run.history_file.write_text("a,b\n1\n", encoding="utf-8")
     caplog.set_level("INFO", "dermedge")
     again = evaluate_run(run, tmp_path, "validation", "cpu")

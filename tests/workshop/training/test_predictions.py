@@ -62,7 +62,7 @@ class Recorder:
         clinical = ClinicalSchema(
             (NumericField("age", "years", 0, 120),), (CategoricalField("sex", ("female", "male")),)
         )
-        self.spec = SimpleNamespace(clinical=clinical, image=image)
+        self.spec = SimpleNamespace(clinical=clinical, image=image, classes=("a", "b"))
         self.reject, self.images, self.patients = reject, [], []
 
     def predict_many(self, images, clinical, batch_size):
@@ -75,7 +75,10 @@ class Recorder:
             yield (
                 Rejection("x", "no picture")
                 if rejected
-                else SimpleNamespace(probabilities={"a": number / 100, "b": 1 - number / 100})
+                else SimpleNamespace(
+                    probabilities={"a": number / 100, "b": 1 - number / 100},
+                    **dict.fromkeys(("prediction_set", "decision", "ood_score")),
+                )
             )
 
 

@@ -34,6 +34,7 @@ def test_the_settings_are_written_last_because_they_make_the_folder_a_run(tmp_pa
 
 def test_clearing_removes_the_runs_own_files_and_no_others(run):
     own = [run.checkpoint_file, run.weights_file, run.history_file, run.metrics_file, run.plots / "roc.png"]
+    own += [run.predictions_file, run.plots / "precision_recall.png"]
     others = [run.path / "notes.txt", run.plots / "figure.svg", run.path / "photo.png"]
     run.plots.mkdir()
     for path in (*own, *others):

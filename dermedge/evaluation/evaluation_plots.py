@@ -1,0 +1,23 @@
+"""The plots of one contender's answers: confusion matrix, ROC and precision-recall curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermedge.statistics.plots import confusion_plot, precision_recall_plot, roc_plot
+from dermedge.training.answers import Answers
+
+
+def write_plots(folder: Path, labels: NDArray[np.int64], answers: Answers, scores: dict[str, Any], title: str) -> None:
+    """Write `confusion_matrix.png`, `roc.png` and `precision_recall.png`, each whole or not at all.
+
+    :param scores: of the answers.
+    :raises OSError: one cannot be written.
+    """
+    confusion_plot(scores, title, folder / "confusion_matrix.png")
+    roc_plot(labels, answers.probabilities, scores, title, folder / "roc.png")
+    precision_recall_plot(labels, answers.probabilities, scores, title, folder / "precision_recall.png")

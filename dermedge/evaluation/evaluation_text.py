@@ -1,0 +1,93 @@
+"""An evaluation as text: the first contender whole, of every other one only what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dermedge.tables import interval_text, metrics_text, table, unknown_values_text
+from dermedge_runtime.decision import VERDICTS
+
+
+def results_text(
+    title: str, results: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Give all tables of an evaluation, with a blank line between them.
+
+    :param title: what the figures are of, such as "test split".
+    :param results: by contender, as `dermedge.evaluation.figures.figures` gives them; at least one.
+    :param differences: of every contender but the first from the first, as `differences.difference` gives them.
+    """
+    first, scores = next(iter(results.items()))
+    parts = [metrics_text(f"{first}, {title}", dict(scores))]
+    if differences:
+        parts.append(_differences_text(results, differences))
+    parts.append(_calibration_text(results))
+    deciding = {
+        name: each for name, each in results.items() if {"decisions", "prediction_sets", "unfamiliar"} & {*each}
+    }
+    if deciding:
+        parts.append(_decisions_text(deciding))
+    if len(results) == 1 and "decisions" in scores:
+        parts.append(_decisions_by_class(scores))
+    for name, each in results.items():
+        if each.get("unknown_values"):
+            parts.append(f"{name}, clinical values unknown\n{unknown_values_text(each['unknown_values'])}")
+    return "\n\n".join(parts)
+
+
+def _differences_text(results: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for name, each in differences.items():
+        recall = ", ".join(f"{code} {change:+.3f}" for code, change in each["recall"].items())
+        rows.append(
+            [
+                name,
+                *(f"{results[name][key]:.3f} ({each[key]:+.3f})" for key in ("accuracy", "balanced_accuracy")),
+                f"{each['answers_changed']} of {results[name]['images']}",
+                f"{each['largest_probability_change']:.2g}",
+                recall or "none",
+            ]
+        )
+    header = ("against it", "accuracy", "balanced accuracy", "answers changed", "largest change of a probability")
+    return table(rows, (*header, "changes of recall"))
+
+
+def _calibration_text(results: Mapping[str, Mapping[str, Any]]) -> str:
+    keys = ("expected_calibration_error", "by_chance", "classwise_calibration_error", "brier_score")
+    rows = [[name, *(each["calibration"][key] for key in keys)] for name, each in results.items()]
+    header = ("calibration", "expected error", "by chance alone", "classwise error", "Brier score")
+    return table(rows, header)
+
+
+def _decisions_text(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Give shares of all photographs, each with its 95 % interval."""
+    header = ("shares", *VERDICTS, "unfamiliar", "set holds the truth", "diagnoses in a set")
+    rows = []
+    for name, each in results.items():
+        decisions, sets, unlike = (each.get(key) for key in ("decisions", "prediction_sets", "unfamiliar"))
+        rows.append(
+            [
+                name,
+                *(interval_text(decisions[verdict]["all"]) if decisions else None for verdict in VERDICTS),
+                interval_text(unlike["share"]["all"]) if unlike else None,
+                interval_text(sets["coverage"]["all"]) if sets else None,
+                f"{sets['mean_size']:.2f}" if sets else None,
+            ]
+        )
+    return table(rows, header)
+
+
+def _decisions_by_class(scores: Mapping[str, Any]) -> str:
+    sets, decisions = scores.get("prediction_sets"), scores["decisions"]
+    rows = [
+        [
+            code,
+            row["images"],
+            *(decisions[verdict]["per_class"][code] for verdict in VERDICTS),
+            sets["coverage"]["per_class"][code] if sets else None,
+        ]
+        for code, row in scores["per_class"].items()
+        if row["images"]
+    ]
+    return table(rows, ("shares by class", "images", *VERDICTS, "set holds the truth"))
