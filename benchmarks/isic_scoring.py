@@ -10,8 +10,9 @@ where any differs by more than 1e-9. What the official scorer gave for the synth
 tests/workshop/statistics/isic_scores.json, written by `--out`, and a test holds our figures to it.
 
 The official figures of a class count a picture as named where its probability is over 0.5; ours, elsewhere, where it is
-the largest. So `thresholded` below takes 0.5 as the official scorer does. Not covered: weights of pictures (all are 1;
-that scorer gives ISIC_0035068 none), and pictures of two equal largest probabilities, which it counts as wrong.
+the largest. So `thresholded` below takes 0.5 as the official scorer does. Pictures without weight are left out of ours:
+those with a `score_weight` of 0, and ISIC_0035068, to which that scorer gives none. Not covered: other weights than 0
+and 1, and pictures of two equal largest probabilities, which it counts as wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import pandas as pd
 from dermedge.statistics.metrics import score
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+_WITHOUT_WEIGHT = "ISIC_0035068"
 _OFFICIAL = """
 import json, sys
 from pathlib import Path
@@ -102,12 +104,13 @@ def main() -> int:
         truth, answers = (pd.read_csv(path, index_col="image") for path in paths)
         official = official_figures(chosen.scorer, *paths)
     codes = [name for name in truth.columns if name not in ("score_weight", "validation_weight")]
-    ours = our_figures(truth[codes], answers.loc[truth.index, codes])
+    counted = truth.index[(truth.get("score_weight", 1.0) != 0.0) & (truth.index != _WITHOUT_WEIGHT)]
+    ours = our_figures(truth.loc[counted, codes], answers.loc[counted, codes])
     print(f"{'figure':20} {'ours':>12} {'official':>12} {'difference':>12}")
     for name, value in ours.items():
         print(f"{name:20} {value:12.9f} {official[name]:12.9f} {value - official[name]:12.2e}")
     worst = max(abs(value - official[name]) for name, value in ours.items())
-    print(f"{len(ours)} figures of {len(truth)} pictures, largest difference {worst:.1e}")
+    print(f"{len(ours)} figures of {len(counted)} pictures, largest difference {worst:.1e}")
     if chosen.out:
         chosen.out.write_text(json.dumps({name: official[name] for name in ours}, indent=1) + "\n", encoding="utf-8")
     return int(worst > 1e-9)

@@ -18,7 +18,11 @@ from .shared_options import RUN_PANEL, RunPath, Runs, run_folder
 
 _Schema = Annotated[
     str | None,
-    option(Group.DATA.value, "Of the data: ham10000 (the default), pad_ufes_20 or a .toml file.", **any_text("word")),
+    option(
+        Group.DATA.value,
+        "Of the data: ham10000 (the default), another shipped one, or a .toml file.",
+        **any_text("word"),
+    ),
 ]
 _AllowMissing = Annotated[
     bool,

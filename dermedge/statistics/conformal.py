@@ -2,8 +2,8 @@
 
 Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005); class by class: Vovk, "Conditional validity
 of inductive conformal predictors" (2012). The promise holds for photographs of the same kind as those that the
-threshold was found on, drawn alike; it is about the mean over such draws. Every photograph counts once, as it does where coverage
-is measured; those of one lesion are alike, so that the lesions say how many are enough.
+threshold was found on, drawn alike; it is about the mean over such draws. Every photograph counts once, as where
+coverage is measured; those of one lesion are alike, so that the lesions say how many are enough.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from .asked import Asked
 from .early_stages import Stage, add_statistics, early_stages, last_features
 from .last_layer import rescale, scores_of
+from .other_cameras import by_another_camera
 from .outliers import outliers
 from .scaling import FittedScaling, Scaling, fit_scaling
 from .thresholds import Answers, FittedRule, fit_rule
@@ -45,7 +46,7 @@ SCORES = ("ood_score", "lesion_ood_score")
 """Outputs that tell an unfamiliar picture, from an early stage, and an odd lesion, from the last one."""
 SMALLEST_VALIDATION = 30
 """Lesions of the validation split; fewer say nothing about probabilities."""
-_TRAINING_IMAGES, _OUTLIERS_EACH = 1000, 60
+_TRAINING_IMAGES, _OUTLIERS_EACH = 800, 60
 _Rows = dict[str, NDArray[Any]]
 
 
@@ -95,10 +96,8 @@ def calibrated(
     check_can_calibrate(split, samples)
     own = onnx.ModelProto()
     own.CopyFrom(proto)
-    spec, earlier = (
-        _without_scores(own, spec),
-        Scaling.from_record(spec.calibration.get("scaling", {}), len(spec.classes)),
-    )
+    earlier = Scaling.from_record(spec.calibration.get("scaling", {}), len(spec.classes))
+    spec = _without_scores(own, spec)
     training, validation = split.select(samples, "train"), split.select(samples, "validation")
     labels, lesions = labels_of(validation), np.array([sample.lesion_id for sample in validation], dtype=np.str_)
     scores = scores_of(own)
@@ -150,9 +149,12 @@ def _add_scores(
     names = [*tensors, pooled]
     rng = np.random.default_rng(seed)
     drawn = [training[index] for index in rng.permutation(len(training))[:_TRAINING_IMAGES]]
-    learned = _rows(looked, names, _of_samples(drawn, spec, "training features"))
+    plain = _rows(looked, names, _of_samples(drawn, spec, "training features"))
+    finer = [by_another_camera(upright_rgb(sample.path), rng) for sample in drawn]
+    varied = _rows(looked, names, _of_pictures(finer, spec, image))
+    learned = {name: np.concatenate([plain[name], varied[name]]) for name in names}
     held = _rows(looked, [*names, scores_of(proto)], _of_samples(validation, spec, "validation features"))
-    photographs = [upright_rgb(sample.path, None) for sample in choose(training, _OUTLIERS_EACH, seed)]
+    photographs = [upright_rgb(sample.path) for sample in choose(training, _OUTLIERS_EACH, seed)]
     far = {
         kind: _rows(looked, names, _of_pictures(pictures, spec, image))
         for kind, pictures in outliers(photographs, _OUTLIERS_EACH, seed).items()

@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 FAMILIAR_SHARE = 0.95
 """Of the validation photographs, whose score is at most 1."""
 MAHALANOBIS, RESIDUAL = "mahalanobis", "residual"
-KINDS = tuple((method, components) for method in (MAHALANOBIS, RESIDUAL) for components in (8, 16, 32))
+KINDS = tuple((method, components) for method in (MAHALANOBIS, RESIDUAL) for components in (8, 16, 32, 48))
 """What is tried on every tensor: method and number of components."""
 LARGEST_MATRIX = 2**15
 """Numbers in the matrix of a score, a byte each: what is larger is not tried, it would be no small part of a file."""
@@ -115,8 +115,8 @@ def try_all(
     validation: Mapping[str, NDArray[Any]],
     outliers: Mapping[str, Mapping[str, NDArray[Any]]],
 ) -> list[Tried]:
-    """Fit every kind of score on every tensor, the best first: of those as good as any other the one that looks at the
-    earliest tensor, with the fewest components.
+    """Fit every kind of score on every tensor, the best first: of those as good as any other that of the earliest
+    tensor, which knows least about diagnoses.
 
     :param tensors: the earliest first.
     :param training: rows by tensor, as `fit` takes them.
@@ -134,7 +134,7 @@ def try_all(
                 found.append(Tried(score, auroc))
     found.sort(key=lambda each: each.rank, reverse=True)
     good = [each for each in found if each.worst >= found[0].worst - AS_GOOD]
-    first = min(good, key=lambda each: (tensors.index(each.score.tensor), each.score.components))
+    first = min(good, key=lambda each: tensors.index(each.score.tensor))  # the best of this tensor: they are sorted
     return [first, *(each for each in found if each is not first)]
 
 
