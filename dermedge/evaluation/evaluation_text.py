@@ -23,12 +23,10 @@ def results_text(
     if differences:
         parts.append(_differences_text(results, differences))
     parts.append(_calibration_text(results))
-    deciding = {
-        name: each for name, each in results.items() if {"decisions", "prediction_sets", "unfamiliar"} & {*each}
-    }
+    deciding = {name: each for name, each in results.items() if {"sets", "unfamiliar"} & {*each}}
     if deciding:
         parts.append(_decisions_text(deciding))
-    if len(results) == 1 and "decisions" in scores:
+    if len(results) == 1 and scores.get("decision"):
         parts.append(_decisions_by_class(scores))
     for name, each in results.items():
         if each.get("unknown_values"):
@@ -54,40 +52,44 @@ def _differences_text(results: Mapping[str, Mapping[str, Any]], differences: Map
 
 
 def _calibration_text(results: Mapping[str, Mapping[str, Any]]) -> str:
-    keys = ("expected_calibration_error", "by_chance", "classwise_calibration_error", "brier_score")
+    keys = ("expected_calibration_error", "of_a_perfect_model", "classwise_calibration_error", "brier_score")
     rows = [[name, *(each["calibration"][key] for key in keys)] for name, each in results.items()]
-    header = ("calibration", "expected error", "by chance alone", "classwise error", "Brier score")
+    header = ("calibration", "expected error", "of a perfect model", "classwise error", "Brier score")
     return table(rows, header)
 
 
 def _decisions_text(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Give shares of all photographs, each with its 95 % interval."""
-    header = ("shares", *VERDICTS, "unfamiliar", "set holds the truth", "diagnoses in a set")
+    """Give shares of all photographs, and what the decision reaches, each with its 95 % interval."""
+    titles: dict[str, str] = {
+        **{str(verdict): verdict for verdict in VERDICTS},
+        "sensitivity": "urgent referred",
+        "specificity": "others not",
+        "melanomas_among_routine": "melanoma if routine",
+    }
     rows = []
     for name, each in results.items():
-        decisions, sets, unlike = (each.get(key) for key in ("decisions", "prediction_sets", "unfamiliar"))
+        decision, sets, unlike = each.get("decision") or {}, each.get("sets"), each.get("unfamiliar")
         rows.append(
             [
                 name,
-                *(interval_text(decisions[verdict]["all"]) if decisions else None for verdict in VERDICTS),
-                interval_text(unlike["share"]["all"]) if unlike else None,
-                interval_text(sets["coverage"]["all"]) if sets else None,
-                f"{sets['mean_size']:.2f}" if sets else None,
+                *(interval_text(decision.get(key)) for key in titles),
+                interval_text(unlike["share"]) if unlike else None,
+                interval_text(sets["coverage"]) if sets else None,
+                f"{sets['size']:.2f}" if sets else None,
             ]
         )
-    return table(rows, header)
+    return table(rows, ("shares", *titles.values(), "unfamiliar", "truth in the set", "diagnoses in a set"))
 
 
 def _decisions_by_class(scores: Mapping[str, Any]) -> str:
-    sets, decisions = scores.get("prediction_sets"), scores["decisions"]
     rows = [
         [
             code,
             row["images"],
-            *(decisions[verdict]["per_class"][code] for verdict in VERDICTS),
-            sets["coverage"]["per_class"][code] if sets else None,
+            *(scores["decision"]["by_class"][code][verdict] for verdict in VERDICTS),
+            interval_text(scores["sets"]["by_class"][code]),
         ]
         for code, row in scores["per_class"].items()
         if row["images"]
     ]
-    return table(rows, ("shares by class", "images", *VERDICTS, "set holds the truth"))
+    return table(rows, ("shares by class", "images", *VERDICTS, "truth in the set"))

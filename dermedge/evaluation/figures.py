@@ -5,7 +5,7 @@ Not covered: how they are said (`evaluation_text`) and how two contenders differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from dermedge.statistics.calibration import (
     expected_calibration_error,
     simulated_calibration_error,
 )
-from dermedge.statistics.intervals import recall_at_specificity_interval, score_intervals, share_intervals
+from dermedge.statistics.decisions import Decided, decision_figures, set_figures
+from dermedge.statistics.intervals import recall_at_specificity_interval, score_intervals
 from dermedge.statistics.metrics import SPECIFICITIES, score
+from dermedge.statistics.shares import share_interval
 from dermedge.training.answers import Answers
-from dermedge_runtime.decision import FAMILIAR, VERDICTS
+from dermedge_runtime.decision import FAMILIAR
 
 _SEED = 0
 
@@ -35,39 +37,22 @@ def figures(
     :param groups: [N], what is drawn for the intervals: the lesion, or the patient.
     :return: what `dermedge.statistics.metrics.score` gives; `intervals`, 95 % by group, of accuracy, balanced accuracy,
         and by class of recall, precision and the recall at each specificity, None where the data cannot give the
-        figure; `calibration`; and, where the contender has them, `decisions`, `prediction_sets` and `unfamiliar`.
+        figure; `calibration`; and, where the contender has them, `sets` and `decision`, as
+        `dermedge.statistics.decisions` gives them, and `unfamiliar`.
     """
     found = {
         **score(labels, answers.probabilities, classes),
         "intervals": _intervals(answers.probabilities, labels, groups, classes),
         "calibration": calibration(labels, answers.probabilities, classes),
     }
-    by_class = {code: labels == index for index, code in enumerate(classes)}
-    if answers.decisions is not None:
-        flags = {verdict: answers.decisions == verdict for verdict in VERDICTS}
-        found["decisions"] = _shares(flags, groups, by_class)
-    if answers.sets is not None:
-        holds = answers.sets[np.arange(len(labels)), labels]
-        coverage = _shares({"coverage": holds}, groups, by_class)["coverage"]
-        found["prediction_sets"] = {"coverage": coverage, "mean_size": float(answers.sets.sum(axis=1).mean())}
+    if answers.sets is not None and answers.rule is not None:
+        decided = Decided(labels, groups, answers.sets, answers.decisions, classes)
+        found["sets"] = set_figures(decided)
+        found["decision"] = decision_figures(decided, answers.rule.urgent, answers.rule.melanoma)
     if answers.ood is not None:
-        unlike = _shares({"share": answers.ood > FAMILIAR}, groups, by_class)["share"]
-        found["unfamiliar"] = {"share": unlike, "median_score": float(np.median(answers.ood))}
+        unlike = share_interval(answers.ood > FAMILIAR, np.ones(len(labels), dtype=bool), groups)
+        found["unfamiliar"] = {"share": unlike.to_record(), "median_score": float(np.median(answers.ood))}
     return found
-
-
-def _shares(
-    flags: Mapping[Any, NDArray[np.bool_]], groups: NDArray[np.str_], by_class: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, dict[str, Any]]:
-    """Give shares of the photographs by name: of `all` with its interval, and `per_class`, None for an absent one."""
-    drawn = share_intervals(groups, np.stack(list(flags.values()), axis=1))
-    return {
-        name: {
-            "all": interval.to_record(),
-            "per_class": {code: float(flag[own].mean()) if own.any() else None for code, own in by_class.items()},
-        }
-        for (name, flag), interval in zip(flags.items(), drawn, strict=True)
-    }
 
 
 def calibration(
@@ -76,14 +61,14 @@ def calibration(
     """Measure whether probabilities can be taken at their word; JSON-ready.
 
     :return: bins; expected_calibration_error, and what a perfectly calibrated model with the same confidences would
-        show `by_chance`; classwise_calibration_error, the mean over all classes of the model, and each `per_class`;
-        brier_score.
+        show, of_a_perfect_model; classwise_calibration_error, the mean over all classes of the model, and each
+        `per_class`; brier_score.
     """
     by_class = class_calibration_errors(labels, probabilities)
     return {
         "bins": BINS,
         "expected_calibration_error": expected_calibration_error(labels, probabilities),
-        "by_chance": simulated_calibration_error(probabilities, _SEED),
+        "of_a_perfect_model": simulated_calibration_error(probabilities, _SEED),
         "classwise_calibration_error": float(by_class.mean()),
         "per_class": dict(zip(classes, by_class.tolist(), strict=True)),
         "brier_score": brier_score(labels, probabilities),

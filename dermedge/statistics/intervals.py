@@ -74,25 +74,6 @@ def _intervals(values: _Floats, drawn: _Floats) -> list[Interval]:
     return found
 
 
-def share_intervals(
-    lesions: NDArray[np.str_], flags: NDArray[np.bool_], *, replicates: int = REPLICATES, seed: int = 0
-) -> list[Interval]:
-    """Estimate 95 % percentile intervals of shares of photographs, such as of those that are to be referred.
-
-    :param lesions: lesion of every photograph, [N], N at least 1.
-    :param flags: bool [N, K], which photographs count for each of K shares.
-    :return: one per share.
-    """
-    names, own = np.unique(lesions, return_inverse=True)
-    photographs = np.bincount(own, minlength=len(names)).astype(np.float64)
-    by_lesion = np.stack([np.bincount(own, weights=column, minlength=len(names)) for column in flags.T], axis=1)
-    drawn = [
-        (counts @ by_lesion) / (counts @ photographs)[:, None]
-        for counts in multiplicities(len(names), replicates, seed)
-    ]
-    return _intervals(flags.mean(axis=0), np.concatenate(drawn))
-
-
 def recall_at_specificity_interval(
     lesions: NDArray[np.str_],
     positive: NDArray[np.bool_],

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from dermedge.data.samples import Sample
 from dermedge.progress import progress
 from dermedge_runtime import Classifier, Prediction, Rejection
+from dermedge_runtime.decision import DecisionRule
 from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.inputs.image import ImageSource, load_image
+from dermedge_runtime.model.description import ModelSpec
 
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 """The picture, its mirror images and its half turn, as steps over rows and columns."""
@@ -30,6 +32,8 @@ class Answers:
     """float32 [N, classes]."""
     sets: NDArray[np.bool_] | None = None
     """bool [N, classes], the diagnoses that cannot be ruled out; None: the contender makes no sets, nor decisions."""
+    rule: DecisionRule | None = None
+    """What makes the sets and decisions; None where there are no sets."""
     decisions: NDArray[np.str_] | None = None
     """One of `VERDICTS` each, [N]; None: the contender names no urgent classes."""
     ood: NDArray[np.float64] | None = None
@@ -60,19 +64,20 @@ def runtime_answers(classifier: Classifier, samples: Sequence[Sample], *, flips:
         # Not the whole predictions: their pictures and heat maps would stay in memory.
         acted += [(each.prediction_set, each.decision, each.ood_score) for each in views[0]]
     probabilities = np.array(means, dtype=np.float32)
-    return Answers(probabilities) if flips else _with_decisions(probabilities, acted, classifier.spec.classes)
+    return Answers(probabilities) if flips else _with_decisions(probabilities, acted, classifier.spec)
 
 
-def _with_decisions(probabilities: NDArray[np.float32], acted: Sequence[_Acted], classes: Sequence[str]) -> Answers:
+def _with_decisions(probabilities: NDArray[np.float32], acted: Sequence[_Acted], spec: ModelSpec) -> Answers:
     """Add what else the answers of a file have; all of them have it, or none."""
     sets = [own for own, _, _ in acted if own is not None]
     decisions = [verdict for _, verdict, _ in acted if verdict is not None]
     scores = [score for _, _, score in acted if score is not None]
     return Answers(
         probabilities,
-        np.array([[code in own for code in classes] for own in sets]) if sets else None,
-        np.array(decisions) if decisions else None,
-        np.array(scores) if scores else None,
+        sets=np.array([[code in own for code in spec.classes] for own in sets]) if sets else None,
+        rule=spec.decision if sets else None,
+        decisions=np.array(decisions) if decisions else None,
+        ood=np.array(scores) if scores else None,
     )
 
 

@@ -50,8 +50,9 @@ def test_its_figures_are_those_of_single_answers(clinic, tmp_path, monkeypatch):
     assert len(single) == 20 and found.scores["images"] == 20
     truth = [model.spec.classes[s.label] for s in found.data.samples]
     assert found.scores["accuracy"] == pytest.approx(sum(p.label == t for p, t in zip(single, truth, strict=True)) / 20)
-    for verdict, shares in found.scores["decisions"].items():
-        assert shares["all"]["value"] == pytest.approx(sum(p.decision == verdict for p in single) / 20)
+    for verdict in ("refer", "unsure", "routine"):
+        shown = found.scores["decision"][verdict]["value"]
+        assert shown == pytest.approx(sum(p.decision == verdict for p in single) / 20)
     with (tmp_path / "out" / "predictions.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["decision"] for row in rows] == [p.decision for p in single]
@@ -72,7 +73,7 @@ def test_nothing_is_written_unless_asked_and_flips_are_said(clinic, monkeypatch,
     assert isinstance(found, dermedge.FileEvaluation) and list(tmp_path.iterdir()) == []
     assert found.to_record()["flips"] is True and "Example clinic 2024, mean of 4 flips: accuracy" in found.to_text()
     assert list(found.scores["unknown_values"]) == ["all that is known", "no value", "no age", "no site"]
-    assert "decisions" not in found.scores and "flatter" not in found.to_text()
+    assert "decision" not in found.scores and "flatter" not in found.to_text()
 
 
 def test_a_file_that_was_trained_on_the_same_data_is_told(clinic, monkeypatch):

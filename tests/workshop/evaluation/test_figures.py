@@ -13,6 +13,7 @@ from dermedge.evaluation.figures import figures
 from dermedge.evaluation.predictions_table import write_predictions
 from dermedge.statistics.calibration import expected_calibration_error
 from dermedge.training.answers import Answers
+from dermedge_runtime.decision import DecisionRule
 
 CLASSES = ("mel", "nv", "df")
 LABELS = np.array([0, 0, 1, 1, 1, 1])
@@ -24,7 +25,8 @@ PROBABILITIES = np.array(
 SETS = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0]], dtype=bool)
 DECISIONS = np.array(["refer", "routine", "routine", "unsure", "refer", "routine"])
 OOD = np.array([0.5, 0.9, 1.0, 1.1, 3.0, 0.1])
-PLAIN, WHOLE = Answers(PROBABILITIES), Answers(PROBABILITIES, SETS, DECISIONS, OOD)
+RULE = DecisionRule(dict.fromkeys(CLASSES, 0.3), 0.9, urgent=("mel",), melanoma="mel", sensitivity=0.95)
+PLAIN, WHOLE = Answers(PROBABILITIES), Answers(PROBABILITIES, SETS, RULE, DECISIONS, OOD)
 
 
 def test_a_contender_without_decisions_has_the_figures_of_its_probabilities():
@@ -34,19 +36,18 @@ def test_a_contender_without_decisions_has_the_figures_of_its_probabilities():
     assert found["intervals"]["recall_at_95_specificity"]["mel"]["value"] == 0.5
     assert found["calibration"]["expected_calibration_error"] == expected_calibration_error(LABELS, PROBABILITIES)
     assert set(found["calibration"]["per_class"]) == set(CLASSES)
-    assert not {"decisions", "prediction_sets", "unfamiliar"} & set(found)
+    assert not {"decision", "sets", "unfamiliar"} & set(found)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_decisions_sets_and_unfamiliar_pictures_are_counted_in_all_and_by_class():
     found = figures(WHOLE, LABELS, GROUPS, CLASSES)
-    shares = {verdict: each["all"]["value"] for verdict, each in found["decisions"].items()}
+    shares = {verdict: found["decision"][verdict]["value"] for verdict in ("refer", "unsure", "routine")}
     assert shares == pytest.approx({"refer": 2 / 6, "unsure": 1 / 6, "routine": 3 / 6})
-    assert found["decisions"]["refer"]["per_class"] == {"mel": 0.5, "nv": 0.25, "df": None}
-    assert found["prediction_sets"]["coverage"]["all"]["value"] == pytest.approx(5 / 6)
-    assert found["prediction_sets"]["coverage"]["per_class"] == {"mel": 0.5, "nv": 1.0, "df": None}
-    assert found["prediction_sets"]["mean_size"] == pytest.approx(8 / 6)
-    assert found["unfamiliar"]["share"]["all"]["value"] == pytest.approx(2 / 6), "the limit itself is familiar"
+    assert found["decision"]["by_class"]["nv"] == pytest.approx({"refer": 0.25, "unsure": 0.25, "routine": 0.5})
+    assert found["decision"]["melanomas_among_routine"]["value"] == pytest.approx(1 / 3)
+    assert found["sets"]["coverage"]["value"] == pytest.approx(5 / 6) and found["sets"]["by_class"]["df"] is None
+    assert found["unfamiliar"]["share"]["value"] == pytest.approx(2 / 6), "the limit itself is familiar"
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -73,7 +74,7 @@ def test_the_first_contender_is_told_whole_and_of_others_what_differs():
     assert text.startswith("weights, test split: accuracy 0.667 [") and text.count("macro mean") == 1
     row = next(line for line in text.splitlines() if line.startswith("file (cpu)"))
     assert row.split()[-1] == "none" and "0.667 (+0.000)" in row and "0 of 6" in row
-    assert text.count("by chance alone") == 1 and text.count("\nfile (cpu)") == 3, "differences, calibration, shares"
+    assert text.count("of a perfect model") == 1 and text.count("\nfile (cpu)") == 3, "differences, calibration, shares"
     assert "shares by class" not in text
 
 
@@ -83,7 +84,10 @@ def test_one_contender_alone_also_decides_by_class():
     rows = [
         line.split() for line in lines[lines.index(next(x for x in lines if x.startswith("shares by class"))) + 2 :]
     ]
-    assert rows == [["mel", "2", "0.500", "0.000", "0.500", "0.500"], ["nv", "4", "0.250", "0.250", "0.500", "1.000"]]
+    assert [row[:6] for row in rows] == [
+        ["mel", "2", "0.500", "0.000", "0.500", "0.500"],
+        ["nv", "4", "0.250", "0.250", "0.500", "1.000"],
+    ]
     assert "against it" not in text and "1.33" in text
 
 

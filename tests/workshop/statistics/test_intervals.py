@@ -8,7 +8,6 @@ from dermedge.statistics.intervals import (
     group_intervals,
     recall_at_specificity_interval,
     score_intervals,
-    share_intervals,
 )
 from dermedge.statistics.operating_point import recall_at_specificity
 
@@ -78,10 +77,3 @@ def test_the_recall_at_a_specificity_is_that_of_the_drawn_photographs() -> None:
 def test_without_melanomas_or_with_nothing_else_there_is_no_recall_at_a_specificity(positive: bool) -> None:
     found = recall_at_specificity_interval(LESIONS, np.full(6, positive), np.linspace(0, 1, 6))
     assert np.isnan([found.value, found.low, found.high]).all()
-
-
-def test_a_share_is_drawn_by_lesion_as_the_accuracy_is() -> None:
-    flags = np.stack([PREDICTED == LABELS, LABELS == 7], axis=1)
-    hits, none = share_intervals(LESIONS, flags)
-    assert hits == score_intervals(LESIONS, LABELS, PREDICTED, 2)["accuracy"][0]
-    assert (none.value, none.low, none.high) == (0, 0, 0)
