@@ -121,9 +121,8 @@ def _reasons_to_refer(
 ) -> list[str]:
     reasons = []
     if summed >= rule.urgent_threshold - _SLACK:
-        told = ", ".join(f"{names.get(code, code)} {_percent(probabilities[code])}" for code in rule.urgent)
         limit = _percent(rule.urgent_threshold)
-        reasons.append(f"urgent diagnoses together have {_percent(summed)}, from {limit} on we refer: {told}")
+        reasons.append(f"urgent diagnoses together have {_percent(summed)}, from {limit} on we refer")
     if rule.melanoma is not None and probabilities[rule.melanoma] >= rule.melanoma_threshold - _SLACK:
         name, limit = names.get(rule.melanoma, rule.melanoma), _percent(rule.melanoma_threshold)
         reasons.append(f"{name} has {_percent(probabilities[rule.melanoma])}, from {limit} on we refer")

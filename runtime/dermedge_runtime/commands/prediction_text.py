@@ -18,7 +18,8 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
     """Give one prediction: a headline, the decision with its reasons, a bar per class, and the clinical values."""
     lines = [f"{shown(result.source)}: {result.label} ({spec.class_names.get(result.label, '')})"]
     if result.decision is not None:
-        lines.append(f"  {result.decision}: {'; '.join(result.reasons)}")
+        first, *more = result.reasons
+        lines += [f"  {result.decision}: {first}", *(f"    {reason}" for reason in more)]
     elif result.picture_faults:
         lines.append(f"  {'; '.join(result.picture_faults)}")
     width = max(len(code) for code in result.probabilities)

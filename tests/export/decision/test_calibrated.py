@@ -147,8 +147,9 @@ def test_the_card_tells_what_the_decision_reaches(files, run: Run):
 def test_a_picture_is_answered_with_the_decision_and_why(files, many: Path, tmp_path: Path):
     picture = read_samples(many)[0].path
     answer = Classifier(files["fp32"], "cpu").predict(picture)
-    line = prediction_text(answer, Classifier(files["fp32"], "cpu").spec).splitlines()[1]
-    assert line == f"  {answer.decision}: {'; '.join(answer.reasons)}"
+    lines = prediction_text(answer, Classifier(files["fp32"], "cpu").spec).splitlines()
+    assert lines[1] == f"  {answer.decision}: {answer.reasons[0]}"
+    assert lines[2 : 1 + len(answer.reasons)] == [f"    {reason}" for reason in answer.reasons[1:]]
     record = answer.to_record(explain=True)
     assert record["decision"] == answer.decision and record["prediction_set"] == list(answer.prediction_set)
     page = html_report(answer, Classifier(files["fp32"], "cpu").spec)
