@@ -21,7 +21,7 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json
 
 from .differences import difference
-from .evaluation_plots import write_plots
+from .evaluation_plots import write_plots, write_reliability
 from .evaluation_text import results_text
 from .model_files import model_files
 from .predictions_table import write_predictions
@@ -141,4 +141,5 @@ def _write_files(run: Run, evaluation: Evaluation, samples: Sequence[Sample], an
     name = run_name(config.image_branch, config.fusion)
     title = f"{name}, {evaluation.title}, {shown}"
     write_plots(run.plots, labels_of(samples), answers[shown], evaluation.results[shown], title)
+    write_reliability(run.plots, labels_of(samples), answers, f"{name}, {evaluation.title}")
     history_plot(run.history_file, f"{name}, {config.protocol} protocol", run.plots / "history.png")

@@ -15,7 +15,7 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import write_json
 
-from .evaluation_plots import write_plots
+from .evaluation_plots import write_plots, write_reliability
 from .evaluation_text import results_text
 from .other_data import OtherData, read_other_data
 from .predictions_table import FILE, write_predictions
@@ -123,6 +123,7 @@ def evaluate_file(
     if out is not None:
         write_predictions(out / FILE, samples, {found.contender: answers}, spec.classes)
         write_plots(out / "plots", labels_of(samples), answers, scores, f"{found.contender}, {found.title}")
+        write_reliability(out / "plots", labels_of(samples), {found.contender: answers}, found.title)
         write_json(out / "metrics.json", found.to_record())
         _log.info("written to %s", out)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import atomic_path
+
+from .calibration import top_reliability
 
 _DPI = 120
 _CURVES = {
@@ -80,6 +82,29 @@ def precision_recall_plot(
             axes.step(recall, precision, where="post", label=f"{code} (average precision {area:.3f})")
     axes.set(xlabel="recall (sensitivity)", ylabel="precision", title=title, xlim=(0, 1), ylim=(0, 1.01))
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)  # within the axes it may lie over a curve
+    save_figure(figure, path)
+
+
+def reliability_plot(
+    labels: NDArray[np.int64], answers: Mapping[str, NDArray[np.float32]], title: str, path: Path
+) -> None:
+    """Plot how often the highest probability is right, by what it claims, for each of several answers.
+
+    A point is a bin of 15; its area grows with the photographs in it. On the diagonal a claim is kept.
+
+    :param answers: probabilities float32 [N, classes] by name, such as those before and after a calibration.
+    """
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    for name, probabilities in answers.items():
+        found = top_reliability(labels, probabilities)
+        filled = found.counts > 0
+        claimed, true, counts = found.claimed[filled], found.true[filled], found.counts[filled]
+        (line,) = axes.plot(claimed, true, linewidth=1, label=f"{name} (error {found.error:.3f})")
+        axes.scatter(claimed, true, s=300 * counts / counts.sum() + 4, color=line.get_color(), alpha=0.7)
+    axes.set(xlabel="highest probability", ylabel="share that is right", title=title, xlim=(0, 1), ylim=(0, 1.01))
+    figure.legend(loc="outside lower center", ncols=1, fontsize=9)
     save_figure(figure, path)
 
 

@@ -33,7 +33,8 @@ def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp
     assert json.loads(run.metrics_file.read_text(encoding="utf-8")) == found.to_record()
     trained, shipped = found.results.values()
     assert shipped["macro"]["auc"] == pytest.approx(trained["macro"]["auc"], abs=1e-3)
-    assert (run.plots / "roc.png").is_file() and (run.plots / "precision_recall.png").is_file()
+    for name in ("roc", "precision_recall", "reliability"):
+        assert (run.plots / f"{name}.png").is_file()
     with run.predictions_file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert Counter(row["model"] for row in rows) == dict.fromkeys(found.results, trained["images"])

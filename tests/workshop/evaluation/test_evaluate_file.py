@@ -61,7 +61,7 @@ def test_its_figures_are_those_of_single_answers(clinic, tmp_path, monkeypatch):
     record = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert record == found.to_record() and record["data"]["left_out"] == {"other": 10}
     plots = {path.name for path in (tmp_path / "out" / "plots").iterdir()}
-    assert plots == {"confusion_matrix.png", "roc.png", "precision_recall.png"}
+    assert plots == {"confusion_matrix.png", "roc.png", "precision_recall.png", "reliability.png"}
 
 
 def test_nothing_is_written_unless_asked_and_flips_are_said(clinic, monkeypatch, tmp_path):

@@ -188,3 +188,16 @@ def test_a_precision_recall_curve_has_the_area_that_its_legend_says(tmp_path, mo
         area = float(np.sum((recall[:-1] - recall[1:]) * precision[:-1]))
         assert area == pytest.approx(scores["per_class"][code]["average_precision"])
         assert line.get_label() == f"{code} (average precision {area:.3f})"
+
+
+def test_a_reliability_diagram_shows_claims_and_what_came_true(tmp_path, monkeypatch):
+    labels, sure = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1]] * 4, dtype=np.float32)
+    modest = np.array([[0.55, 0.45]] * 4, dtype=np.float32)
+    answers = {"before": sure, "after": modest}
+    draw = lambda: plots.reliability_plot(labels, answers, "title", tmp_path / "reliability.png")  # noqa: E731
+    figure = drawn(monkeypatch, plots, draw)
+    before, after = figure.axes[0].lines[1:]
+    assert (before.get_xdata()[0], before.get_ydata()[0]) == (pytest.approx(0.9), 0.5)
+    assert (after.get_xdata()[0], after.get_ydata()[0]) == (pytest.approx(0.55), 0.5)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["before (error 0.400)", "after (error 0.050)"]
