@@ -66,19 +66,15 @@ def _decisions_text(results: Mapping[str, Mapping[str, Any]]) -> str:
         "specificity": "others not",
         "melanomas_among_routine": "melanoma if routine",
     }
-    rows = []
-    for name, each in results.items():
-        decision, sets, unlike = each.get("decision") or {}, each.get("sets"), each.get("unfamiliar")
-        rows.append(
-            [
-                name,
-                *(interval_text(decision.get(key)) for key in titles),
-                interval_text(unlike["share"]) if unlike else None,
-                interval_text(sets["coverage"]) if sets else None,
-                f"{sets['size']:.2f}" if sets else None,
-            ]
-        )
-    return table(rows, ("shares", *titles.values(), "unfamiliar", "truth in the set", "diagnoses in a set"))
+    rows: list[list[str | None]] = []
+    for key, title in titles.items():
+        rows.append([title, *(interval_text((each.get("decision") or {}).get(key)) for each in results.values())])
+    rows.append(["unfamiliar", *(interval_text(each.get("unfamiliar", {}).get("share")) for each in results.values())])
+    rows.append(
+        ["truth in the set", *(interval_text(each.get("sets", {}).get("coverage")) for each in results.values())]
+    )
+    sizes = [f"{each['sets']['size']:.2f}" if "sets" in each else None for each in results.values()]
+    return table([*rows, ["diagnoses in a set", *sizes]], ("shares", *results))
 
 
 def _decisions_by_class(scores: Mapping[str, Any]) -> str:
