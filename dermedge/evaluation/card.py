@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
 from dermedge.statistics.bootstrap import Interval
-from dermedge.statistics.decisions import Decided, covers
 from dermedge.statistics.intervals import group_intervals, score_intervals
 from dermedge.statistics.metrics import score
 from dermedge.statistics.patient_groups import patient_groups
 from dermedge.statistics.shares import share_interval
 from dermedge.tables import unknown_values_rows
-from dermedge.training.decided import decided, runtime_predictions
-from dermedge.training.predictions import labels_of, runtime_probabilities
+from dermedge.training.answers import Answers, labels_of, runtime_answers
+from dermedge.training.predictions import runtime_probabilities
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
 from dermedge.training.teachers import TEACHERS
@@ -68,9 +67,8 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
     if not samples:
         raise InputRejected(f"The run in {run.path} has no {_PART} images to measure the card's figures on.")
     _log.info("%s in the runtime on %s %s images", classifier.name, len(samples), _PART)
-    predictions = runtime_predictions(classifier, samples)
-    probabilities = np.array([list(each.probabilities.values()) for each in predictions], dtype=np.float32)
-    found = decided(predictions, samples, classifier.spec.classes)
+    answers = runtime_answers(classifier, samples)
+    probabilities = answers.probabilities
     return fill(
         "card.md.jinja",
         name=classifier.name,
@@ -79,8 +77,8 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
         **_of_file(classifier.spec, path),
         **_of_training(classifier.spec, run),
         **_figures(classifier.spec, samples, probabilities),
-        groups=_groups(classifier.spec, run, samples, probabilities.argmax(axis=1), found),
-        **(decision_parts(classifier, samples, predictions, _PART) if found else {"decision": None}),
+        groups=_groups(classifier.spec, run, samples, answers),
+        **(decision_parts(classifier, samples, answers, _PART) if answers.sets is not None else {"decision": None}),
         unknown_values=_unknown_values(classifier, run, samples, probabilities),
     )
 
@@ -194,11 +192,11 @@ def _figures(spec: ModelSpec, samples: Sequence[Sample], probabilities: NDArray[
     }
 
 
-def _groups(
-    spec: ModelSpec, run: Run, samples: Sequence[Sample], predicted: NDArray[np.int64], found: Decided | None
-) -> dict[str, pd.DataFrame]:
+def _groups(spec: ModelSpec, run: Run, samples: Sequence[Sample], answers: Answers) -> dict[str, pd.DataFrame]:
     """Give the figures of every group of patients, a table per clinical field."""
     labels, lesions, melanoma = labels_of(samples), _lesions(samples), run.schema.melanoma
+    predicted = answers.probabilities.argmax(axis=1)
+    covered = None if answers.sets is None else answers.sets[np.arange(len(labels)), labels]
     tables = {}
     for field, groups in patient_groups(samples, run.schema.clinical(run.config.protocol)).items():
         rows = []
@@ -211,8 +209,8 @@ def _groups(
                 watched = spec.classes.index(melanoma)
                 own = int((labels[groups[name]] == watched).sum())
                 row[f"recall of {melanoma}"] = f"{_interval(figures['recall'][watched])} of {own}" if own else "none"
-            if found is not None:
-                row["coverage of the sets"] = _interval(share_interval(covers(found), groups[name], lesions))
+            if covered is not None:
+                row["coverage of the sets"] = _interval(share_interval(covered, groups[name], lesions))
             rows.append(row)
         tables[field] = pd.DataFrame(rows)
     return tables

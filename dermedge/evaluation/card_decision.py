@@ -9,8 +9,9 @@ import pandas as pd
 
 from dermedge.data.samples import Sample
 from dermedge.tables import interval_text
+from dermedge.training.answers import Answers
 from dermedge_export.decision.reached import reached
-from dermedge_runtime import Classifier, Prediction
+from dermedge_runtime import Classifier
 from dermedge_runtime.decision import VERDICTS, DecisionRule
 
 _FIGURES: dict[str, str] = {
@@ -25,14 +26,12 @@ _FIGURES: dict[str, str] = {
 }
 
 
-def decision_parts(
-    classifier: Classifier, samples: Sequence[Sample], predictions: Sequence[Prediction], part: str
-) -> dict[str, Any]:
+def decision_parts(classifier: Classifier, samples: Sequence[Sample], answers: Answers, part: str) -> dict[str, Any]:
     """Give what the card's template says about a calibrated file.
 
-    :param predictions: of these samples.
+    :param answers: to these samples.
     """
-    spec, found = classifier.spec, reached(classifier, samples, part, predictions)
+    spec, found = classifier.spec, reached(classifier, samples, part, answers)
     rule = spec.decision
     assert rule is not None
     errors, before = found["calibration"], spec.calibration["validation"]["before"]

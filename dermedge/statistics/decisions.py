@@ -77,7 +77,8 @@ def set_figures(found: Decided) -> dict[str, Any]:
 
     :return: JSON-ready: `coverage` of all photographs and `by_class`, as `decision_figures` has figures, and `size`.
     """
-    covered, everything = covers(found), np.ones(len(found.labels), dtype=bool)
+    rows = np.arange(len(found.labels))
+    covered, everything = found.sets[rows, found.labels], np.ones(len(rows), dtype=bool)
     return {
         "coverage": _record(share_interval(covered, everything, found.lesions)),
         "by_class": {
@@ -86,12 +87,6 @@ def set_figures(found: Decided) -> dict[str, Any]:
         },
         "size": _plain(found.sets.sum(axis=1).mean()),
     }
-
-
-def covers(found: Decided) -> NDArray[np.bool_]:
-    """Whether each prediction set holds the diagnosis, bool [N]."""
-    own: NDArray[np.bool_] = found.sets[np.arange(len(found.labels)), found.labels]
-    return own
 
 
 def _record(interval: Interval) -> dict[str, float] | None:

@@ -16,35 +16,33 @@ from dermedge.statistics.calibration import (
     expected_calibration_error,
     simulated_calibration_error,
 )
-from dermedge.statistics.decisions import decision_figures, set_figures
-from dermedge.training.decided import decided, runtime_predictions
-from dermedge.training.predictions import labels_of
-from dermedge_runtime import Classifier, Prediction
+from dermedge.statistics.decisions import Decided, decision_figures, set_figures
+from dermedge.training.answers import Answers, labels_of, runtime_answers
+from dermedge_runtime import Classifier
+from dermedge_runtime.decision import FAMILIAR
 
 
 def reached(
-    classifier: Classifier, samples: Sequence[Sample], part: str, predictions: Sequence[Prediction] | None = None
+    classifier: Classifier, samples: Sequence[Sample], part: str, answers: Answers | None = None
 ) -> dict[str, Any]:
     """Measure calibration, sets and decisions.
 
     :param classifier: of a calibrated file.
     :param samples: with the file's classes as labels, at least one.
     :param part: what they are, such as test.
-    :param predictions: the file's answers to them, where they exist already.
+    :param answers: the file's answers to them, where they exist already.
     :return: JSON-ready: `split`, `images`, `lesions`, `calibration`, `sets`, `decision` (None for a file without
         urgent classes), and `unfamiliar`, the share with an `ood_score` above 1 (None for a file without it).
     """
-    spec = classifier.spec
-    predictions = predictions or runtime_predictions(classifier, samples)
-    probabilities = np.array([list(each.probabilities.values()) for each in predictions])
-    labels = labels_of(samples)
-    found = decided(predictions, samples, spec.classes)
-    assert found is not None and spec.decision is not None
-    scores = [each.ood_score for each in predictions if each.ood_score is not None]
+    answers = answers or runtime_answers(classifier, samples)
+    labels, probabilities = labels_of(samples), answers.probabilities
+    lesions = np.array([sample.lesion_id for sample in samples], dtype=np.str_)
+    assert answers.sets is not None and answers.rule is not None
+    found = Decided(labels, lesions, answers.sets, answers.decisions, classifier.spec.classes)
     return {
         "split": part,
         "images": len(samples),
-        "lesions": len({sample.lesion_id for sample in samples}),
+        "lesions": len(set(lesions)),
         "calibration": {
             "expected_calibration_error": expected_calibration_error(labels, probabilities),
             "of_a_perfect_model": simulated_calibration_error(probabilities, seed=0),
@@ -52,6 +50,6 @@ def reached(
             "brier_score": brier_score(labels, probabilities),
         },
         "sets": set_figures(found),
-        "decision": decision_figures(found, spec.decision.urgent, spec.decision.melanoma),
-        "unfamiliar": float(np.mean(np.array(scores) > 1)) if scores else None,
+        "decision": decision_figures(found, answers.rule.urgent, answers.rule.melanoma),
+        "unfamiliar": None if answers.ood is None else float(np.mean(answers.ood > FAMILIAR)),
     }
