@@ -38,7 +38,7 @@ from .last_layer import rescale, scores_of
 from .other_cameras import by_another_camera
 from .outliers import outliers
 from .scaling import FittedScaling, Scaling, fit_scaling
-from .thresholds import Answers, FittedRule, fit_rule
+from .thresholds import Answers, FittedRule, check_enough, fit_rule
 from .unfamiliar import Tried, add_score, try_all
 
 _log = logging.getLogger(__name__)
@@ -94,12 +94,14 @@ def calibrated(
     """
     split, melanoma = run.split, run.schema.melanoma
     check_can_calibrate(split, samples)
+    training, validation = split.select(samples, "train"), split.select(samples, "validation")
+    labels, lesions = labels_of(validation), np.array([sample.lesion_id for sample in validation], dtype=np.str_)
+    urgent = urgent_classes(run.schema)
+    check_enough(labels, lesions, spec.classes, urgent, asked)
     own = onnx.ModelProto()
     own.CopyFrom(proto)
     earlier = Scaling.from_record(spec.calibration.get("scaling", {}), len(spec.classes))
     spec = _without_scores(own, spec)
-    training, validation = split.select(samples, "train"), split.select(samples, "validation")
-    labels, lesions = labels_of(validation), np.array([sample.lesion_id for sample in validation], dtype=np.str_)
     scores = scores_of(own)
     record: dict[str, Any] = {"images": len(validation), "lesions": len(set(lesions)), "split": "validation"}
     if spec.image is None:
@@ -113,7 +115,7 @@ def calibrated(
     change = fitted.scaling.after(earlier)
     rescale(own, change.scale, change.offset)
     probabilities = fitted.scaling.probabilities(trained)
-    found = fit_rule(Answers(probabilities, labels, lesions), spec.classes, urgent_classes(run.schema), melanoma, asked)
+    found = fit_rule(Answers(probabilities, labels, lesions), spec.classes, urgent, melanoma, asked)
     record |= _of_scaling(fitted, trained, labels) | _of_rule(found)
     return Calibrated(own, replace(spec, calibration=record, decision=found.rule), fitted.scaling)
 

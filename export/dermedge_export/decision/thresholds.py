@@ -36,6 +36,31 @@ class FittedRule:
     """Sentences."""
 
 
+def check_enough(
+    labels: NDArray[np.int64], lesions: NDArray[np.str_], classes: Sequence[str], urgent: Sequence[str], asked: Asked
+) -> None:
+    """Refuse what so few lesions cannot promise, before anything is computed.
+
+    :param labels: of the validation split, int64 [N].
+    :param lesions: lesion of every photograph, [N].
+    :raises UsageError: how many are needed, and what can be asked for.
+    """
+    every, needed = len(np.unique(lesions)), lesions_needed(asked.coverage)
+    if every < needed:
+        raise UsageError(
+            f"A coverage of {asked.coverage:g} takes {needed} validation lesions or more, there are {every}."
+        )
+    few = len(np.unique(lesions[np.isin(labels, [classes.index(code) for code in urgent])]))
+    needed = lesions_needed(asked.sensitivity)
+    if urgent and few < needed:
+        most = int(1000 * few / (few + 1)) / 1000
+        can = f"At most {most:g} can be asked for" if few else "No sensitivity can be asked for"
+        raise UsageError(
+            f"A sensitivity of {asked.sensitivity:g} takes {needed} urgent validation lesions or more, there are {few}."
+            f" {can}."
+        )
+
+
 def fit_rule(
     answers: Answers, classes: Sequence[str], urgent: Sequence[str], melanoma: str | None, asked: Asked
 ) -> FittedRule:
@@ -46,6 +71,7 @@ def fit_rule(
     :param melanoma: code of the class with a threshold of its own, if it is urgent and there are lesions enough.
     :raises UsageError: too few lesions for what was asked: how many are needed, and what can be asked for.
     """
+    check_enough(answers.labels, answers.lesions, classes, urgent, asked)
     sets, marginal, notes = _set_thresholds(answers, classes, asked.coverage)
     if not urgent:
         notes.append("There is no decision: the schema names no urgent classes.")
@@ -61,8 +87,7 @@ def fit_rule(
         )
     summed = answers.probabilities[:, columns].sum(axis=1)
     limit = _passing(answers, np.isin(answers.labels, columns), summed, asked.sensitivity)
-    if limit is None:
-        raise UsageError(_unreachable(answers, columns, asked.sensitivity))
+    assert limit is not None
     rule = DecisionRule(
         set_thresholds=sets,
         coverage=asked.coverage,
@@ -86,9 +111,7 @@ def _set_thresholds(
     rows = np.arange(len(answers.labels))
     together = passing_threshold(answers.probabilities[rows, answers.labels], answers.lesions, coverage)
     needed = lesions_needed(coverage)
-    if together is None:
-        few = len(np.unique(answers.lesions))
-        raise UsageError(f"A coverage of {coverage:g} takes {needed} validation lesions or more, there are {few}.")
+    assert together is not None
     found, marginal = {}, {}
     for column, code in enumerate(classes):
         threshold = _own_threshold(answers, column, coverage)
@@ -111,10 +134,3 @@ def _passing(answers: Answers, chosen: NDArray[np.bool_], scores: NDArray[np.flo
 
 def _count(answers: Answers, columns: Sequence[int]) -> int:
     return len(np.unique(answers.lesions[np.isin(answers.labels, columns)]))
-
-
-def _unreachable(answers: Answers, columns: Sequence[int], sensitivity: float) -> str:
-    few, needed = _count(answers, columns), lesions_needed(sensitivity)
-    most = int(1000 * few / (few + 1)) / 1000
-    can = f"At most {most:g} can be asked for" if few else "No sensitivity can be asked for"
-    return f"A sensitivity of {sensitivity:g} takes {needed} urgent validation lesions or more, there are {few}. {can}."
