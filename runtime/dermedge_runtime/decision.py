@@ -52,6 +52,10 @@ class DecisionRule:
         unknown = sorted(named - set(classes))
         if set(self.set_thresholds) != set(classes) or unknown:
             raise ValueError("the classes of the decision are not those of the model")
+        if len(set(self.urgent)) < len(self.urgent) or len(set(self.marginal)) < len(self.marginal):
+            raise ValueError("a class stands twice in the decision")
+        if self.melanoma is not None and self.melanoma not in self.urgent:
+            raise ValueError(f"the decision has a threshold for {self.melanoma}, which it does not call urgent")
         numbers = [*self.set_thresholds.values(), self.urgent_threshold, self.melanoma_threshold]
         if not all(0 <= number <= 1 for number in numbers):  # NaN is none of them
             raise ValueError("a threshold of the decision is outside 0 to 1")

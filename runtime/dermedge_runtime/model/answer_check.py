@@ -23,7 +23,8 @@ SUM_OFF = 1e-2
 """How far the probabilities of a picture may be from a sum of 1: seven float16 numbers are off by 2e-3 at most."""
 SCALED_OFF = 1e-2
 """How far heat map and relevance, a quotient of float16 numbers on some devices, may be outside 0 to 1."""
-_UNBOUNDED = ("attribution", "ood_score", "lesion_ood_score")
+_SCORES = ("ood_score", "lesion_ood_score")
+_UNBOUNDED = ("attribution", *_SCORES)
 _KINDS = {"image": np.uint8, "numeric": np.float32, "categorical": np.int32}
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "out of memory", "MemoryError")
 
@@ -114,6 +115,8 @@ def _trouble(outputs: Outputs, spec: ModelSpec, rows: int) -> str | None:
         least, most = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
         if not (least > -np.inf and most < np.inf):
             return f"its output '{name}' holds NaN or infinity"
+        if name in _SCORES and least < 0:
+            return f"its output '{name}' has values from {least:.4g} on, which must be 0 or more"
         if name in _UNBOUNDED:
             continue
         room = OUTSIDE if name == "probabilities" else SCALED_OFF

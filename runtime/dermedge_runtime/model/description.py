@@ -245,6 +245,10 @@ def _clinical(record: dict[str, Any]) -> ClinicalSchema:
 
 
 def _decision(record: dict[str, Any]) -> DecisionRule:
+    # With a digest, too: a rule that is half understood would decide otherwise than its maker has measured.
+    unknown = sorted(set(record) - {entry.name for entry in fields(DecisionRule)})
+    if unknown:
+        raise ValueError(f"the entry '{unknown[0][:100]}' of the decision is unknown")
     thresholds = mapping(record, "set_thresholds")
     return DecisionRule(
         set_thresholds={code: number(thresholds, code) for code in thresholds},

@@ -128,6 +128,39 @@ def test_good_explanations(tmp_path: Path) -> None:
     np.testing.assert_allclose(result.explanation.grid, GOOD["heatmap"][0], atol=1e-6)
 
 
+def scored(name: str, value: float, *, columns: bool = False) -> onnx.ModelProto:
+    """Give the tiny model with a score for unfamiliar pictures that is a constant, [batch] or [batch, 1]."""
+    model = build()
+    shape: list[str | int] = ["batch", 1] if columns else ["batch"]
+    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "one_axis"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(value), "score"))
+    most = helper.make_node("ReduceMax", ["probabilities", "one_axis"], ["most"], keepdims=int(columns))
+    model.graph.node.extend([most, helper.make_node("Div", ["most", "most"], ["one"])])
+    model.graph.node.append(helper.make_node("Mul", ["one", "score"], [name]))
+    return describe_as(model, replace(tiny_spec(), outputs=("probabilities", name)))
+
+
+@pytest.mark.parametrize("name", ["ood_score", "lesion_ood_score"])
+@pytest.mark.parametrize("value", [0, 1.2, 1e30, -1e-3, np.nan, np.inf])
+def test_scores_that_are_none(tmp_path: Path, name: str, value: float) -> None:
+    model = opened(scored(name, value), tmp_path)
+    if value >= 0 and np.isfinite(value):
+        assert getattr(model.predict(PICTURE), name) == pytest.approx(value)
+        return
+    with pytest.raises(ModelFileError, match=rf"x\.onnx is broken: its output '{name}' (has values|holds NaN)"):
+        model.predict(PICTURE)
+
+
+@pytest.mark.parametrize("name", ["ood_score", "lesion_ood_score"])
+def test_scores_that_are_not_as_promised(tmp_path: Path, name: str) -> None:
+    unsaid = describe_as(scored(name, 1), tiny_spec())
+    absent = describe_as(build(), replace(tiny_spec(), outputs=("probabilities", name)))
+    for model in (unsaid, absent, scored(name, 1, columns=True)):
+        with pytest.raises(ModelFileError, match=f"the graph and its description disagree on {name}"):
+            opened(model, tmp_path)
+
+
 @pytest.mark.parametrize("name", list(GOOD))
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -0.5])
 def test_explanations_that_are_none(tmp_path: Path, name: str, value: float) -> None:

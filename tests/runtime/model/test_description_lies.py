@@ -12,6 +12,7 @@ from onnx import helper
 
 from dermedge_runtime import Classifier, ModelFileError, renew_digest
 from dermedge_runtime.commands.inspection import inspection_record, inspection_text
+from dermedge_runtime.decision import DecisionRule
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -202,3 +203,70 @@ def test_more_names_than_classes_and_unicode_are_fine(tmp_path: Path) -> None:
 def test_whole_numbers_as_limits_are_fine(tmp_path: Path) -> None:
     record = changed(("clinical", "numeric", 0), {**AGE, "minimum": -5, "maximum": 200})
     assert read_model_file(written(json.dumps(record), tmp_path)).spec.clinical.numeric[0].minimum == -5.0
+
+
+DECIDED = replace(
+    SPEC,
+    calibration={"scaling": {"method": "temperature", "temperature": 1.5}},
+    decision=DecisionRule(
+        set_thresholds={"nv": 0.2, "bcc": 0.1, "mel": 0.05},
+        coverage=0.9,
+        marginal=("bcc",),
+        urgent=("mel", "bcc"),
+        urgent_threshold=0.3,
+        melanoma="mel",
+        melanoma_threshold=0.1,
+        sensitivity=0.95,
+    ),
+)
+RULE = json.loads(DECIDED.to_json())["decision"]
+
+
+@pytest.mark.parametrize("path", [("calibration",), *paths({"decision": RULE})], ids=lambda path: ".".join(path[:2]))
+def test_any_value_in_a_decision(tmp_path: Path, path: tuple[Any, ...]) -> None:
+    assert used(written(DECIDED.to_json(), tmp_path))
+    outcomes = {
+        name: used(written(json.dumps(changed(path, value, DECIDED)), tmp_path)) for name, value in VALUES.items()
+    }
+    assert not any(outcomes[name] for name in ("deep", "escape", "lone", "true", "text", "minus one", "huge"))
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e400", "-1e400", "1" + "0" * 400])
+@pytest.mark.parametrize("key", ["urgent_threshold", "melanoma_threshold", "coverage", "sensitivity"])
+def test_thresholds_that_are_none(tmp_path: Path, key: str, literal: str) -> None:
+    text = json.dumps(changed(("decision", key), "PLACE", DECIDED)).replace('"PLACE"', literal)
+    assert not used(written(text, tmp_path))
+
+
+@pytest.mark.parametrize("key", list(RULE))
+def test_a_decision_that_lacks_something(tmp_path: Path, key: str) -> None:
+    rule = {name: value for name, value in RULE.items() if name != key}
+    with pytest.raises(ModelFileError, match=f"missing '{key}'"):
+        read_model_file(written(json.dumps(changed(("decision",), rule, DECIDED)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"urgent": ["mel", "mel"]}, "a class stands twice in the decision"),  # its probability would be summed twice
+        ({"marginal": ["bcc"] * 10_000}, "a class stands twice"),
+        ({"urgent": ["bcc"]}, "a threshold for mel, which it does not call urgent"),
+        ({"urgent": [], "sensitivity": 0}, "a threshold for mel, which it does not call urgent"),
+        ({"urgent": []}, "which it does not call urgent"),
+        ({"melanoma": None, "urgent": []}, "coverage and sensitivity of the decision make no sense"),
+        ({"sensitivity": 0}, "coverage and sensitivity"),
+        ({"sensitivity": 1}, "coverage and sensitivity"),
+        ({"coverage": 0}, "coverage and sensitivity"),
+        ({"urgent": ["mel", "scc"]}, "the classes of the decision are not those of the model"),
+        ({"melanoma": "MEL"}, "the classes of the decision"),
+        ({"set_thresholds": {**RULE["set_thresholds"], "scc": 0.1}}, "the classes of the decision"),
+        ({"set_thresholds": {"nv": 0.2, "mel": 0.1}}, "the classes of the decision"),
+        ({"set_thresholds": {**RULE["set_thresholds"], "nv": -0.0001}}, "outside 0 to 1"),
+        ({"urgent_threshold": 1.0001}, "outside 0 to 1"),
+        ({"age_limit": 70}, "the entry 'age_limit' of the decision is unknown"),
+    ],
+)
+def test_a_decision_that_lies(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    record = changed(("decision",), RULE | changes, DECIDED)
+    with pytest.raises(ModelFileError, match=message):
+        read_model_file(written(json.dumps(record), tmp_path))
