@@ -59,7 +59,12 @@ foreach (var output in outputs)
     var values = output.AsEnumerable<float>().ToArray();
     for (var i = 0; i < values.Length; i++)
     {
-        var name = output.Name == "probabilities" ? classes[i] : output.Name == "heatmap" ? $"{i}" : features[i];
+        var name = output.Name switch
+        {
+            "probabilities" => classes[i],
+            "relevance" or "attribution" => features[i],
+            _ => $"{i}", // a cell of the heat map; a score has one value
+        };
         Console.WriteLine(FormattableString.Invariant($"{output.Name}\t{name}\t{values[i]}"));
     }
 }

@@ -83,16 +83,23 @@ int run(int count, char** arguments) {
   inputs.push_back(Ort::Value::CreateTensor<int32_t>(memory, categorical, 2, row2.data(), row2.size()));
   inputs.push_back(Ort::Value::CreateTensor<int32_t>(memory, target, 1, one.data(), one.size()));
   const char* input_names[] = {"image", "numeric", "categorical", "target"};
-  const char* output_names[] = {"probabilities", "heatmap", "relevance", "attribution"};
-  const auto outputs = session.Run(Ort::RunOptions(), input_names, inputs.data(), 4, output_names, 4);
+  // Those that the file has: explanations and scores can be left out of an export.
+  const auto outputs_of_file = texts(spec, "outputs");
+  std::vector<const char*> output_names;
+  for (const auto& output : outputs_of_file) output_names.push_back(output.c_str());
+  const auto outputs =
+      session.Run(Ort::RunOptions(), input_names, inputs.data(), 4, output_names.data(), output_names.size());
 
   const auto classes = texts(spec, "classes"), features = texts(spec, "features");
-  for (size_t i = 0; i < 4; ++i) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
     const float* values = outputs[i].GetTensorData<float>();
     const size_t size = outputs[i].GetTensorTypeAndShapeInfo().GetElementCount();
+    const auto& name = outputs_of_file[i];
     for (size_t j = 0; j < size; ++j) {
-      const auto label = i == 0 ? classes.at(j) : i == 1 ? std::to_string(j) : features.at(j);
-      std::cout << output_names[i] << '\t' << label << '\t' << values[j] << '\n';
+      auto label = std::to_string(j);  // of a cell of the heat map; a score has one value
+      if (name == "probabilities") label = classes.at(j);
+      if (name == "relevance" || name == "attribution") label = features.at(j);
+      std::cout << name << '\t' << label << '\t' << values[j] << '\n';
     }
   }
   return 0;
