@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 
 def lesions_needed(share: float) -> int:
     """Give how many lesions a threshold for `share`, in (0, 1), takes at least."""
-    return math.ceil(share / (1 - share) - _ROUNDING)
+    return max(1, math.ceil(share / (1 - share) - _ROUNDING))
 
 
 def passing_threshold(scores: NDArray[np.floating[Any]], lesions: NDArray[np.str_], share: float) -> float | None:
@@ -34,5 +34,5 @@ def passing_threshold(scores: NDArray[np.floating[Any]], lesions: NDArray[np.str
     if len(np.unique(lesions)) < lesions_needed(share):
         return None
     # What is below the threshold, the new photograph among them, may be this many.
-    below = len(scores) - math.ceil((len(scores) + 1) * share - _ROUNDING)
+    below = len(scores) - max(1, math.ceil((len(scores) + 1) * share - _ROUNDING))
     return float(np.sort(scores)[below])

@@ -34,3 +34,10 @@ def test_photographs_of_few_lesions_are_few_however_many_they_are():
     scores = np.linspace(0, 1, 60)
     assert passing_threshold(scores, np.array([f"lesion {index % 8}" for index in range(60)]), 0.9) is None
     assert passing_threshold(scores, np.array([f"lesion {index % 9}" for index in range(60)]), 0.9) == scores[5]
+
+
+@pytest.mark.parametrize("share", [1e-300, 1e-12, 1e-9, 1e-3])
+def test_a_share_of_next_to_nothing_takes_a_lesion_all_the_same(share):
+    assert lesions_needed(share) == 1
+    assert passing_threshold(np.array([]), names(0), share) is None
+    assert passing_threshold(np.array([0.2, 0.7, 0.4]), names(3), share) == 0.7
