@@ -11,6 +11,7 @@ from dermedge.data.samples import Sample
 from dermedge.tables import interval_text
 from dermedge.training.answers import Answers
 from dermedge_export.decision.reached import reached
+from dermedge_export.decision.record import check_record
 from dermedge_runtime import Classifier
 from dermedge_runtime.decision import VERDICTS, DecisionRule
 
@@ -30,8 +31,11 @@ def decision_parts(classifier: Classifier, samples: Sequence[Sample], answers: A
     """Give what the card's template says about a calibrated file.
 
     :param answers: to these samples.
+    :raises ModelFileError: what the file says of its calibration is damaged.
     """
-    spec, found = classifier.spec, reached(classifier, samples, part, answers)
+    spec = classifier.spec
+    check_record(spec, classifier.name)
+    found = reached(classifier, samples, part, answers)
     rule = spec.decision
     assert rule is not None
     errors, before = found["calibration"], spec.calibration["validation"]["before"]
@@ -92,9 +96,12 @@ def _unfamiliar(record: Mapping[str, Any] | None, share: float | None) -> str:
         return ""
     chosen = record["ood_score"]
     worst = min(chosen["auroc"].values())
+    made_of = "the last features"
+    if "side" in chosen:
+        made_of = f"the {chosen['channels']} channels after a stage of {chosen['side']} x {chosen['side']} cells"
     return (
-        f"`ood_score` is made of the {chosen['channels']} channels after a stage of {chosen['side']} x {chosen['side']}"
-        f" cells ({chosen['method']}, {chosen['components']} components), learned from {record['training_images']}"
-        f" training images. Drawn outliers (noise, documents, faces, sky, textures, skin from afar) are told from"
-        f" validation images with an AUROC of {worst:.3f} or more. {share:.1%} of the images here are above 1."
+        f"`ood_score` is made of {made_of} ({chosen['method']}, {chosen['components']} components), learned from"
+        f" {record['training_images']} training images. Drawn outliers (noise, documents, faces, sky, textures, skin"
+        f" from afar) are told from validation images with an AUROC of {worst:.3f} or more. {share:.1%} of the images"
+        " here are above 1."
     )

@@ -11,7 +11,7 @@ import onnx
 
 from dermedge.data.samples import Sample
 from dermedge.training.run import Run
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.errors import DermedgeError, ModelFileError, UsageError
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -19,6 +19,7 @@ from .check.parity import DEFAULT_LIMITS, Limits, ParityError
 from .check.trained_answers import Reference
 from .decision.asked import Asked
 from .decision.calibrated import calibrated
+from .decision.record import check_record
 from .description import write_described
 from .model_json import model_and_json
 from .pipeline import ExportedModel, measure_parity, with_reached
@@ -33,15 +34,18 @@ def recalibrate(run: Run, path: Path, samples: Sequence[Sample], target: Path, a
     :param samples: the data set the run was trained on.
     :param target: the file to write; the same as `path` replaces it.
     :raises DermedgeError: the file was made from other weights.
+    :raises ModelFileError: what it says of its calibration or its limits is damaged.
     :raises UsageError: the run has nothing to calibrate on, or too little for what is asked.
     :raises ParityError: the file would be over the limits that it was exported with; nothing is written then.
     """
     file = read_model_file(path)
     if file.spec.weights_sha256 != run.weights_sha256:
         raise DermedgeError(f"{path} was not exported from the run in {run.path}. Name the run with --run.")
+    check_record(file.spec, path.name)
+    limits = _limits(file.spec, path.name)
     made = calibrated(onnx.load_from_string(file.content), file.spec, run, samples, asked)
     held_back = run.split.select(samples, "validation")
-    reference, limits = Reference(run, held_back), _limits(file.spec)
+    reference = Reference(run, held_back)
     reference.scaling = made.scaling
     with model_and_json(target) as temporary:
         write_described(made.proto, made.spec, temporary)
@@ -56,7 +60,12 @@ def recalibrate(run: Run, path: Path, samples: Sequence[Sample], target: Path, a
     return ExportedModel(target, file.spec.precision, target.stat().st_size, parity, file.spec.conversion)
 
 
-def _limits(spec: ModelSpec) -> Limits:
+def _limits(spec: ModelSpec, source: str) -> Limits:
     """Give the limits that a file was exported with."""
     stated = spec.parity.get("limits")
-    return Limits(**stated) if stated else DEFAULT_LIMITS[spec.precision]
+    try:
+        return Limits(**stated) if stated else DEFAULT_LIMITS[spec.precision]
+    except (TypeError, UsageError) as error:
+        raise ModelFileError(
+            f"{source}: the limits of its comparison are damaged ({error}). Export it again."
+        ) from None
