@@ -162,7 +162,7 @@ def _add_scores(
         for kind, pictures in outliers(photographs, _OUTLIERS_EACH, seed).items()
     }
     record: dict[str, Any] = {"training_images": len(drawn), "outliers_of_each_kind": _OUTLIERS_EACH}
-    early, late = list(tensors)[: max(1, len(tensors) - 1)], [*list(tensors)[-1:], pooled]
+    early, late = _early_and_late(list(tensors), pooled)
     for output, looked_at in zip(SCORES, (early, late), strict=True):
         tried = try_all(looked_at, learned, held, far)
         best = tried[0].score
@@ -172,6 +172,15 @@ def _add_scores(
         _log.info("%s: %s", output, _told(tried[0], tensors.get(best.tensor)))
         record[output] = _chosen(tried, tensors)
     return held, record
+
+
+def _early_and_late(stages: Sequence[str], pooled: str) -> tuple[list[str], list[str]]:
+    """Give the tensors that each of the two scores may be of; none but the pooled one is in both.
+
+    :param stages: the earliest first; a network of one size has a single one, or none.
+    """
+    early = list(stages[: max(1, len(stages) - 1)]) or [pooled]
+    return early, [*(name for name in stages[-1:] if name not in early), pooled]
 
 
 def _told(tried: Tried, stage: Stage | None) -> str:

@@ -20,7 +20,7 @@ from dermedge.training.train import start_run, train
 from dermedge_export import pipeline
 from dermedge_export.check.parity import Limits
 from dermedge_export.decision.asked import Asked
-from dermedge_export.decision.calibrated import check_can_calibrate
+from dermedge_export.decision.calibrated import _early_and_late, check_can_calibrate
 from dermedge_export.pipeline import export_model
 from dermedge_runtime import Classifier
 from dermedge_runtime.commands.infer_report import html_report
@@ -173,3 +173,15 @@ def test_a_protocol_without_validation_split_is_refused_with_the_reason(many: Pa
     samples = read_samples(many)
     with pytest.raises(UsageError, match="refit has no validation split to calibrate on, and training photographs"):
         check_can_calibrate(make_split(samples, "refit", 0), samples)
+
+
+@pytest.mark.parametrize(
+    ("stages", "early", "late"),
+    [
+        (["a", "b", "c"], ["a", "b"], ["c", "last"]),
+        (["a"], ["a"], ["last"]),  # both scores would compute its statistics, under one name
+        ([], ["last"], ["last"]),
+    ],
+)
+def test_a_network_with_few_stages_or_none_has_both_scores(stages, early, late):
+    assert _early_and_late(stages, "last") == (early, late)
