@@ -11,7 +11,7 @@ from dermedge_runtime import Classifier, model_in_the_box
 from dermedge_runtime.devices.nvidia_driver import find_driver
 from dermedge_runtime.errors import DeviceUnavailable
 
-OUTPUTS = {"probabilities", "heatmap", "relevance", "attribution"}
+OUTPUTS = {"probabilities", "heatmap", "relevance", "attribution", "ood_score", "lesion_ood_score"}
 
 
 @pytest.fixture(autouse=True)

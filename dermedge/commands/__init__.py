@@ -6,7 +6,7 @@ SUMMARIES = {
     "prior-shift": "Shift the class priors of a trained run, without training it again.",
     "evaluate": "Evaluate the trained weights and every model file made from them.",
     "export": "Write one self-describing ONNX file, after comparing it with the trained weights.",
-    "calibrate": "Calibrate a model file: probabilities, prediction sets, decision.",
+    "calibrate": "Calibrate a model file: its probabilities, its prediction sets and its decision.",
     "explain": "Explain test images of a run: heat maps, clinical relevance, agreement with masks.",
     "compare": "Compare the fusions as the paper's tables 6 and 7 do, and write one page.",
     "card": "Measure a model file on its run's test split and write its card.",

@@ -14,7 +14,7 @@ from dermedge_runtime import model_in_the_box
 from dermedge_runtime.commands.command_list import RUNTIME_SUMMARIES
 
 HEAVY = (
-    *("torch", "onnx", "onnxscript", "pandas", "sklearn", "matplotlib", "safetensors", "tqdm", "captum"),
+    *("torch", "onnx", "onnxscript", "pandas", "sklearn", "scipy", "matplotlib", "safetensors", "tqdm", "captum"),
     *("click", "typer", "pydantic", "rich", "jinja2"),
 )
 WATCHED = ("numpy", "PIL", "onnxruntime", "argparse", *HEAVY)

@@ -168,7 +168,7 @@ def _add_scores(
         best = tried[0].score
         if best.tensor in tensors:
             add_statistics(proto, tensors[best.tensor])
-        add_score(proto, best, output)
+        add_score(proto, best, output, in_bytes=spec.precision == "int8" and spec.flavour == "cpu")
         _log.info("%s: %s", output, _told(tried[0], tensors.get(best.tensor)))
         record[output] = _chosen(tried, tensors)
     return held, record

@@ -81,7 +81,7 @@ def fit(
         matrix = matrix / np.sqrt(np.maximum(variances[main], _SMALLEST_VARIANCE))
     whole, steps = _in_bytes(matrix)  # as the graph has it
     raw = Unfamiliarity(tensor, method, components, centre, density, whole / steps)
-    limit = float(np.percentile(raw(validation), 100 * FAMILIAR_SHARE))
+    limit = max(float(np.percentile(raw(validation), 100 * FAMILIAR_SHARE)), _SMALLEST_DEVIATION)
     return Unfamiliarity(tensor, method, components, centre, density, raw.matrix, limit)
 
 
@@ -149,26 +149,25 @@ def _auroc(inside: _Floats, outside: _Floats) -> float:
     return float(roc_auc_score(truth, np.concatenate([inside, outside])))
 
 
-def add_score(proto: onnx.ModelProto, score: Unfamiliarity, output: str) -> None:
+def add_score(proto: onnx.ModelProto, score: Unfamiliarity, output: str, *, in_bytes: bool) -> None:
     """Compute a score as an output of a graph, float32 [B], in place.
 
     :param output: its name.
+    :param in_bytes: store the matrix in eight bits, a quarter of the room; TensorRT takes no such constant.
     """
     graph, name = proto.graph, output
-    whole, steps = _in_bytes(score.matrix)
+    stored, read = _stored_matrix(name, score.matrix, in_bytes=in_bytes)
     constants: dict[str, NDArray[Any]] = {
         f"{name}/centre": score.centre.astype(np.float32),
         f"{name}/density": score.density.astype(np.float32),
-        f"{name}/bytes": whole,
-        f"{name}/steps": steps,
+        **stored,
         f"{name}/axes": np.array([1], dtype=np.int64),
         f"{name}/zero": np.array(0, dtype=np.float32),
         f"{name}/limit": np.array(score.limit, dtype=np.float32),
     }
     inside = f"{name}/inside"
     nodes = [
-        helper.make_node("Cast", [f"{name}/bytes"], [f"{name}/whole"], to=TensorProto.FLOAT),
-        helper.make_node("Div", [f"{name}/whole", f"{name}/steps"], [f"{name}/matrix"]),
+        *read,
         helper.make_node("Sub", [score.tensor, f"{name}/centre"], [f"{name}/centred"]),
         helper.make_node("Mul", [f"{name}/centred", f"{name}/density"], [f"{name}/z"]),
         helper.make_node("MatMul", [f"{name}/z", f"{name}/matrix"], [f"{name}/components"]),
@@ -191,3 +190,18 @@ def add_score(proto: onnx.ModelProto, score: Unfamiliarity, output: str) -> None
     graph.node.extend(nodes)
     batch = graph.output[0].type.tensor_type.shape.dim[0].dim_param
     graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch]))
+
+
+def _stored_matrix(
+    name: str, matrix: _Floats, *, in_bytes: bool
+) -> tuple[dict[str, NDArray[Any]], list[onnx.NodeProto]]:
+    """Give the constants that hold a matrix, and the nodes that make the tensor NAME/matrix of them."""
+    if not in_bytes:
+        return {f"{name}/matrix": matrix.astype(np.float32)}, []
+    whole, steps = _in_bytes(matrix)
+    # Div and not Mul, as for the matrices of the head: see `int8.byte_matrices`.
+    nodes = [
+        helper.make_node("Cast", [f"{name}/bytes"], [f"{name}/whole"], to=TensorProto.FLOAT),
+        helper.make_node("Div", [f"{name}/whole", f"{name}/steps"], [f"{name}/matrix"]),
+    ]
+    return {f"{name}/bytes": whole, f"{name}/steps": steps}, nodes

@@ -105,7 +105,7 @@ def help_text(about: str, groups: Sequence[Group]) -> str:
     """List all commands, one line each, and say what to install for those that miss something."""
     parts = ["Usage: dermedge COMMAND [OPTIONS]", about]
     for group in groups:
-        lines = [f"{group.title}:", *(f"  {name:<10}{summary}" for name, summary in group.summaries.items())]
+        lines = [f"{group.title}:", *(f"  {name:<13}{summary}" for name, summary in group.summaries.items())]
         if missing := group.missing():
             lines.append(f"  {missing}")
         parts.append("\n".join(lines))

@@ -20,15 +20,13 @@ def prediction_text(result: Prediction, spec: ModelSpec) -> str:
     if result.decision is not None:
         first, *more = result.reasons
         lines += [f"  {result.decision}: {first}", *(f"    {reason}" for reason in more)]
-    elif result.picture_faults:
-        lines.append(f"  {'; '.join(result.picture_faults)}")
     width = max(len(code) for code in result.probabilities)
     names = max((len(name) for name in spec.class_names.values()), default=0)
     for code, value in sorted(result.probabilities.items(), key=lambda item: -item[1]):
         bar = "#" * round(_BAR * value)
         lines.append(f"  {code:<{width}}  {spec.class_names.get(code, ''):<{names}}  {value:6.1%}  {bar}".rstrip())
     if result.decision is None:  # else they are among its reasons
-        lines += [f"  {fault}" for fault in result.picture_faults]
+        lines += [f"  {fault}" for fault in result.picture_faults or ()]
     if values := values_text(result):
         lines.append(f"  {values}")
     return "\n".join(lines)

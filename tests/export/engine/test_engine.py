@@ -1,17 +1,24 @@
 """Real engines, built without a GPU, of every fusion and precision."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import onnx
 import pytest
-from export_networks import SIZE, random_model_file
+from export_networks import SIZE, random_inputs, random_model_file
 from needs_tensorrt import needs_tensorrt
 
+from dermedge_export.decision.early_stages import add_statistics, early_stages
+from dermedge_export.decision.unfamiliar import RESIDUAL, add_score, fit
+from dermedge_export.description import write_described
 from dermedge_export.engine import build as engine
 from dermedge_export.engine.build import build_engine, write_engine
 from dermedge_export.engine.target import EngineTarget
 from dermedge_export.engine.tensorrt_library import load_tensorrt
+from dermedge_export.graph.graph_parts import run_all
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -109,3 +116,21 @@ def test_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("dermedge_export.engine.tensorrt_library.import_module", fail)
     with pytest.raises(DermedgeError, match=r"tensorrt_rtx is installed but does not load: libtensorrt_rtx\.so"):
         load_tensorrt(EngineTarget())
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_scores_for_unfamiliar_pictures_compile(precision: str, traced, trt: ModuleType, tmp_path: Path) -> None:
+    file = random_model_file(traced("concat"), tmp_path, "concat", precision, "rtx")
+    proto = onnx.load_from_string(file.content)
+    wanted = {value.name for value in proto.graph.input}
+    feed = {name: value.numpy() for name, value in random_inputs(24, 0).items() if name in wanted}
+    feed["target"] = np.full(24, -1, dtype=np.int32)
+    stage = early_stages(proto, feed)[0]
+    add_statistics(proto, stage)
+    rows = next(run_all(proto, [stage.statistics], [feed]))[stage.statistics]
+    add_score(proto, fit(stage.statistics, RESIDUAL, 8, rows, rows), "ood_score", in_bytes=False)
+    spec = replace(file.spec, outputs=(*file.spec.outputs, "ood_score"))
+    write_described(proto, spec, tmp_path / "scored.onnx")
+    _, record = build_engine(read_model_file(tmp_path / "scored.onnx"), EngineTarget(("8.9",)), trt)
+    tensors = {tensor.name: (tensor.side, tensor.dtype, tensor.shape) for tensor in record.tensors}
+    assert tensors["ood_score"] == ("output", "float32", ("batch",))

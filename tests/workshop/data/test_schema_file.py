@@ -156,7 +156,7 @@ CHANGES = {
     "group name": ('group_name = "patient"', 'group_name = "a patient"', "table.group_name must be one word"),
     "melanoma": ("licence =", 'melanoma = "mel"\nlicence =', "melanoma is 'mel', which is not among the classes"),
     "urgent": ("licence =", 'urgent = ["mel"]\nlicence =', "urgent has 'mel', which is not among the classes"),
-    "all urgent": ("licence =", 'urgent = ["benign", "malignant"]\nlicence =', "urgent has every class"),
+    "all urgent": ("licence =", 'urgent = ["benign", "malignant", "other"]\nlicence =', "urgent has every class"),
     "class map": ('nevus = "benign"', 'nevus = "good"', "diagnoses.nevus is 'good', which is not among the classes"),
     "class map twice": ('nevus = "benign"', 'BENIGN = "other"', "'BENIGN' means both benign and other"),
     "kind": ('kind = "numeric"', 'kind = "number"', "must be numeric, categorical or boolean, found 'number'"),
