@@ -8,8 +8,9 @@ compared on drawn outliers; the test split is not looked at.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +47,9 @@ SCORES = ("ood_score", "lesion_ood_score")
 """Outputs that tell an unfamiliar picture, from an early stage, and an odd lesion, from the last one."""
 SMALLEST_VALIDATION = 30
 """Lesions of the validation split; fewer say nothing about probabilities."""
-_TRAINING_IMAGES, _OUTLIERS_EACH = 800, 60
+_TRAINING_IMAGES, _OUTLIERS_EACH, _BATCH = 800, 60, 8
+_DETAIL = 4
+"""Longer side of a photograph that is varied, in sides of the model's pictures: more is reduced, it shows nothing."""
 _Rows = dict[str, NDArray[Any]]
 
 
@@ -152,11 +155,12 @@ def _add_scores(
     rng = np.random.default_rng(seed)
     drawn = [training[index] for index in rng.permutation(len(training))[:_TRAINING_IMAGES]]
     plain = _rows(looked, names, _of_samples(drawn, spec, "training features"))
-    finer = [by_another_camera(upright_rgb(sample.path), rng) for sample in drawn]
+    largest = _DETAIL * image.size
+    finer = (by_another_camera(upright_rgb(sample.path, largest), rng) for sample in drawn)
     varied = _rows(looked, names, _of_pictures(finer, spec, image))
     learned = {name: np.concatenate([plain[name], varied[name]]) for name in names}
     held = _rows(looked, [*names, scores_of(proto)], _of_samples(validation, spec, "validation features"))
-    photographs = [upright_rgb(sample.path) for sample in choose(training, _OUTLIERS_EACH, seed)]
+    photographs = [upright_rgb(sample.path, largest) for sample in choose(training, _OUTLIERS_EACH, seed)]
     far = {
         kind: _rows(looked, names, _of_pictures(pictures, spec, image))
         for kind, pictures in outliers(photographs, _OUTLIERS_EACH, seed).items()
@@ -235,10 +239,10 @@ def _of_samples(samples: Sequence[Sample], spec: ModelSpec, what: str) -> Iterat
         yield model_inputs(batch, spec)
 
 
-def _of_pictures(pictures: Sequence[Image.Image], spec: ModelSpec, image: ImageSpec) -> Iterator[Mapping[str, Any]]:
-    """Give the inputs of pictures without a patient."""
-    for start in range(0, len(pictures), 8):
-        part = pictures[start : start + 8]
+def _of_pictures(pictures: Iterable[Image.Image], spec: ModelSpec, image: ImageSpec) -> Iterator[Mapping[str, Any]]:
+    """Give the inputs of pictures without a patient; of an iterator no more than a batch is in memory."""
+    waiting = iter(pictures)
+    while part := list(itertools.islice(waiting, _BATCH)):
         numeric, categorical = spec.clinical.encode([{} for _ in part])
         read = np.stack([load_image(picture, image.size, image.resample, image.detail) for picture in part])
         target = np.full(len(part), -1, dtype=np.int32)
