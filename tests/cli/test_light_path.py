@@ -57,7 +57,7 @@ def test_the_list_of_commands_imports_nothing(blocked: tuple[str, ...], edge: st
     done, code, modules = _run("--help", blocked=blocked)
     assert (code, modules) == (0, [])
     for name, summary in (RUNTIME_SUMMARIES | {"bench": SUMMARY} | SUMMARIES).items():
-        assert f"\n  {name:<10}{summary}\n" in done.stdout
+        assert f"\n  {name:<13}{summary}\n" in done.stdout
     first, second = done.stdout.split("In the workshop:")
     for text, install in ((first, edge), (second, workshop)):
         assert ("installed. Run: " in text) == bool(install)

@@ -53,7 +53,7 @@ def test_evaluate_scores_torch_and_the_runtime(cli, models: Path, workspace: Pat
     run = workspace / "runs" / "cross_attention"
     assert json.loads((run / "metrics.json").read_text()) == record
     assert {path.name for path in (run / "plots").iterdir()} == {
-        "confusion_matrix.png", "roc.png", "precision_recall.png", "history.png",
+        "confusion_matrix.png", "roc.png", "precision_recall.png", "reliability.png", "history.png",
     }  # fmt: skip
 
 

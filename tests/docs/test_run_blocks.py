@@ -20,7 +20,7 @@ def reader(tmp_path: Path) -> Path:
 
 
 def _case(block: Block):
-    return pytest.param(block, id=block.place, marks=[pytest.mark.slow] if block.marker == SLOW else [])
+    return pytest.param(block, id=block.place, marks=[pytest.mark.exhaustive] if block.marker == SLOW else [])
 
 
 @pytest.mark.parametrize("block", [_case(block) for block in _RUNNABLE])

@@ -82,6 +82,7 @@ def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32
     assert spec.parity["agreement"] >= LIMITS.agreement
 
 
+@pytest.mark.exhaustive
 def test_an_attempt_never_keeps_more_than_half_of_the_layers(
     decided_run, synthetic_data: Path, tmp_path: Path, caplog
 ) -> None:

@@ -40,7 +40,7 @@ def many(shared_folder) -> Path:
 
 @pytest.fixture(scope="module")
 def run(many: Path, shared_folder) -> Run:
-    config = TrainConfig(data=str(many), image_size=32, epochs=1, per_class=8, batch_size=28)
+    config = TrainConfig(data=str(many), fusion="concat", image_size=32, epochs=1, per_class=8, batch_size=28)
 
     def make(folder: Path) -> None:
         samples = read_samples(many)

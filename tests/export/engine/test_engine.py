@@ -11,6 +11,7 @@ import pytest
 from export_networks import SIZE, random_inputs, random_model_file
 from needs_tensorrt import needs_tensorrt
 
+from dermedge.models.fusion import FUSIONS
 from dermedge_export.decision.early_stages import add_statistics, early_stages
 from dermedge_export.decision.unfamiliar import RESIDUAL, add_score, fit
 from dermedge_export.description import write_described
@@ -24,6 +25,13 @@ from dermedge_runtime.model.model_file import read_model_file
 
 pytestmark = needs_tensorrt
 ALL = ("8.6", "8.9", "12.0")
+_ALWAYS = ("concat", "cross_attention", "clinical_only")
+"""Fusions that are compiled in every precision; of the others, what is not FP16 is exhaustive."""
+CASES = [
+    pytest.param(fusion, precision, marks=() if fusion in _ALWAYS or precision == "fp16" else pytest.mark.exhaustive)
+    for fusion in FUSIONS
+    for precision in ("fp32", "fp16", "int8")
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,7 @@ def clinical(traced, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return random_model_file(traced("clinical_only"), tmp_path_factory.mktemp("clinical"), "clinical_only", "fp32").path
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(("fusion", "precision"), CASES)
 def test_every_fusion_compiles_with_its_explanations(
     fusion: str, precision: str, traced, trt: ModuleType, tmp_path: Path
 ) -> None:

@@ -16,7 +16,10 @@ from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    "fusion",
+    [pytest.param(name, marks=pytest.mark.exhaustive if name in ("bilinear", "tensor") else ()) for name in FUSIONS],
+)
 def test_the_loss_falls_on_generated_pictures(new_run, samples, fusion):
     config, run = new_run(fusion=fusion, epochs=5, per_class=12, batch_size=28, seed=1)
     losses = [row["train_loss"] for row in train(config, samples, run)]
