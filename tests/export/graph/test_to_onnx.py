@@ -27,7 +27,16 @@ RESULTS = {
 }
 
 
-@pytest.fixture(scope="module", params=[(f, h) for f in FUSIONS for h in (False, True)], ids=str)
+_IN_HALF = ("concat", "cross_attention", "clinical_only")
+"""Fusions that are looked at in FP16 too; the others there are exhaustive."""
+_CASES = [
+    pytest.param((name, half), marks=pytest.mark.exhaustive if half and name not in _IN_HALF else ())
+    for name in FUSIONS
+    for half in (False, True)
+]
+
+
+@pytest.fixture(scope="module", params=_CASES, ids=str)
 def graph(request: pytest.FixtureRequest, traced):
     fusion, half = request.param
     proto = traced(fusion)

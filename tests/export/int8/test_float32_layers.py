@@ -93,7 +93,7 @@ def _first_times(count: int, factor: float) -> np.ndarray:
     ("spoil", "spoilt"),
     [
         (_blow_up_unread_weights, {"stages.2.conv2"}),
-        (_blow_up_one_activation, {"stages.4.conv1", "stages.4.conv2"}),
+        pytest.param(_blow_up_one_activation, {"stages.4.conv1", "stages.4.conv2"}, marks=pytest.mark.exhaustive),
     ],
 )
 def test_the_spoilt_layers_rank_first_and_keeping_them_mends_the_graph(spoil, spoilt: set[str]) -> None:

@@ -47,6 +47,11 @@ def test_the_difference_is_that_of_the_figures_themselves():
         assert interval.low < interval.value < interval.high
 
 
+def _mean_recall(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Balanced accuracy, without what scikit-learn checks at each of thousands of calls."""
+    return float(np.mean([np.mean(predicted[labels == code] == code) for code in np.unique(labels)]))
+
+
 def test_the_interval_is_the_percentiles_of_resampled_lesions():
     """Against a slow loop that resamples lists of photographs."""
     rng = np.random.default_rng(5)
@@ -56,7 +61,7 @@ def test_the_interval_is_the_percentiles_of_resampled_lesions():
     slow = []
     for _ in range(4000):
         picked = np.concatenate([np.flatnonzero(lesions == name) for name in rng.choice(names, len(names))])
-        slow.append(balanced_accuracy(labels[picked], one[picked]) - balanced_accuracy(labels[picked], other[picked]))
+        slow.append(_mean_recall(labels[picked], one[picked]) - _mean_recall(labels[picked], other[picked]))
     case = PairedOutcome(lesions, labels, one, other)
     found = paired_bootstrap([case], 3, replicates=4000)["balanced_accuracy"]
     assert [found.low, found.high] == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=0.02)
