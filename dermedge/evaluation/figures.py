@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from dermedge.statistics.calibration import (
     BINS,
-    brier_score,
+    calibration_errors,
     class_calibration_errors,
-    expected_calibration_error,
     simulated_calibration_error,
 )
 from dermedge.statistics.decisions import Decided, decision_figures, set_figures
@@ -67,11 +66,9 @@ def calibration(
     by_class = class_calibration_errors(labels, probabilities)
     return {
         "bins": BINS,
-        "expected_calibration_error": expected_calibration_error(labels, probabilities),
+        **calibration_errors(labels, probabilities),
         "of_a_perfect_model": simulated_calibration_error(probabilities, _SEED),
-        "classwise_calibration_error": float(by_class.mean()),
         "per_class": dict(zip(classes, by_class.tolist(), strict=True)),
-        "brier_score": brier_score(labels, probabilities),
     }
 
 

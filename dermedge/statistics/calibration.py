@@ -104,6 +104,19 @@ def brier_score(labels: NDArray[np.int64], probabilities: NDArray[np.floating[An
     return float(np.mean(np.sum((probabilities.astype(np.float64) - truth) ** 2, axis=1)))
 
 
+def calibration_errors(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """Give the three figures of the same names above, JSON-ready.
+
+    :param labels: int64 [N], indices of classes, N at least 1.
+    :param probabilities: float [N, C].
+    """
+    return {
+        "expected_calibration_error": expected_calibration_error(labels, probabilities),
+        "classwise_calibration_error": classwise_calibration_error(labels, probabilities),
+        "brier_score": brier_score(labels, probabilities),
+    }
+
+
 def simulated_calibration_error(
     probabilities: NDArray[np.floating[Any]], seed: int, *, bins: int = BINS, simulations: int = SIMULATIONS
 ) -> float:

@@ -23,7 +23,7 @@ from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
 from dermedge.data.urgent import urgent_classes
 from dermedge.progress import progress
-from dermedge.statistics.calibration import brier_score, classwise_calibration_error, expected_calibration_error
+from dermedge.statistics.calibration import calibration_errors
 from dermedge.training.predictions import labels_of
 from dermedge.training.run import Run
 from dermedge_export.graph.graph_parts import run_all
@@ -212,12 +212,7 @@ def _place(stage: Stage | None) -> dict[str, Any]:
 def _of_scaling(fitted: FittedScaling, scores: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, Any]:
     figures = {}
     for name, scaling in (("before", Scaling.none(scores.shape[1])), ("after", fitted.scaling)):
-        probabilities = scaling.probabilities(scores)
-        figures[name] = {
-            "expected_calibration_error": expected_calibration_error(labels, probabilities),
-            "classwise_calibration_error": classwise_calibration_error(labels, probabilities),
-            "brier_score": brier_score(labels, probabilities),
-        }
+        figures[name] = calibration_errors(labels, scaling.probabilities(scores))
     held_out = {"held_out_cross_entropy": fitted.held_out}
     refused = {"refused": fitted.refused} if fitted.refused else {}
     return {"scaling": fitted.scaling.to_record() | held_out | refused, "validation": figures}

@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 
 from dermedge.data.samples import Sample
-from dermedge.statistics.calibration import (
-    brier_score,
-    classwise_calibration_error,
-    expected_calibration_error,
-    simulated_calibration_error,
-)
+from dermedge.statistics.calibration import calibration_errors, simulated_calibration_error
 from dermedge.statistics.decisions import Decided, decision_figures, set_figures
 from dermedge.training.answers import Answers, labels_of, runtime_answers
 from dermedge_runtime import Classifier
@@ -44,10 +39,8 @@ def reached(
         "images": len(samples),
         "lesions": len(set(lesions)),
         "calibration": {
-            "expected_calibration_error": expected_calibration_error(labels, probabilities),
+            **calibration_errors(labels, probabilities),
             "of_a_perfect_model": simulated_calibration_error(probabilities, seed=0),
-            "classwise_calibration_error": classwise_calibration_error(labels, probabilities),
-            "brier_score": brier_score(labels, probabilities),
         },
         "sets": set_figures(found),
         "decision": decision_figures(found, answers.rule.urgent, answers.rule.melanoma),

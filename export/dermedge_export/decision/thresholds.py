@@ -54,7 +54,11 @@ def check_enough(
     needed = lesions_needed(asked.sensitivity)
     if urgent and few < needed:
         most = int(1000 * few / (few + 1)) / 1000
-        can = f"At most {most:g} can be asked for" if few else "No sensitivity can be asked for"
+        can = (
+            f"At most {most:g} can be asked for, by dermedge calibrate --sensitivity"
+            if few
+            else "No sensitivity can be asked for"
+        )
         raise UsageError(
             f"A sensitivity of {asked.sensitivity:g} takes {needed} urgent validation lesions or more, there are {few}."
             f" {can}."
