@@ -10,6 +10,7 @@ save at most a dozen lines, but on CPUs they have no statistics of the whole bat
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -136,6 +137,10 @@ def joined() -> Iterator[Processes]:
     if not processes.first:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         logging.disable(logging.INFO)  # it would say what the first one says
+    # Averaging gradients imports torch's compiler. Imported after the group was made, it holds on to the group for
+    # ever; the group's threads then meet the end of the interpreter, and now and then the process aborts there.
+    import torch._dynamo
+
     # Both: messages between the processes are on the CPU's side, so that waiting for the first never times a GPU out.
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     try:
@@ -147,6 +152,7 @@ def joined() -> Iterator[Processes]:
             # As soon as one has ended, torchrun ends all others: the one that ends first is the one that is heard.
             time.sleep(_FIRST_SPEAKS_S)
         raise
+    gc.collect()  # what averages gradients is full of cycles, and holds the group
     dist.destroy_process_group()
 
 

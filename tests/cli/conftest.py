@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from made_once import SharedFolder
 
+LIGHT_INSTALL = os.fspath(Path(__file__).parents[1] / "light_install")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -28,7 +29,8 @@ def cli(workspace: Path) -> Cli:
 
     def run(*arguments: object, cwd: Path = workspace, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "dermedge", *map(str, arguments)]
-        env = {**os.environ, "DERMEDGE_CACHE": str(workspace / "cache"), **environment}
+        paths = os.pathsep.join(filter(None, (LIGHT_INSTALL, os.environ.get("PYTHONPATH"))))
+        env = {**os.environ, "DERMEDGE_CACHE": str(workspace / "cache"), "PYTHONPATH": paths, **environment}
         return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return run

@@ -25,7 +25,7 @@ def printed_by(block: Block) -> Block | None:
 
 def run_block(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a block of Python or of the shell in a folder."""
-    paths = os.pathsep.join(str(ROOT / part) for part in ("", "export", "runtime"))
+    paths = os.pathsep.join(str(ROOT / part) for part in ("tests/light_install", "", "export", "runtime"))
     environment = os.environ | {"PYTHONPATH": paths, "PYTHON": sys.executable}
     if block.kind == "python":
         command = [sys.executable, "-c", block.text]

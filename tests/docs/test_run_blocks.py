@@ -10,7 +10,7 @@ from docs.run_block import printed_by, readers_folder, run_block
 _BLOCKS = [block for page in PAGES for block in blocks(page)]
 _RUNNABLE = [block for block in _BLOCKS if block.marker in (RUN, SLOW)]
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_MACHINE = re.compile(r"\((?:CPUExecutionProvider|on )[^)]*\)")
+_MACHINE = re.compile(r"\((?:CPUExecutionProvider|on )(?:\([^()]*\)|[^()])*\)")  # a CPU can be an Intel(R) Xeon(R)
 
 
 @pytest.fixture

@@ -38,7 +38,8 @@ def started(command: list[str], home: Path, **variables: str) -> subprocess.Comp
         for name, value in os.environ.items()
         if "TELEMETRY" not in name and name not in ("XDG_CACHE_HOME", "DERMEDGE_CACHE")
     }
-    home_of = {"HOME": os.fspath(home), "USERPROFILE": os.fspath(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    paths = os.pathsep.join((os.fspath(ROOT / "tests" / "light_install"), *sys.path))
+    home_of = {"HOME": os.fspath(home), "USERPROFILE": os.fspath(home), "PYTHONPATH": paths}
     return subprocess.run(
         command, env=kept | home_of | variables, cwd=home.parent, capture_output=True, text=True, check=False
     )

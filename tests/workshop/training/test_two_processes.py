@@ -70,6 +70,9 @@ with joined() as processes:
     options = "--image-size 32 --epochs 2 --per-class 4 --batch-size 14 --fusion clinical_only".split()
     with log_on_stderr():
         command(["train", "--data", config.data, "--runs", str(runs[0].path.parent), *options])
+    del trainer
+threads = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+(runs[0].path / f"threads-{{processes.rank}}.json").write_text(json.dumps(threads))
 """
 
 
@@ -145,6 +148,12 @@ def test_one_step_has_the_gradients_and_the_batch_statistics_of_the_whole_batch(
     assert len(statistics) > 30
     for name in statistics:
         torch.testing.assert_close(shared[name], alone[name], rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_no_thread_of_the_group_is_left_to_abort_the_end_of_the_interpreter(pairs):
+    for rank in range(2):
+        threads = json.loads((pairs["step"][1].path / f"threads-{rank}.json").read_text())
+        assert threads and not [name for name in threads if "gloo" in name]
 
 
 # "resumed": one process trained the first epoch, two the others; "begun": the other way round.
