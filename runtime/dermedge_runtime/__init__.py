@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .model.digest import renew_digest
     from .model.shipped_model import model_in_the_box
     from .prediction import Prediction, Rejection
+    from .scoring import ScoredPicture, score
 
 __all__ = [
     "Classifier",
@@ -23,9 +24,11 @@ __all__ = [
     "ModelFileError",
     "Prediction",
     "Rejection",
+    "ScoredPicture",
     "UsageError",
     "model_in_the_box",
     "renew_digest",
+    "score",
 ]
 
 telemetry.turn_off()  # here, because it must come before any import of ONNX Runtime
@@ -35,6 +38,8 @@ _MODULE_OF = {
     "Classifier": "classifier",
     "Prediction": "prediction",
     "Rejection": "prediction",
+    "ScoredPicture": "scoring",
+    "score": "scoring",
     "model_in_the_box": "model.shipped_model",
 }
 

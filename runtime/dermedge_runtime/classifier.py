@@ -37,6 +37,7 @@ PREDICTED = -1
 """Value of the `target` input that asks for an explanation of the predicted class."""
 MAX_BATCH = 1024
 """Largest batch of an exported graph."""
+MAX_READ_AHEAD, MAX_WORKERS = 100_000, 256
 
 _of_other_processes: list[Any] = []
 """Sessions that a fork left behind: their threads are not in this process, so that closing them could wait for ever."""
@@ -167,6 +168,8 @@ class Classifier:
         *,
         target: str | None = None,
         batch_size: int = 8,
+        read_ahead: int | None = None,
+        workers: int | None = None,
     ) -> Iterator[Prediction | Rejection]:
         """As `predict_many`, but give each answer as soon as its batch is ready, of any number of pictures.
 
@@ -175,18 +178,26 @@ class Classifier:
         `batch_size=1` gives every answer before the next picture is asked for. Pictures and values are copied when
         they are taken: their buffers can be filled again. Whatever a generator raises comes through, after the answers
         to what it gave before.
+
+        :param read_ahead: pictures that are taken and not answered yet, at most; by default as above. For a generator
+            that gives what is there already, such as the files of a folder.
+        :param workers: threads that read; by default as many as the CPUs this process may use.
         """
         require_several(images)
         batch_size = whole_number("batch_size", batch_size, MAX_BATCH)
+        ahead = 4 * batch_size if hasattr(images, "__len__") else batch_size
+        if read_ahead is not None:
+            ahead = whole_number("read_ahead", read_ahead, MAX_READ_AHEAD)
+        threads = usable_cpus() if workers is None else whole_number("workers", workers, MAX_WORKERS)
         chosen = self._target(target)
         pairs = in_step(self.spec.clinical, images, clinical)
-        ahead = 4 * batch_size if hasattr(images, "__len__") else batch_size
-        return self._answers(map(self._take, pairs), chosen, batch_size, ahead)
+        return self._answers(map(self._take, pairs), chosen, batch_size, (ahead, threads))
 
     def _answers(
-        self, taken: Iterator[_Taken], chosen: int, batch_size: int, ahead: int
+        self, taken: Iterator[_Taken], chosen: int, batch_size: int, reading: tuple[int, int]
     ) -> Iterator[Prediction | Rejection]:
-        batches = look_ahead(self._try_to_read, taken, workers=usable_cpus(), batch=batch_size, ahead=ahead)
+        ahead, workers = reading
+        batches = look_ahead(self._try_to_read, taken, workers=workers, batch=batch_size, ahead=ahead)
         with closing(batches):
             for batch in batches:
                 yield from self._predict_batch(batch, chosen)

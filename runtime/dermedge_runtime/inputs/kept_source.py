@@ -21,6 +21,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.description import ImageSpec
 
 from .image import MAX_PIXELS, ImageSource, load_sized, picture_name, upright_rgb
+from .later_picture import LaterPicture
 from .picture_source import cannot_read, printable, read_whole, reason_of
 
 MAX_STREAM = 256 * 2**20
@@ -33,7 +34,7 @@ class Source:
 
     name: str
     """For messages and results: the path as it was given, or what kind of object it is."""
-    content: str | bytes | Image.Image | NDArray[np.uint8] | None
+    content: str | bytes | Image.Image | NDArray[np.uint8] | LaterPicture | None
     """An absolute path, or an own copy; None for no picture. A Pillow image is the caller's own, to be read at once."""
 
 
@@ -51,11 +52,13 @@ class Fingerprint:
 def keep(image: Any) -> Source:
     """Take a picture from the caller.
 
-    :param image: an `ImageSource`; None for no picture.
+    :param image: an `ImageSource` or a `LaterPicture`; None for no picture.
     :raises InputRejected: it is none of these, or an open file that cannot be read.
     """
     if image is None or isinstance(image, Image.Image):
         return Source(picture_name(image), image)
+    if isinstance(image, LaterPicture):
+        return Source(image.name, image)
     if isinstance(image, str | os.PathLike):
         return _keep_path(os.fsdecode(image))
     if isinstance(image, np.ndarray):
@@ -78,9 +81,11 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
     :return: uint8 [size, size, 3]; width and height of the upright picture; and the picture, safe from later changes.
     :raises InputRejected: as `image.load_image`.
     """
-    content = source.content
+    content: Any = source.content
     assert content is not None
     try:
+        if isinstance(content, LaterPicture):
+            content = content.fetch()
         pixels, size = load_sized(content, spec.size, spec.resample, spec.detail)
         if isinstance(content, Image.Image):
             # Upright and in RGB, so that nothing else that an image carries along has to be copied.
