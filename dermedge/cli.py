@@ -27,6 +27,7 @@ _ABOUT = """\
 Train a skin-lesion classifier on image and clinical data, export it to one file, run it anywhere.
 Research use only: not a medical device, not for diagnosis.
 Once `dermedge --install-completion` has run, the shell completes commands, options and choices."""
+_ABOVE_THE_RUNTIME = {"bench": "dermedge.bench.bench_command", "infer": "dermedge.batch.infer_command"}
 _COMPLETION = ("--install-completion", "--show-completion")
 _ASKED_BY_SHELL = "_DERMEDGE_COMPLETE"
 
@@ -47,8 +48,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _edge_command(word: str, arguments: Sequence[str]) -> int:
-    if word == "bench":
-        return int(import_module("dermedge.bench.bench_command").run(arguments))
+    if word in _ABOVE_THE_RUNTIME:
+        return int(import_module(_ABOVE_THE_RUNTIME[word]).run(arguments))
     return runtime_command(word, arguments)
 
 

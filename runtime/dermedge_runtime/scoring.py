@@ -63,7 +63,7 @@ def score(
     if explain:
         classifier.require_explanations()
     table = columns(classifier.spec, explain=explain)
-    waiting: deque[HashedFile | None] = deque()
+    waiting: deque[Any] = deque()  # pictures that carry the hash of their file, or will
     values: deque[Any] = deque()
 
     def pictures() -> Iterator[Any]:
@@ -71,7 +71,7 @@ def score(
             picture, clinical = _pair(request)
             if isinstance(picture, str | os.PathLike) and os.path.isfile(picture):
                 picture = HashedFile(picture)
-            waiting.append(picture if hasattr(picture, "sha256") else None)
+            waiting.append(picture)
             values.append(clinical)
             yield picture
 
@@ -91,11 +91,10 @@ def score(
 
 
 def _scored(
-    answers: Iterator[Prediction | Rejection], waiting: deque[HashedFile | None], table: tuple[Column, ...]
+    answers: Iterator[Prediction | Rejection], waiting: deque[Any], table: tuple[Column, ...]
 ) -> Iterator[ScoredPicture]:
     for answer in answers:
-        file = waiting.popleft()
-        yield ScoredPicture(answer, None if file is None else file.sha256, table)
+        yield ScoredPicture(answer, getattr(waiting.popleft(), "sha256", None), table)
 
 
 def _pair(request: Any) -> Request:

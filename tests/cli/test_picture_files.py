@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dermedge_runtime import UsageError
-from dermedge_runtime.commands.picture_files import picture_files, shown
+from dermedge_runtime.commands.picture_files import picture_files
+from dermedge_runtime.commands.shown_names import shown
 
 
 def test_the_pictures_of_a_folder_by_name(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from dermedge.data.schema_entries import ImageRule
 from dermedge.data.spelling import visible
-from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, SUFFIXES
+from dermedge_runtime.commands.folder_content import OVERLAY_SUFFIX, SUFFIXES
 from dermedge_runtime.errors import InputRejected
 
 from .mask_check import is_mask

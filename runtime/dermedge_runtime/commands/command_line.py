@@ -48,7 +48,7 @@ def run_command_line(dispatch: Callable[[Sequence[str]], int]) -> NoReturn:
 
 def _readable(text: str) -> str:
     """Keep what a user has typed from driving the terminal, or from hiding the sentence that it stands in."""
-    from .picture_files import shown
+    from .shown_names import shown
 
     words = (word if len(word) < _LONGEST_WORD else f"{word[:_LEFT_OF_IT]}..." for word in text.split(" "))
     return "\n".join(shown(line) for line in " ".join(words).split("\n"))

@@ -91,7 +91,7 @@ def dispatch(about: str, groups: Sequence[Group], arguments: Sequence[str]) -> i
 
 def _unknown(arguments: Sequence[str], commands: Sequence[str]) -> str:
     from .option_types import nearest
-    from .picture_files import shown
+    from .shown_names import shown
 
     word = arguments[0]
     what, known = ("option", ("--help", "--version")) if word.startswith("-") else ("command", commands)

@@ -59,6 +59,10 @@ class CommandParser:
         self._words, self._fewest, self._most = name, fewest, 2**31 if most is None else most
         self._arguments.add_argument(name.lower(), nargs="*", metavar=name, type=partial(kind, name), help=_plain(help))
 
+    def heading(self, title: str) -> None:
+        """Begin a part of the help, for the options that are defined from now on."""
+        self._options = self._argparse.add_argument_group(title)
+
     def option(
         self,
         name: str,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.commands import command_line
-from dermedge_runtime.commands.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files, shown
+from dermedge_runtime.commands.picture_files import STANDARD_INPUT, PictureFiles, StandardInput, picture_files
 from dermedge_runtime.commands.prediction_text import explanation_text, prediction_text, words_text
+from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import refuse_overwriting, write_text
 from dermedge_runtime.prediction import Prediction, Rejection
@@ -53,21 +55,40 @@ def infer(
     files = picture_files(images)
     inputs = [image for image in (*images, *files.found) if image != STANDARD_INPUT]
     _check(classifier, files, explain, target, report)
-    outputs = _Outputs(classifier, inputs, explain, overlays, report)
+    outputs = Outputs(classifier, inputs, explain, overlays, report)
     classifier.spec.clinical.encode([clinical])  # a wrong value concerns every picture: say it once
     for sentence in files.left_out:
         _log.warning("%s", sentence)
+    results = _results(classifier, images, files, clinical, target)
+    return answer_all(classifier, results, outputs, explain=explain, as_json=as_json, show=show)
+
+
+def answer_all(
+    classifier: Classifier,
+    results: Iterable[Prediction | Rejection],
+    outputs: Outputs,
+    *,
+    explain: bool,
+    as_json: bool,
+    show: Callable[[str], None] = command_line.show,
+    more: Callable[[Prediction | Rejection], Mapping[str, Any]] = lambda _: {},
+) -> int:
+    """Print results as they come, and write what was asked for beside them.
+
+    :param more: what the record of a result says besides, in JSON.
+    :return: the exit code, as `infer` gives it.
+    """
     answered = rejected = False
-    for result in _results(classifier, images, files, clinical, target):
+    for result in results:
         if isinstance(result, Rejection):
             rejected = True
             _log.warning("%s", shown(result.reason))
             if as_json:
-                outputs.say(show, _json(result.to_record()))
+                outputs.say(show, _json({**more(result), **result.to_record()}))
             continue
         answered = True
         place = outputs.place(result)
-        outputs.say(show, _answer(result, classifier, place, explain, as_json))
+        outputs.say(show, _answer(result, classifier, place, explain, more(result) if as_json else None))
         outputs.write(result, place)
     if answered and not as_json and not outputs.mute:
         where = f"{classifier.provider}, {classifier.provider_version}; {classifier.hardware}"
@@ -90,10 +111,12 @@ def _check(classifier: Classifier, files: PictureFiles, explain: bool, target: s
         raise UsageError(f"--report writes an HTML page; give it a name that ends in .html, got {report}.")
 
 
-def _answer(result: Prediction, classifier: Classifier, place: Path | None, explain: bool, as_json: bool) -> str:
-    if as_json:
+def _answer(
+    result: Prediction, classifier: Classifier, place: Path | None, explain: bool, more: Mapping[str, Any] | None
+) -> str:
+    if more is not None:
         overlay = {"overlay": None if place is None else str(place)} if explain else {}
-        return _json(result.to_record(explain=explain) | overlay)
+        return _json({**more, **result.to_record(explain=explain), **overlay})
     text = prediction_text(result, classifier.spec)
     if explain and result.explanation is not None:
         text = "\n".join((text, words_text(result), explanation_text(result.explanation)))
@@ -125,7 +148,7 @@ def _results(
             yield Rejection(files.found[0], str(error))
 
 
-class _Outputs:
+class Outputs:
     """What is written beside the answers, and what of it could not be."""
 
     def __init__(
@@ -175,30 +198,39 @@ class _Outputs:
 
     def place(self, result: Prediction) -> Path | None:
         """Find where a picture's overlay will go; None for nowhere."""
+        return self.placed(result, None)
+
+    def placed(self, result: Prediction, relative: str | None) -> Path | None:
+        """Find where an overlay will go.
+
+        :param relative: its path below the folder, where it is not the picture's name that it is made from.
+        """
         if self._overlays is None or not result.has_heatmap:
             return None
-        try:
-            return self._overlays.place(result.source)
-        except Exception as error:  # whatever it is, the answer comes first
-            self._fail("heat map", error)
-            return None
+        with self.counted("heat map"):  # whatever goes wrong, the answer comes first
+            return self._overlays.place(result.source, relative)
+        return None
 
     def write(self, result: Prediction, place: Path | None) -> None:
         """Write one picture's overlay and report; what fails is counted."""
         if self._overlays is not None and place is not None:
-            try:
+            with self.counted("heat map"):
                 self._overlays.write(result, place)
                 _log.info("heat map of %s written to %s", shown(result.source), shown(str(place)))
-            except Exception as error:  # the answers to the next pictures come first
-                self._fail("heat map", error)
         if self._report is not None:
-            try:
+            with self.counted("report"):
                 from .infer_report import html_report
 
                 write_text(self._report, html_report(result, self._spec))
                 _log.info("report written to %s", shown(str(self._report)))
-            except Exception as error:
-                self._fail("report", error)
+
+    @contextmanager
+    def counted(self, what: str) -> Iterator[None]:
+        """Count whatever the body raises as something that could not be written: the next answers come first."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(what, error)
 
     def _fail(self, what: str, error: Exception) -> None:
         reason = f"{error.strerror or error}" if isinstance(error, OSError) else str(error) or type(error).__name__

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dermedge_runtime.devices.providers import DEVICES
 from dermedge_runtime.errors import UsageError
@@ -11,6 +12,9 @@ from dermedge_runtime.errors import UsageError
 from .command_list import RUNTIME_SUMMARIES
 from .command_parser import CommandParser
 from .option_types import model, number, one_of, path, path_text
+
+if TYPE_CHECKING:
+    from dermedge_runtime.classifier import Classifier
 
 
 def parser() -> CommandParser:
@@ -51,15 +55,16 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse(arguments)
     if options is None:
         return 0
-    clinical = _clinical(options.fields, age=options.age, sex=options.sex, site=options.site)
-    from dermedge_runtime.classifier import Classifier
-    from dermedge_runtime.model.exported_models import newest_or_boxed_model
+    return infer_as_asked(options)
 
+
+def infer_as_asked(options: Namespace) -> int:
+    """Do what the options ask for; returns and raises as `run`."""
+    clinical = clinical_values(options)
     from .infer import infer
 
-    chosen = options.model or newest_or_boxed_model(options.models)
     return infer(
-        Classifier(chosen, options.device),
+        opened_model(options),
         options.images,
         clinical,
         explain=options.explain,
@@ -70,9 +75,26 @@ def run(arguments: Sequence[str]) -> int:
     )
 
 
-def _clinical(fields: Sequence[str], **named: Sequence[Any]) -> dict[str, Any]:
+def opened_model(options: Namespace) -> Classifier:
+    """Open the model that the options name, on the device that they name.
+
+    :raises ModelFileError: there is none, or a broken one.
+    :raises DeviceUnavailable: the device cannot be had.
+    """
+    from dermedge_runtime.classifier import Classifier
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
+
+    return Classifier(options.model or newest_or_boxed_model(options.models), options.device)
+
+
+def clinical_values(options: Namespace) -> dict[str, Any]:
+    """Give the clinical values that hold for all pictures, by field.
+
+    :raises UsageError: a field that is given twice, or written in another way than NAME=VALUE.
+    """
+    named: dict[str, Sequence[Any]] = {"age": options.age, "sex": options.sex, "site": options.site}
     given = [(name, value) for name, values in named.items() for value in values]
-    for text in fields:
+    for text in options.fields:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise UsageError(f"--field takes NAME=VALUE, got '{text}'.")

@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from dermedge_runtime.commands.picture_files import shown
+from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.explanation import Explanation, colours, counted_as, overlay
 from dermedge_runtime.inputs.clinical import UNKNOWN, value_text
 from dermedge_runtime.model.description import ModelSpec
@@ -22,7 +22,7 @@ from dermedge_runtime.prediction import Prediction
 _LARGEST = 1000
 """Pixels of the longer side of the pictures in the page."""
 
-_STYLE = """
+STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1e; background: #fff; margin: 0 auto; max-width: 62rem;
   padding: 1.5rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
@@ -46,6 +46,7 @@ td.bar .signed { position: relative; background: #f1f1f4; } .signed div { positi
 .details { table-layout: fixed; } .details td { border-top: 1px solid #e4e4e7; overflow-wrap: anywhere; }
 .details td:first-child { width: 8rem; vertical-align: top; }
 """
+"""Of every page that this package writes."""
 
 
 def html_report(result: Prediction, spec: ModelSpec) -> str:
@@ -59,7 +60,7 @@ def html_report(result: Prediction, spec: ModelSpec) -> str:
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(name)} - dermedge</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escape(name)} - dermedge</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(name)} <small>({result.probabilities[result.label]:.1%})</small></h1>",
         f'<p class="notice"><strong>Research use only.</strong>{escape(use)}</p>',
         _decision(result),

@@ -17,7 +17,8 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dermedge_runtime.commands.picture_files import OVERLAY_SUFFIX, STANDARD_INPUT
+from dermedge_runtime.commands.folder_content import OVERLAY_SUFFIX
+from dermedge_runtime.commands.picture_files import STANDARD_INPUT
 from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import atomic_path, refuse_overwriting
 from dermedge_runtime.prediction import Prediction
@@ -38,15 +39,18 @@ class OverlayFiles:
         self._folder, self._inputs = folder, inputs
         self._owners: dict[Path, str] = {}
 
-    def place(self, source: str) -> Path:
+    def place(self, source: str, relative: str | None = None) -> Path:
         """Find the name of a picture's overlay.
 
+        :param relative: path below the folder that the name is made from; by default the picture's name.
         :raises OSError: the folder cannot be made.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name, owner = _name(source), _owner(source)
+        inside = Path(relative or source)
+        folder = self._folder if relative is None else self._folder / inside.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        name, owner = _name(source if relative is None else inside.name), _owner(source)
         for more in chain(("", f".{owner[:8]}"), (f".{owner[:8]}.{number}" for number in count(2))):
-            path = self._folder / f"{name}{more}{OVERLAY_SUFFIX}"
+            path = folder / f"{name}{more}{OVERLAY_SUFFIX}"
             if self._is_free(path, owner):
                 break
         self._owners[path] = owner
@@ -65,6 +69,7 @@ class OverlayFiles:
             result.overlay().save(temporary, format="PNG", pnginfo=told)
             if not self._is_free(path, owner):
                 raise FileExistsError(17, "another program has put a file there", os.fspath(path))
+        del self._owners[path]  # from now on the file itself says whose it is
 
     def _is_free(self, path: Path, owner: str) -> bool:
         if self._owners.get(path, owner) != owner:

@@ -7,7 +7,7 @@ from dermedge_runtime.inputs.clinical import value_text
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction
 
-from .picture_files import shown
+from .shown_names import shown
 
 _BAR = 20
 SHOWN_FROM = 0.005

@@ -1,0 +1,104 @@
+"""`dermedge infer` for any number of pictures: the runtime's options, and those for many patients."""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+
+from dermedge_runtime.commands import infer_command as one_patient
+from dermedge_runtime.commands.command_parser import CommandParser
+from dermedge_runtime.commands.option_types import path, whole_number
+from dermedge_runtime.commands.picture_files import STANDARD_INPUT
+from dermedge_runtime.errors import UsageError
+
+_MANY = ("table", "columns", "id", "strict", "recursive", "out", "overwrite", "fhir", "workers")
+"""Options that one patient's pictures have no use for."""
+
+_NEXT_PAIR = re.compile(r",(?=[^,=]+=)")
+"""A column's name may have commas of its own."""
+
+
+def parser() -> CommandParser:
+    """Define the options."""
+    defined = one_patient.parser()
+    defined.heading("Many patients")
+    defined.option(
+        "--table", path, metavar="PATH", help="Table of patients: CSV, Excel or Parquet; one row for each picture."
+    )
+    defined.option(
+        "--columns", metavar="NAME=COLUMN,...", many=True, help="Where the table has image, or a field of the model."
+    )
+    defined.option("--id", metavar="COLUMN", help="Column of the table that is carried into the results.")
+    defined.flag("--strict", help="Pictures without a row, and rows without a picture, are an error.")
+    defined.flag("--recursive", help="Open the folders inside folders too.")
+    defined.option(
+        "--out", path, metavar="PATH", help="Write results to a .csv, .jsonl, .parquet or .xlsx, or go on with it."
+    )
+    defined.flag("--overwrite", help="Begin the file of --out anew.")
+    defined.option("--fhir", path, metavar="PATH", help="Folder for a FHIR DiagnosticReport of every picture.")
+    defined.option(
+        "--workers", whole_number(1), metavar="NUMBER", help="Threads that read; by default as many as CPUs."
+    )
+    return defined
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `dermedge infer`.
+
+    :param arguments: what follows the word.
+    :return: the exit code.
+    :raises DermedgeError: whatever is refused.
+    """
+    options = parser().parse(arguments)
+    if options is None:
+        return 0
+    if not _is_for_many(options):
+        return one_patient.infer_as_asked(options)
+    from .job import BatchJob
+    from .print_batch import print_batch
+    from .run_batch import run_batch
+
+    if not options.images:
+        raise UsageError("Name the pictures, or the folder that they are in: dermedge infer FOLDER")
+    job = BatchJob(
+        inputs=tuple(options.images),
+        recursive=options.recursive,
+        clinical=one_patient.clinical_values(options),
+        table=options.table,
+        columns=_columns(options.columns),
+        id=options.id,
+        strict=options.strict,
+        out=options.out,
+        overwrite=options.overwrite,
+        explain=options.explain,
+        target=options.target,
+        overlays=options.overlays,
+        report=options.report,
+        fhir=options.fhir,
+        workers=options.workers,
+    )
+    if options.out is not None and STANDARD_INPUT in options.images:
+        raise UsageError("Standard input (-) is one picture without a name; save it to a file for --out.")
+    execute = print_batch if options.out is None else run_batch
+    return execute(job, one_patient.opened_model(options), as_json=options.as_json)
+
+
+def _is_for_many(options: Namespace) -> bool:
+    """Tell whether this is more than one patient's plain pictures."""
+    if any(getattr(options, name) not in (None, False, []) for name in _MANY):
+        return True
+    return any(name != STANDARD_INPUT and os.path.isdir(name) for name in options.images)
+
+
+def _columns(texts: Sequence[str]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for pair in (part for text in texts for part in _NEXT_PAIR.split(text)):
+        name, equals, column = pair.partition("=")
+        if not (equals and name.strip() and column):
+            raise UsageError(f"--columns takes NAME=COLUMN, such as image=Photo,age=Alter, got '{pair}'.")
+        if name.strip() in columns:
+            raise UsageError(f"--columns names {name.strip()} twice.")
+        columns[name.strip()] = column
+    return columns

@@ -1,0 +1,1 @@
+"""Tables of patients: read, their columns found, their rows joined with the files they are about."""
