@@ -106,7 +106,7 @@ class Walk:
 
 def _found(root: str, folder: str, name: str) -> FoundFile:
     path = os.path.join(folder, name)
-    return FoundFile(path, name if folder == root else os.path.relpath(path, root))
+    return FoundFile(path, path[len(root) :].lstrip(os.sep))
 
 
 def _place(folder: str) -> _Place | None:

@@ -74,6 +74,7 @@ class PatientTable:
         if not len(frame):
             raise InputRejected(f"The table {file.name} has no row.")
         self._cells = {name: frame[name].array for name in wanted}
+        self._here = os.getcwd()
         self._numeric = {field.name for field in schema.numeric}
         keys = np.fromiter((_name(str(cell)).key for cell in self._cells[columns.image]), np.uint64, len(frame))
         self._order: NDArray[np.int64] = np.argsort(keys, kind="stable")
@@ -89,7 +90,7 @@ class PatientTable:
 
     def rows_of(self, file: FoundFile) -> list[int]:
         """Find the rows about a file: none, one, or several that differ in something."""
-        own = _name(os.path.abspath(file.path))
+        own = _name(os.path.normpath(os.path.join(self._here, file.path)))
         first, last = np.searchsorted(self._keys, own.key, "left"), np.searchsorted(self._keys, own.key, "right")
         fitting = [(fit, int(row)) for row in self._order[first:last] if (fit := self._fit(own, int(row)))]
         best = max((fit for fit, _ in fitting), default=None)

@@ -21,7 +21,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.description import ImageSpec
 
 from .image import MAX_PIXELS, ImageSource, load_sized, picture_name, upright_rgb
-from .later_picture import LaterPicture
+from .later_picture import LaterPicture, is_later
 from .picture_source import cannot_read, printable, read_whole, reason_of
 
 MAX_STREAM = 256 * 2**20
@@ -57,7 +57,7 @@ def keep(image: Any) -> Source:
     """
     if image is None or isinstance(image, Image.Image):
         return Source(picture_name(image), image)
-    if isinstance(image, LaterPicture):
+    if is_later(image):
         return Source(image.name, image)
     if isinstance(image, str | os.PathLike):
         return _keep_path(os.fsdecode(image))
@@ -84,7 +84,7 @@ def decode(source: Source, spec: ImageSpec) -> tuple[NDArray[np.uint8], tuple[in
     content: Any = source.content
     assert content is not None
     try:
-        if isinstance(content, LaterPicture):
+        if is_later(content):
             content = content.fetch()
         pixels, size = load_sized(content, spec.size, spec.resample, spec.detail)
         if isinstance(content, Image.Image):

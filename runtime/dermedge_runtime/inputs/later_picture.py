@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from .picture_source import ImageSource, picture_name, read_path
 
 
-@runtime_checkable
 class LaterPicture(Protocol):
     """What a caller can give in the place of a picture."""
 
@@ -26,12 +25,17 @@ class LaterPicture(Protocol):
         ...
 
 
+def is_later(picture: Any) -> TypeGuard[LaterPicture]:
+    """Tell a picture that is to be fetched."""
+    return callable(getattr(picture, "fetch", None))
+
+
 class HashedFile:
-    """A picture file whose hash is taken while it is read, so that it is read once."""
+    """A picture file whose hash is taken while it is read, so that it is read once; a relative path is one then."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = picture_name(path)
-        self._path: Any = os.path.join(os.getcwd(), self.name) if self.name else self.name
+        self._path = path
         self.sha256: str | None = None
         """Of the file's bytes, in hexadecimal; None until it was read."""
 
