@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-
-from dermedge_runtime.commands.command_line import say
 
 
 @dataclass(slots=True)
@@ -35,8 +34,9 @@ def interruption() -> Iterator[Interruption]:
 
     def note(number: int, _: FrameType | None) -> None:
         noted.signal = number
-        say("dermedge: stopping after the pictures at work; once more stops at once.")
         _restore(before)
+        with suppress(OSError):  # not by the stream, which may be in the middle of another line
+            os.write(2, b"\ndermedge: stopping after the pictures at work; once more stops at once.\n")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(ValueError):  # not in the main thread: then signals are somebody else's

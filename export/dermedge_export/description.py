@@ -64,6 +64,7 @@ def describe(
         training={
             "data": Path(config.data).name,
             "schema": schema.name,
+            "columns": {"image": schema.table.image, **{entry.field.name: entry.column for entry in schema.fields}},
             "protocol": config.protocol,
             "images": {part: len(run.split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],

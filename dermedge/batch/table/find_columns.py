@@ -65,6 +65,8 @@ def find_columns(
     for column in (*given.values(), *([] if id_column is None else [id_column])):
         if column not in columns:
             raise InputRejected(f"The table {table} has no column {shown(column)}{_nearest(column, columns)}")
+        if list(columns).count(column) > 1:
+            raise InputRejected(f"The table {table} has the column {shown(column)} twice; rename one of them.")
     found = {name: given.get(name) or _find(name, columns, schema.get(name), table) for name in (IMAGE, *fields)}
     image = found.pop(IMAGE)
     if image is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import codecs
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.errors import InputRejected
@@ -54,10 +55,8 @@ class TableFile:
                 self._delimiter = _delimiter(path, self._encoding, self.name)
         except OSError as error:
             raise InputRejected(f"Cannot read the table {shown(str(path))}: {error.strerror or error}.") from error
-        self.columns = tuple(str(name) for name in self._read(rows=0).columns)
+        self.columns = self._header()
         """Names of the columns, as the table has them."""
-        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
-            raise InputRejected(f"The table {self.name} has the column {shown(twice[0])} twice; rename one.")
 
     @property
     def how(self) -> str:
@@ -73,32 +72,66 @@ class TableFile:
         :return: text; an empty cell is "".
         :raises InputRejected: it cannot be read to its end.
         """
-        return self._read(columns=list(columns))
+        places = sorted({self.columns.index(name) for name in columns})
+        with self._read_by_pandas():
+            kind = self.path.suffix.lower()
+            if kind in PARQUET:
+                frame = _parquet(self.path, [self.columns[place] for place in places])
+            elif kind in EXCEL:
+                frame = _excel(self.path).iloc[:, places]
+            else:
+                self._require_even()
+                frame = self._csv(usecols=places, header=0)
+        frame.columns = [self.columns[place] for place in places]
+        return frame
 
-    def _read(self, columns: list[str] | None = None, rows: int | None = None) -> DataFrame:
+    def _header(self) -> tuple[str, ...]:
+        with self._read_by_pandas():
+            kind = self.path.suffix.lower()
+            if kind in PARQUET:
+                import pyarrow.parquet
+
+                return tuple(pyarrow.parquet.ParquetFile(self.path).schema_arrow.names)
+            # Pandas would give two columns of one name two names.
+            first = _excel(self.path, header=None, nrows=1) if kind in EXCEL else self._csv(header=None, nrows=1)
+            return tuple(str(name).strip() for name in first.iloc[0]) if len(first) else ()
+
+    def _require_even(self) -> None:
+        """See that no line has more cells than the header: pandas would drop them, and values be in wrong columns.
+
+        :raises InputRejected: one has.
+        """
+        with self.path.open(encoding=self._encoding, newline="") as stream:
+            rows = csv.reader(stream, delimiter=self._delimiter)
+            for row in rows:
+                if len(row) > len(self.columns) and any(cell.strip() for cell in row[len(self.columns) :]):
+                    raise InputRejected(
+                        f"Line {rows.line_num} of {self.name} has {len(row)} cells, and the header"
+                        f" {len(self.columns)}: put quotes round cells that hold the delimiter."
+                    )
+
+    def _csv(self, **how: Any) -> DataFrame:
         import pandas as pd
 
-        kind = self.path.suffix.lower()
+        frame: DataFrame = pd.read_csv(
+            self.path,
+            dtype=str,
+            sep=self._delimiter,
+            encoding=self._encoding,
+            keep_default_na=False,
+            na_filter=False,
+            skipinitialspace=True,
+            index_col=False,
+            **how,
+        )
+        return frame.fillna("")
+
+    @contextmanager
+    def _read_by_pandas(self) -> Iterator[None]:
         try:
-            if kind in PARQUET:
-                return _parquet(self.path, columns, rows)
-            if kind in EXCEL:
-                frame = pd.read_excel(
-                    self.path, dtype=str, usecols=columns, nrows=rows, keep_default_na=False, engine="openpyxl"
-                )
-                return frame.fillna("")
-            return pd.read_csv(
-                self.path,
-                dtype=str,
-                usecols=columns,
-                nrows=rows,
-                sep=self._delimiter,
-                encoding=self._encoding,
-                keep_default_na=False,
-                na_filter=False,
-                skipinitialspace=True,
-                index_col=False,
-            )
+            yield
+        except InputRejected:
+            raise
         except ImportError as error:
             raise InputRejected(
                 f"To read {self.name}, {error.name or 'a package'} is needed. Run: pip install 'dermedge[batch]'"
@@ -108,17 +141,21 @@ class TableFile:
             raise InputRejected(f"Cannot read the table {self.name}: {shown(reason)}.") from error
 
 
-def _parquet(path: Path, columns: list[str] | None, rows: int | None) -> DataFrame:
+def _excel(path: Path, **how: Any) -> DataFrame:
     import pandas as pd
-    import pyarrow.parquet
 
-    if rows == 0:
-        return pd.DataFrame(columns=pyarrow.parquet.ParquetFile(path).schema_arrow.names)
+    frame: DataFrame = pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl", **how)
+    return frame.fillna("")
+
+
+def _parquet(path: Path, columns: list[str]) -> DataFrame:
+    import pandas as pd
+
     frame = pd.read_parquet(path, columns=columns)
     return pd.DataFrame({name: _as_text(frame[name]) for name in frame.columns})
 
 
-def _as_text(values: pd.Series[str]) -> pd.Series[str]:  # type: ignore[name-defined]  # noqa: F821
+def _as_text(values: Any) -> Any:
     """Give a column as text; whole numbers without a fraction, as a column with gaps gives them one."""
     import pandas as pd
 
