@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from dermedge.batch import infer_command
 from dermedge.bench import bench_command
-from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
+from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.errors import ModelFileError, UsageError
 from dermedge_runtime.model.shipped_model import model_in_the_box
 
@@ -20,6 +21,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "infer": {
         "images": [], "model": None, "models": Path("models"), "age": [], "sex": [], "site": [], "fields": [],
         "explain": False, "overlays": None, "target": None, "report": None, "device": "auto", "as_json": False,
+        "table": None, "columns": [], "id": None, "strict": False, "recursive": False, "out": None,
+        "overwrite": False, "fhir": None, "workers": None,
     },
     "inspect": {"model": [], "as_json": False},
     "doctor": {"device": None, "as_json": False},
@@ -43,6 +46,15 @@ GIVEN = [
     ("infer", "--report", "r.html", "report", Path("r.html")),
     ("infer", "--device", "rtx", "device", "rtx"),
     ("infer", "--json", None, "as_json", True),
+    ("infer", "--table", "p.csv", "table", Path("p.csv")),
+    ("infer", "--columns", "image=Photo", "columns", ["image=Photo"]),
+    ("infer", "--id", "pid", "id", "pid"),
+    ("infer", "--strict", None, "strict", True),
+    ("infer", "--recursive", None, "recursive", True),
+    ("infer", "--out", "r.csv", "out", Path("r.csv")),
+    ("infer", "--overwrite", None, "overwrite", True),
+    ("infer", "--fhir", "f", "fhir", Path("f")),
+    ("infer", "--workers", "3", "workers", 3),
     ("inspect", "--json", None, "as_json", True),
     ("doctor", "--device", "openvino", "device", "openvino"),
     ("doctor", "--json", None, "as_json", True),

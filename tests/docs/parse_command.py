@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dermedge import cli
+from dermedge.batch import infer_command
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
-from dermedge_runtime.commands import doctor_command, infer_command, inspect_command
+from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.errors import UsageError
 
@@ -98,4 +99,4 @@ def _names(parameters: Iterable[Any]) -> set[str]:
 
 
 def _edge_actions(command: str) -> list[Any]:
-    return list(_EDGE[command]()._options._group_actions)
+    return [action for action in _EDGE[command]()._argparse._actions if action.option_strings]
