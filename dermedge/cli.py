@@ -19,6 +19,7 @@ from dermedge_runtime.commands.command_list import (
     runtime_missing,
 )
 
+from .batch import SUMMARY as INFER
 from .bench import SUMMARY as BENCH
 from .commands import SUMMARIES
 from .require import extras, how_to_install, missing_packages
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    edge = Group("At the edge", RUNTIME_SUMMARIES | {"bench": BENCH}, _edge_command, runtime_missing)
+    edge = Group("At the edge", RUNTIME_SUMMARIES | {"infer": INFER, "bench": BENCH}, _edge_command, runtime_missing)
     workshop = Group("In the workshop", SUMMARIES, _workshop_command, _workshop_missing)
     if os.environ.get(_ASKED_BY_SHELL) or (arguments and arguments[0] in _COMPLETION):
         with extras("train"):

@@ -2,3 +2,6 @@
 
 It lies directly above the runtime and imports no torch; pandas, pydicom and ray only where they are asked for.
 """
+
+SUMMARY = "Classify images: of one patient, of many with their table, all in a folder, or - for standard input."
+"""Of `dermedge infer`, in the list of commands."""

@@ -13,6 +13,8 @@ from dermedge_runtime.commands.option_types import path, whole_number
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT
 from dermedge_runtime.errors import UsageError
 
+from . import SUMMARY
+
 _MANY = ("table", "columns", "id", "strict", "recursive", "out", "overwrite", "fhir", "workers")
 """Options that one patient's pictures have no use for."""
 
@@ -22,7 +24,7 @@ _NEXT_PAIR = re.compile(r",(?=[^,=]+=)")
 
 def parser() -> CommandParser:
     """Define the options."""
-    defined = one_patient.parser()
+    defined = one_patient.parser(SUMMARY)
     defined.heading("Many patients")
     defined.option(
         "--table", path, metavar="PATH", help="Table of patients: CSV, Excel or Parquet; one row for each picture."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dermedge.batch import SUMMARY as INFER
 from dermedge.bench import SUMMARY
 from dermedge.commands import SUMMARIES
 from dermedge.require import PACKAGES
@@ -56,7 +57,7 @@ def _run(
 def test_the_list_of_commands_imports_nothing(blocked: tuple[str, ...], edge: str, workshop: str) -> None:
     done, code, modules = _run("--help", blocked=blocked)
     assert (code, modules) == (0, [])
-    for name, summary in (RUNTIME_SUMMARIES | {"bench": SUMMARY} | SUMMARIES).items():
+    for name, summary in (RUNTIME_SUMMARIES | {"infer": INFER, "bench": SUMMARY} | SUMMARIES).items():
         assert f"\n  {name:<13}{summary}\n" in done.stdout
     first, second = done.stdout.split("In the workshop:")
     for text, install in ((first, edge), (second, workshop)):

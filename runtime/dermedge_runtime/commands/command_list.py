@@ -16,7 +16,7 @@ from dermedge_runtime.errors import DermedgeError, UsageError
 from .command_line import say, show
 
 RUNTIME_SUMMARIES = {
-    "infer": "Classify images: of one patient, all in a folder, of many patients by their table, or - for standard input.",
+    "infer": "Classify images of one patient, all in a folder, or - for standard input.",
     "inspect": "Print everything a model file, or an engine's description, says about itself.",
     "doctor": "Tell what is installed, which devices really run, what is wrong, and how to mend it.",
 }

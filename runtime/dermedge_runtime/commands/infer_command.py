@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from dermedge_runtime.classifier import Classifier
 
 
-def parser() -> CommandParser:
-    """Define the options."""
-    defined = CommandParser("infer", RUNTIME_SUMMARIES["infer"], "Whatever is left out is unknown.")
+def parser(summary: str = RUNTIME_SUMMARIES["infer"]) -> CommandParser:
+    """Define the options.
+
+    :param summary: the command's line in the list of commands.
+    """
+    defined = CommandParser("infer", summary, "Whatever is left out is unknown.")
     defined.arguments("IMAGES", path_text, help="Picture files, folders of them, and - for standard input.")
     defined.option(
         "--model",
