@@ -23,7 +23,7 @@ from .interruption import Interruption, interruption
 from .job import BatchJob
 from .outputs import BatchOutputs
 from .progress_line import ProgressLine
-from .results.results_file import ResultsFile, check_ending, open_results
+from .results.results_file import ResultsFile, check_target, open_results
 from .summary import Summary
 
 _log = logging.getLogger(__name__)
@@ -49,11 +49,14 @@ def run_batch(
     :raises DermedgeError: the results cannot be written, another process writes them, or a folder of pictures is gone.
     """
     assert job.out is not None
-    check_ending(job.out)
+    check_target(job.out)
     job.check(classifier)
     refuse_overwriting(job.out, [*job.inputs, *([] if job.table is None else [job.table])])
     settings, columns = job.settings(classifier), job.result_columns(classifier)
-    census, summary = take_census(job, classifier), Summary(classifier.spec)
+    census = take_census(job, classifier)
+    check_target(job.out, census.files)
+    census.walk.require_each_once()
+    summary = Summary(classifier.spec)
     try:
         with (
             interruption() as stop,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dermedge_runtime.commands.folder_content import FolderContent, LeftOut, read_folder
 from dermedge_runtime.commands.shown_names import shown
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .readable import ENDINGS
 
@@ -65,6 +65,23 @@ class Walk:
                     f"The folder {shown(folder)} is gone. Once it is back, the same command goes on where it stopped."
                 )
 
+    def require_each_once(self) -> None:
+        """See that no picture is named twice, so that it would have two rows.
+
+        :raises UsageError: an argument is another one, or lies in another one.
+        """
+        folders = {os.path.realpath(name): name for name in self.arguments if os.path.isdir(name)}
+        seen: dict[str, str] = {}
+        for argument in self.arguments:
+            real = os.path.realpath(argument)
+            above = _above(real) if self.recursive else [os.path.dirname(real)]
+            if not self.recursive and real in folders:
+                above = []  # of a folder inside a folder nothing was opened
+            twice = seen.get(real) or next((folders[each] for each in above if each in folders), None)
+            if twice is not None:
+                raise UsageError(f"{shown(argument)} is named twice, for it is in {shown(twice)} too; name it once.")
+            seen[real] = argument
+
     def _folder(self, root: str) -> Iterator[FoundFile]:
         total, unreadable = LeftOut(), False
         self.left_out[root] = total
@@ -107,6 +124,14 @@ class Walk:
 def _found(root: str, folder: str, name: str) -> FoundFile:
     path = os.path.join(folder, name)
     return FoundFile(path, path[len(root) :].lstrip(os.sep))
+
+
+def _above(path: str) -> list[str]:
+    above: list[str] = []
+    while (parent := os.path.dirname(path)) != path:
+        above.append(parent)
+        path = parent
+    return above
 
 
 def _place(folder: str) -> _Place | None:

@@ -7,7 +7,7 @@ import pytest
 from batch.pictures import folder_of
 
 from dermedge.batch.walk import Walk
-from dermedge_runtime import DermedgeError
+from dermedge_runtime import DermedgeError, UsageError
 
 
 def test_folders_inside_folders_only_where_asked_for(tmp_path: Path) -> None:
@@ -70,6 +70,37 @@ def test_a_folder_that_is_gone_ends_everything(tmp_path: Path) -> None:
     folder.rename(tmp_path / "away")
     with pytest.raises(DermedgeError, match=r"pics is gone\. Once it is back, the same command goes on"):
         list(coming)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recursive", "twice"),
+    [
+        (["p", "p"], False, True),
+        (["p", "./p/"], True, True),
+        (["p", "p/a.jpg"], False, True),
+        (["p/a.jpg", "p"], False, True),
+        (["a.jpg", "./a.jpg"], False, True),
+        (["p", "p/in"], True, True),
+        (["p", "link"], True, True),
+        (["p", "p/in"], False, False),
+        (["p", "p/in/b.jpg"], False, False),
+        (["p", "p2"], True, False),
+    ],
+)
+def test_no_picture_has_two_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], recursive: bool, twice: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path, "a.jpg", "p/a.jpg", "p/in/b.jpg", "p2/a.jpg")
+    (tmp_path / "link").symlink_to("p/in")
+    walk = Walk(arguments, recursive)
+    if twice:
+        with pytest.raises(UsageError, match=r"is named twice, for it is in .* too; name it once"):
+            walk.require_each_once()
+    else:
+        walk.require_each_once()
+    found = [os.path.realpath(file.path) for file in walk]
+    assert (len(found) != len(set(found))) == twice
 
 
 def test_only_the_folders_that_are_open_are_in_memory(tmp_path: Path) -> None:

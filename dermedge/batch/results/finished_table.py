@@ -15,7 +15,7 @@ from dermedge_runtime.result_row import NUMBER, TEXTS, Column
 from .cells import text_of
 
 _PIECE = 5000
-_MOST_ROWS = 1_048_575
+MOST_EXCEL_ROWS = 1_048_575
 """Below the header of one sheet."""
 _LONGEST_CELL = 32_767
 
@@ -43,7 +43,7 @@ def write_xlsx(target: Path, columns: Sequence[Column], journal: Iterable[bytes]
     try:
         from openpyxl import Workbook
     except ImportError as error:
-        raise _not_installed("openpyxl", "an Excel file") from error
+        raise not_installed("openpyxl", ".xlsx") from error
     book = Workbook(write_only=True)
     sheet = book.create_sheet("results")
     sheet.freeze_panes = "B2"
@@ -51,9 +51,9 @@ def write_xlsx(target: Path, columns: Sequence[Column], journal: Iterable[bytes]
     rows = 0
     for piece in _pieces(journal):
         rows += len(piece)
-        if rows > _MOST_ROWS:
+        if rows > MOST_EXCEL_ROWS:
             raise DermedgeError(
-                f"An Excel sheet holds {_MOST_ROWS:,} rows, and there are more. Take .parquet or .csv for --out."
+                f"An Excel sheet holds {MOST_EXCEL_ROWS:,} rows, and there are more. Take .parquet or .csv for --out."
             )
         for row in piece:
             sheet.append([_excel(text_of(row.get(column.name))) for column in columns])
@@ -88,9 +88,10 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise _not_installed("pyarrow", "a Parquet file") from error
+        raise not_installed("pyarrow", ".parquet") from error
     return pyarrow, pyarrow.parquet
 
 
-def _not_installed(package: str, what: str) -> DermedgeError:
-    return DermedgeError(f"To write {what}, {package} is needed. Run: pip install 'dermedge[batch]'")
+def not_installed(package: str, ending: str) -> DermedgeError:
+    """Make the error of a format whose package is missing."""
+    return DermedgeError(f"To write {ending}, {package} is needed. Run: pip install 'dermedge[batch]'")

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermedge_runtime.commands.command_list import is_there
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.result_row import Column, Row
 
-from .finished_table import write_parquet, write_xlsx
+from .finished_table import MOST_EXCEL_ROWS, not_installed, write_parquet, write_xlsx
 from .owner_lock import only_writer
 from .resume_index import ResumeIndex
 from .row_file import RowFile
@@ -26,14 +27,17 @@ from .settings import require_same, settings_path, write_settings
 
 Finish = Callable[[Path, Sequence[Column], Iterable[bytes]], None]
 _MADE_AT_THE_END: Mapping[str, Finish] = {".parquet": write_parquet, ".xlsx": write_xlsx}
+_NEEDS = {".parquet": "pyarrow", ".xlsx": "openpyxl"}
 ENDINGS = (".csv", ".jsonl", *_MADE_AT_THE_END)
 """Of results files, in small letters."""
 
 
-def check_ending(target: Path) -> None:
-    """See that results can be written under a name.
+def check_target(target: Path, rows: int = 0) -> None:
+    """See that results can be written under a name, before hours are spent on them.
 
-    :raises UsageError: another ending, or a folder.
+    :param rows: how many there will be, at least.
+    :raises UsageError: another ending, a folder, or more rows than the format holds.
+    :raises DermedgeError: a package is missing that the format needs.
     """
     ending = target.suffix.lower()
     if ending not in ENDINGS:
@@ -41,6 +45,12 @@ def check_ending(target: Path) -> None:
         raise UsageError(f"--out writes {', '.join(ENDINGS)}; {shown(str(target))} ends in none of them{hint}")
     if target.is_dir():
         raise UsageError(f"--out names a file, and {shown(str(target))} is a folder.")
+    if ending == ".xlsx" and rows > MOST_EXCEL_ROWS:
+        raise UsageError(
+            f"An Excel sheet holds {MOST_EXCEL_ROWS:,} rows, and there are {rows:,} pictures. Take .parquet or .csv."
+        )
+    if (package := _NEEDS.get(ending)) is not None and not is_there(package):
+        raise not_installed(package, ending)
 
 
 @dataclass(slots=True)

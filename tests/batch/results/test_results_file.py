@@ -8,7 +8,7 @@ import openpyxl
 import pyarrow.parquet
 import pytest
 
-from dermedge.batch.results.results_file import ENDINGS, check_ending, open_results
+from dermedge.batch.results.results_file import ENDINGS, check_target, open_results
 from dermedge.batch.results.settings import settings_path
 from dermedge_runtime import DermedgeError, UsageError
 from dermedge_runtime.result_row import NUMBER, TEXTS, Column, Row
@@ -166,7 +166,7 @@ def test_a_table_without_its_journal_is_not_overwritten(tmp_path: Path) -> None:
 )
 def test_other_endings_are_refused(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        check_ending(tmp_path / name)
+        check_target(tmp_path / name)
     (tmp_path / "r.csv").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        check_ending(tmp_path / "r.csv")
+        check_target(tmp_path / "r.csv")
