@@ -91,7 +91,8 @@ class PatientTable:
     def rows_of(self, file: FoundFile) -> list[int]:
         """Find the rows about a file: none, one, or several that differ in something."""
         own = _name(os.path.normpath(os.path.join(self._here, file.path)))
-        first, last = np.searchsorted(self._keys, own.key, "left"), np.searchsorted(self._keys, own.key, "right")
+        key = np.uint64(own.key)  # a Python int may be taken for int64, which makes floats of the whole column
+        first, last = self._keys.searchsorted(key, "left"), self._keys.searchsorted(key, "right")
         fitting = [(fit, int(row)) for row in self._order[first:last] if (fit := self._fit(own, int(row)))]
         best = max((fit for fit, _ in fitting), default=None)
         rows = [row for fit, row in fitting if fit == best]
