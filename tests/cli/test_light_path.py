@@ -73,6 +73,21 @@ def test_infer_needs_three_packages_only(picture: Path) -> None:
     assert f"{Path(model).name} on cpu" in done.stdout
 
 
+def test_a_folder_needs_no_package_more(picture: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "r.csv")
+    model = ("--model", str(model_in_the_box("tiny")), "--device", "cpu")
+    done, code, modules = _run("infer", str(picture.parent), *model, "--out", out, "--report", f"{out}.html")
+    assert (code, modules) == (0, ["PIL", "argparse", "numpy", "onnxruntime"])
+    assert f"{out}: " in done.stdout
+    (tmp_path / "p.csv").write_text("image,age\n")
+    done, code, _ = _run("infer", str(picture.parent), *model, "--table", str(tmp_path / "p.csv"))
+    assert code == 3 and "pandas is needed. Run: pip install 'dermedge[batch]'" in done.stderr
+    done, code, _ = _run(
+        "infer", str(picture.parent), *model, "--out", str(tmp_path / "r.parquet"), blocked=(*HEAVY, "pyarrow")
+    )
+    assert code == 1 and "To write .parquet, pyarrow is needed. Run: pip install 'dermedge[batch]'" in done.stderr
+
+
 def test_doctor_needs_no_heavy_package() -> None:
     done, code, modules = _run("doctor", "--device", "cpu")
     assert (code, modules) == (0, ["argparse", "numpy", "onnxruntime"])
