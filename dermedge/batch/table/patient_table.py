@@ -6,7 +6,6 @@ The index takes 16 bytes a row; the table itself what its text needs.
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +22,8 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema, ClinicalValue
 
 from .find_columns import TableColumns
 from .read_table import TableFile
+from .usual_words import UsualWords
 
-_DECIMAL_COMMA = re.compile(r"-?\d+,(\d{1,2}|\d{4,})")
-"""Three digits behind it may as well be thousands."""
 _FIRST_ROW = 2
 """What a spreadsheet calls the row below the header."""
 _FEWEST_SHARED = 2
@@ -75,7 +73,7 @@ class PatientTable:
             raise InputRejected(f"The table {file.name} has no row.")
         self._cells = {name: frame[name].array for name in wanted}
         self._here = os.getcwd()
-        self._numeric = {field.name for field in schema.numeric}
+        self._words = UsualWords(schema)
         keys = np.fromiter((_name(str(cell)).key for cell in self._cells[columns.image]), np.uint64, len(frame))
         self._order: NDArray[np.int64] = np.argsort(keys, kind="stable")
         self._keys: NDArray[np.uint64] = keys[self._order]
@@ -117,12 +115,8 @@ class PatientTable:
 
     def values(self, row: int) -> dict[str, ClinicalValue]:
         """Give the clinical values of a row, by field, as text."""
-        return {name: self._value(name, str(self._cells[column][row])) for name, column in self.columns.fields.items()}
-
-    def _value(self, name: str, text: str) -> str:
-        if name in self._numeric and _DECIMAL_COMMA.fullmatch(text.strip()):
-            return text.strip().replace(",", ".")
-        return text
+        cells = {name: str(self._cells[column][row]) for name, column in self.columns.fields.items()}
+        return {name: self._words.read(name, cell) for name, cell in cells.items()}
 
     def id_of(self, row: int) -> str | None:
         """Give what the results carry of a row; None where no column was named."""

@@ -110,12 +110,6 @@ def test_the_first_ten_are_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("cell", "value"), [('"55,5"', "55.5"), ('"1,234"', "1,234"), ("55.5", "55.5"), ("", "")])
-def test_decimal_commas_that_cannot_be_thousands(tmp_path: Path, cell: str, value: str) -> None:
-    join, _ = joined(tmp_path, [("a", cell, "p")], ["a.jpg"])
-    assert join.table.values(0) == {"age": value}
-
-
 def test_a_large_table_takes_little_memory_and_time(tmp_path: Path) -> None:
     import tracemalloc
 
