@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -23,10 +22,10 @@ from .explanation import Explanation, name_imputed
 from .inputs.arguments import known_device, require_several, whole_number
 from .inputs.clinical import ClinicalValue
 from .inputs.image import ImageSource, picture_name
-from .inputs.kept_source import Fingerprint, Source, absolute, decode, fingerprint, keep
+from .inputs.kept_source import Source, absolute, keep
 from .inputs.look_ahead import look_ahead
 from .inputs.patients import Clinical, Patient, in_step, read_patient
-from .inputs.picture_check import picture_faults
+from .inputs.prepared_picture import PreparedPicture, prepare, stacked
 from .model.answer_check import Outputs, run_checked
 from .model.description import ModelSpec
 from .model.model_file import ModelFile, read_model_file
@@ -43,25 +42,8 @@ _of_other_processes: list[Any] = []
 """Sessions that a fork left behind: their threads are not in this process, so that closing them could wait for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """One picture that was read; everything but the name is None for a model that reads none."""
-
-    name: str
-    content: ImageSource | None = None
-    size: tuple[int, int] | None = None
-    pixels: NDArray[np.uint8] | None = None
-    seen: Fingerprint | None = None
-    faults: tuple[str, ...] = ()
-
-
-_Read = tuple[_Picture, Patient] | Rejection
+_Read = tuple[PreparedPicture, Patient] | Rejection
 _Taken = tuple[Source, Patient] | _Read
-
-
-def _stack(pictures: Sequence[_Picture]) -> NDArray[np.uint8] | None:
-    pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
-    return np.stack(pixels) if pixels else None
 
 
 class Classifier:
@@ -136,10 +118,8 @@ class Classifier:
         :raises UsageError: an unknown class, or an explanation asked of a file without one.
         """
         chosen = self._target(target)
-        picture = self._read(self._keep(image))
-        patient = read_patient(self.spec.clinical, clinical)
-        outputs = self.run(_stack([picture]), patient.numeric, patient.categorical, chosen)
-        return self._result(outputs, 0, picture, patient, chosen)
+        picture = prepare(self._keep(image), self.spec.image)
+        return self._answer([(picture, read_patient(self.spec.clinical, clinical))], chosen)[0]
 
     def predict_many(
         self,
@@ -203,15 +183,28 @@ class Classifier:
                 yield from self._predict_batch(batch, chosen)
 
     def _predict_batch(self, batch: Sequence[_Read], chosen: int) -> Iterator[Prediction | Rejection]:
-        read = [entry for entry in batch if not isinstance(entry, Rejection)]
-        answers: Iterator[Prediction] = iter(())
-        if read:
-            numeric = np.concatenate([patient.numeric for _, patient in read])
-            categorical = np.concatenate([patient.categorical for _, patient in read])
-            outputs = self.run(_stack([picture for picture, _ in read]), numeric, categorical, chosen)
-            answers = (self._result(outputs, i, *entry, chosen) for i, entry in enumerate(read))
+        answers = iter(self._answer([entry for entry in batch if not isinstance(entry, Rejection)], chosen))
         for entry in batch:
             yield entry if isinstance(entry, Rejection) else next(answers)
+
+    def predict_prepared(
+        self, batch: Sequence[tuple[PreparedPicture, Patient]], *, target: str | None = None
+    ) -> list[Prediction]:
+        """Classify pictures that were read before, perhaps by other processes, in one run of the network.
+
+        :param batch: each picture as `prepare` gives it for this model, with its patient as `read_patient` does; at
+            most 1024.
+        :param target: as in `predict`.
+        """
+        return self._answer(batch, self._target(target))
+
+    def _answer(self, batch: Sequence[tuple[PreparedPicture, Patient]], chosen: int) -> list[Prediction]:
+        if not batch:
+            return []
+        numeric = np.concatenate([patient.numeric for _, patient in batch])
+        categorical = np.concatenate([patient.categorical for _, patient in batch])
+        outputs = self.run(stacked([picture for picture, _ in batch]), numeric, categorical, chosen)
+        return [self._result(outputs, row, *entry, chosen) for row, entry in enumerate(batch)]
 
     def run(
         self,
@@ -273,7 +266,8 @@ class Classifier:
                 raise patient
             source = self._keep(image)
             # The caller's own Pillow image: it can be another picture soon, and two threads cannot load one.
-            return (self._read(source), patient) if isinstance(image, Image.Image) else (source, patient)
+            now = isinstance(image, Image.Image)
+            return (prepare(source, self.spec.image), patient) if now else (source, patient)
         except InputRejected as error:
             return Rejection(picture_name(image), str(error))
 
@@ -281,20 +275,12 @@ class Classifier:
         if isinstance(taken, Rejection):
             return taken
         source, patient = taken
-        if isinstance(source, _Picture):
+        if isinstance(source, PreparedPicture):
             return source, patient
         try:
-            return self._read(source), patient
+            return prepare(source, self.spec.image), patient
         except InputRejected as error:
             return Rejection(source.name, str(error))
-
-    def _read(self, source: Source) -> _Picture:
-        spec = self.spec.image
-        if spec is None:
-            return _Picture(source.name)
-        pixels, size, content = decode(source, spec)
-        seen, faults = fingerprint(content, pixels, spec), picture_faults(pixels, size)
-        return _Picture(source.name, content, size, pixels, seen, faults)
 
     def _target(self, target: str | None) -> int:
         if target is None:
@@ -304,7 +290,9 @@ class Classifier:
             raise UsageError(f"There is no class '{target}' to explain; known are {', '.join(self.spec.classes)}.")
         return self.spec.classes.index(target)
 
-    def _result(self, outputs: Outputs, row: int, picture: _Picture, patient: Patient, chosen: int) -> Prediction:
+    def _result(
+        self, outputs: Outputs, row: int, picture: PreparedPicture, patient: Patient, chosen: int
+    ) -> Prediction:
         imputed = self.spec.clinical.imputed(patient.unknown)
         values = (float(value) for value in outputs["probabilities"][row])
         by_class = dict(zip(self.spec.classes, values, strict=True))

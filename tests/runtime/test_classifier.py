@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -17,7 +18,10 @@ from make_tiny_model import CLASSES, SIZE, TINY, build, describe_as, tiny_spec, 
 from PIL import Image
 
 import dermedge
-from dermedge_runtime import Classifier, DermedgeError, InputRejected, Prediction, Rejection
+from dermedge_runtime import Classifier, DermedgeError, InputRejected, Prediction, Rejection, classifier
+from dermedge_runtime.inputs.kept_source import keep
+from dermedge_runtime.inputs.patients import read_patient
+from dermedge_runtime.inputs.prepared_picture import prepare
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
 PATIENT: dict[str, Any] = {"age": 55, "sex": "male", "site": "back"}
@@ -192,12 +196,25 @@ def test_an_unreadable_picture_stops_nothing(model: Classifier, tmp_path: Path, 
 
 def test_answers_come_while_later_pictures_are_still_unread(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    monkeypatch.setattr(model, "_read", lambda image, original=model._read: read.append(image) or original(image))
+    monkeypatch.setattr(classifier, "prepare", lambda image, spec: read.append(image) or prepare(image, spec))
     answers = model.predict_each([picture(level) for level in range(100)], batch_size=2)
     assert isinstance(next(answers), Prediction)
     assert 2 <= len(read) <= 10
     answers.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("look-ahead")]
+
+
+def test_pictures_that_were_read_elsewhere(model: Classifier) -> None:
+    pictures = [picture(level) for level in (10, 100, 200)]
+    patients = [{"age": 5}, {}, {"sex": "male", "site": "back"}]
+    prepared = [pickle.loads(pickle.dumps(prepare(keep(each), model.spec.image))) for each in pictures]
+    read = [read_patient(model.spec.clinical, each) for each in patients]
+    together = model.predict_prepared(list(zip(prepared, read, strict=True)))
+    for result, each, clinical in zip(together, pictures, patients, strict=True):
+        alone = model.predict(each, **clinical)
+        assert result.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+        assert (result.given, result.size, result.picture_faults) == (alone.given, alone.size, alone.picture_faults)
+    assert model.predict_prepared([]) == []
 
 
 def test_an_error_of_the_network_leaves_no_thread(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
