@@ -14,9 +14,10 @@ PACKAGES = {
     "train": (*_TRAIN, "onnxruntime"),
     "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime"),
     "pretrained": ("timm", "torchvision"),
+    "dicom": ("pydicom", "gdcm"),
 }
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
-_IMPORTED_LATE: dict[str, tuple[str, ...]] = {"train": (), "export": ("onnxscript",), "pretrained": ()}
+_IMPORTED_LATE: dict[str, tuple[str, ...]] = {"export": ("onnxscript",)}
 """Those of them that torch imports itself, after minutes of work."""
 
 
@@ -49,7 +50,7 @@ def extras(extra: str = "train") -> Iterator[None]:
         if reason := _does_not_load(extra):
             raise DermedgeError(reason) from error
         raise
-    if any(not is_there(name) for name in _IMPORTED_LATE[extra]):
+    if any(not is_there(name) for name in _IMPORTED_LATE.get(extra, ())):
         raise _not_installed(missing_packages(extra), extra)
 
 

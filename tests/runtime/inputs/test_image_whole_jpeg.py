@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from broken_pictures import JPEGS, SKIN, broken_jpegs, encode, jpeg, pixel_data, skin
+from lossless_jpeg import lossless_jpeg
 from PIL import Image
 
 from dermedge_runtime import InputRejected
@@ -149,3 +150,14 @@ def test_too_many_scans() -> None:
     content = JPEGS["progressive"]
     place, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
     assert is_rejected(content[:end] + content[place:end] * 100 + content[end:])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_lossless_data_that_are_missing(mode: str) -> None:
+    pixels = np.asarray(SKIN.convert(mode).resize((64, 48)))
+    content = lossless_jpeg(pixels, adobe=mode == "RGB")
+    whole = np.asarray(upright_rgb(content))
+    assert np.array_equal(whole if mode == "RGB" else whole[..., 0], pixels)
+    for place in range(200, len(content) - 20, 333):
+        assert is_rejected(content[:place])
+        assert is_rejected(content[:place] + b"\xff\xd9")

@@ -61,7 +61,7 @@ def _decode(content: bytes, layout: JpegLayout, scale: int) -> Image.Image:
         # What comes too early in one of many scans shows nowhere: does more data change the picture?
         longer = _digest(_decode_at_once(_with_junk(content, layout), layout, scale))
         image = _decode_at_once(memoryview(content)[: layout.end + 2], layout, scale)
-        if layout.frame in (0xC0, 0xC1, 0xC2) and _digest(image) != longer:
+        if layout.frame in (0xC0, 0xC1, 0xC2, 0xC3) and _digest(image) != longer:
             raise Damaged("its pixel data are incomplete")
         return image
     image, is_sure = _decode_in_steps(content, layout, scale)
