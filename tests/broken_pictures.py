@@ -48,6 +48,7 @@ OTHERS = {
     "PNG palette": encode(SKIN.quantize(64), "PNG"),
     "WebP lossless": encode(SKIN, "WEBP", lossless=True),
     "WebP": encode(SKIN, "WEBP", quality=80),
+    "AVIF": encode(SKIN, "AVIF", quality=80),
     "TIFF": encode(SKIN, "TIFF"),
     "TIFF LZW": encode(SKIN, "TIFF", compression="tiff_lzw"),
     "TIFF deflate": encode(SKIN, "TIFF", compression="tiff_adobe_deflate", tiffinfo={278: 40}),

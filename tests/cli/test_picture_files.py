@@ -49,7 +49,7 @@ def test_many_files_are_counted_and_five_are_named(tmp_path: Path) -> None:
     [
         ([], "; it is empty."),
         (["notes.txt"], ", only 1 .txt file."),
-        (["a.HEIC", "b.heic", "c.avif", "x"], ", only 2 .heic files, 1 .avif file and 1 file. Convert them to JPEG"),
+        (["a.HEIC", "b.heic", "c.gif", "x"], ", only 2 .heic files, 1 .gif file and 1 file. Convert them to JPEG"),
         (["a.jpg.heatmap.png", ".a.jpg"], ", only 1 heat map and 1 hidden file."),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path, names: lis
     files = picture_files([str(tmp_path)])
     [(folder, reason)] = files.without
     assert (files.found, folder) == ([], str(tmp_path))
-    assert f"The folder {tmp_path} holds no picture (.bmp, .jfif, .jpe" in reason
+    assert f"The folder {tmp_path} holds no picture (.avif, .bmp, .jfif, .jpe" in reason
     assert words in reason
 
 

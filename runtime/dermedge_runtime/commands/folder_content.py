@@ -15,11 +15,11 @@ from pathlib import Path
 
 from .shown_names import FEW, named, shown
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp"})
 OVERLAY_SUFFIX = ".heatmap.png"
 """What `infer --explain` appends to a picture's name."""
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini")
-_CONVERTIBLE = frozenset({".heic", ".heif", ".avif", ".gif", ".dng", ".jxl", ".jp2", ".psd"})
+_CONVERTIBLE = frozenset({".heic", ".heif", ".gif", ".dng", ".jxl", ".jp2", ".psd"})
 _COUNTED = {
     "folder": ("inside was not opened", "inside were not opened"),
     "folder again": (

@@ -1,9 +1,9 @@
 """Any picture a clinic has -> uint8 RGB of the model's size (Pillow and numpy only); training uses it too.
 
-Covered: JPEG (baseline, progressive, CMYK, greyscale, MPO), PNG (palette, alpha, 16 bit), WebP, TIFF, BMP; EXIF
-orientation; transparency (laid on white); 16-bit grey (its upper 8 bits); files that are not whole (refused); a cap on
-pixels and memory; large JPEG files scaled down while they are decoded. No process-wide switch of Pillow, warnings or
-numpy is changed, and none is trusted.
+Covered: JPEG (baseline, progressive, CMYK, greyscale, MPO), PNG (palette, alpha, 16 bit), WebP, AVIF, TIFF, BMP;
+EXIF orientation; transparency (laid on white); 16-bit grey (its upper 8 bits); files that are not whole (refused); a
+cap on pixels and memory; large JPEG files scaled down while they are decoded. No process-wide switch of Pillow,
+warnings or numpy is changed, and none is trusted.
 Not covered: colour profiles (ignored, here as in training), hair removal, judging whether the picture shows skin.
 """
 
@@ -50,7 +50,7 @@ __all__ = [
     "upright_rgb",
 ]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # the JPEG reader also takes MPO, which many cameras write
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP")  # the JPEG reader also takes MPO, which many cameras write
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -196,6 +196,8 @@ def _reader(content: bytes) -> Callable[[bytes, Enough | None], StoredPicture] |
         from .formats.webp_file import read_webp
 
         return lambda encoded, _: read_webp(encoded)
+    if content[4:8] == b"ftyp":
+        return _reader_of_boxes(content)
     if content[:2] in (b"II", b"MM") and content[2:4] in (b"*\0", b"\0*", b"+\0", b"\0+"):
         from .formats.tiff_file import read_tiff
 
@@ -205,6 +207,16 @@ def _reader(content: bytes) -> Callable[[bytes, Enough | None], StoredPicture] |
 
         return lambda encoded, _: read_bmp(encoded)
     return None
+
+
+def _reader_of_boxes(content: bytes) -> Callable[[bytes, Enough | None], StoredPicture] | None:
+    from .formats.iso_boxes import brands
+
+    if brands(content).isdisjoint((b"avif", b"avis")):
+        return None
+    from .formats.avif_file import read_avif
+
+    return lambda encoded, _: read_avif(encoded)
 
 
 def _from_pillow(image: Image.Image, name: str) -> StoredPicture:

@@ -48,6 +48,7 @@ SHARP = {"quality": 95, "subsampling": 0}
         pytest.param(PICTURE.convert("RGBA"), "PNG", {}, 0, id="PNG opaque alpha"),
         pytest.param(PICTURE, "WEBP", {"lossless": True}, 0, id="WebP lossless"),
         pytest.param(PICTURE, "WEBP", {"quality": 95}, 40, id="WebP lossy"),
+        pytest.param(PICTURE, "AVIF", {"quality": 90, "subsampling": "4:4:4"}, 12, id="AVIF"),
         pytest.param(PICTURE, "TIFF", {}, 0, id="TIFF"),
         pytest.param(PICTURE, "TIFF", {"compression": "tiff_lzw"}, 0, id="TIFF LZW"),
         pytest.param(PICTURE, "BMP", {}, 0, id="BMP"),
@@ -60,7 +61,7 @@ def test_colour_pictures(image: Image.Image, kind: str, options: dict[str, Any],
         assert np.abs(found[6 + 12 * row, 8 + 16 * column] - colour).max() <= tolerance
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("JPEG", 3), ("PNG", 0), ("TIFF", 0), ("BMP", 0)])
+@pytest.mark.parametrize(("kind", "tolerance"), [("JPEG", 3), ("PNG", 0), ("AVIF", 4), ("TIFF", 0), ("BMP", 0)])
 def test_grey_pictures_become_three_equal_channels(kind: str, tolerance: int) -> None:
     found = pixels(encode(GREY, kind, **(SHARP if kind == "JPEG" else {})))
     assert (found == found[..., :1]).all()

@@ -61,6 +61,7 @@ def palettes() -> dict[str, Any]:
         "colour": encode(Image.fromarray(COLOURS), "PNG", transparency=tuple(int(v) for v in COLOURS[50, 50])),
         "grey and alpha": encode(Image.fromarray(RGBA).convert("LA"), "PNG"),
         "WebP": encode(Image.fromarray(RGBA), "WEBP", lossless=True, exact=True),
+        "AVIF": encode(Image.fromarray(RGBA), "AVIF", quality=90),
     }
 
 

@@ -70,6 +70,7 @@ WORST = {
     "PNG with alpha": lambda: large_png(9990, 9990, 8, 6),
     "progressive JPEG": plain("RGB", 6700, 6700, (200, 150, 140), "JPEG", progressive=True, subsampling=0, quality=50),
     "WebP": plain("RGBA", 5880, 5880, (200, 150, 140, 99), "WEBP", quality=50, method=0),
+    "AVIF": plain("RGBA", 5250, 5250, (200, 150, 140, 99), "AVIF", quality=50, speed=10),
     "TIFF in one strip": plain(
         "RGB", 8010, 8010, (200, 150, 140), "TIFF", compression="tiff_lzw", tiffinfo={278: 8010}
     ),
@@ -82,7 +83,7 @@ def test_the_worst_pictures_of_each_format(kind: str, tmp_path: Path) -> None:
     """The command line takes 120 MB without any picture, so 560 MB are left for one."""
     path = tmp_path / "large"
     path.write_bytes(WORST[kind]())
-    loaded, explained, _ = taken(path, "explain" if kind == "WebP" else "")
+    loaded, explained, _ = taken(path, "explain" if kind in ("WebP", "AVIF") else "")
     assert loaded <= 540
     assert explained <= 560
 
@@ -104,13 +105,14 @@ def test_a_photograph_of_a_phone(tmp_path: Path) -> None:
         (lambda: plain("RGB", 6800, 6800, 0, "JPEG", progressive=True, quality=10), 45, "a progressive JPEG file"),
         (lambda: plain("CMYK", 6200, 6200, 0, "JPEG", progressive=True, quality=10), 37, "a progressive JPEG file"),
         (lambda: plain("RGB", 6000, 6000, 0, "WEBP", lossless=True, quality=0, method=0), 34, "a WebP file"),
+        (lambda: plain("RGB", 5400, 5400, 0, "AVIF", quality=50, speed=10), 28, "an AVIF file"),
         (
             lambda: plain("RGB", 8100, 8100, 0, "TIFF", compression="tiff_lzw", tiffinfo={278: 8100}),
             64,
             "a TIFF file in strips or tiles of 196 MB",
         ),
     ],
-    ids=["progressive", "progressive CMYK", "WebP", "TIFF"],
+    ids=["progressive", "progressive CMYK", "WebP", "AVIF", "TIFF"],
 )
 def test_the_limit_of_a_format_is_named(content: Callable[[], Callable[[], bytes]], limit: int, kind: str) -> None:
     with pytest.raises(InputRejected, match=f"over the limit of {limit} megapixels for {kind} "):
@@ -171,25 +173,27 @@ def test_large_pictures_of_several_threads_wait_for_each_other(monkeypatch: pyte
     assert picture_memory._taken == 0
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "array", "Pillow"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "array", "Pillow"])
 @pytest.mark.parametrize("size", [(1500, 500), (500, 1500), (350, 250)])
 def test_no_more_pixels_than_asked(kind: str, size: tuple[int, int]) -> None:
     picture = skin(300, 100).resize(size)
     source: Any = {"array": np.asarray(picture), "Pillow": picture}.get(kind)
     if source is None:
-        options = {"WEBP": {"lossless": True, "quality": 0, "method": 0}}.get(kind, {})
+        options = {"WEBP": {"lossless": True, "quality": 0, "method": 0}, "AVIF": {"quality": 95, "speed": 8}}.get(
+            kind, {}
+        )
         source = encode(picture, kind, **options)
     found = upright_rgb(source, 400)
     scale = min(1, 400 / max(size))
     assert found.size == (round(size[0] * scale), round(size[1] * scale))
     expected = np.asarray(picture.resize(found.size, Image.Resampling.BICUBIC)).astype(int)
-    assert np.abs(np.asarray(found) - expected).max() <= (25 if kind == "JPEG" else 1)
+    assert np.abs(np.asarray(found) - expected).max() <= (25 if kind in ("JPEG", "AVIF") else 1)
     assert upright_rgb(source).size == size
     assert load_sized(source, 32)[1] == size
 
 
 def test_a_file_is_not_kept_open(tmp_path: Path) -> None:
-    for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP"):
+    for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "AVIF"):
         path = tmp_path / kind
         path.write_bytes(encode(skin(), kind))
         load_image(path, 32)

@@ -56,7 +56,7 @@ def test_content_that_is_no_picture(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"some text"])
 def test_the_message_lists_the_formats(content: bytes) -> None:
-    formats = r" its content is no picture of a known format \(JPEG, (MPO, )?PNG, WEBP, TIFF, BMP\)\.$"
+    formats = r" its content is no picture of a known format \(JPEG, (MPO, )?PNG, WEBP, AVIF, TIFF, BMP\)\.$"
     assert re.search(formats, rejection(content))
 
 
@@ -65,7 +65,7 @@ def test_formats_outside_the_list_are_not_opened() -> None:
     assert "no picture of a known format" in rejection(encode(NOISE, "PPM"))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_truncated_picture(tmp_path: Path, kind: str, share: float) -> None:
     content = encode(NOISE, kind)
@@ -168,7 +168,7 @@ EXIF = Image.Exif()
 EXIF[0x0112] = 6
 SMALL = NOISE.resize((8, 8))
 FILES = [
-    *(encode(SMALL, kind, exif=EXIF) for kind in ("JPEG", "PNG", "WEBP", "TIFF")),
+    *(encode(SMALL, kind, exif=EXIF) for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF")),
     encode(SMALL, "BMP"),
     encode(SMALL, "TIFF", compression="tiff_lzw"),
     encode(SMALL.quantize(8), "PNG", transparency=0),

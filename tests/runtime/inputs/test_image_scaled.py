@@ -115,7 +115,7 @@ def test_a_model_file_reads_with_the_detail_that_it_was_trained_with(tmp_path: P
     assert not np.array_equal(load_image(picture, TINY_SIZE, detail=1), load_image(picture, TINY_SIZE, detail=2))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF", "BMP"])
 def test_other_kinds_are_decoded_whole(kind: str) -> None:
     stream = io.BytesIO()
     LARGE.save(stream, kind)

@@ -89,7 +89,9 @@ def test_readers_that_others_have_registered(monkeypatch: pytest.MonkeyPatch) ->
     def another(*_: object) -> None:
         raise AssertionError("asked somebody else's reader")
 
-    monkeypatch.setattr(Image, "OPEN", {kind: (another, None) for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "X")})
+    monkeypatch.setattr(
+        Image, "OPEN", {kind: (another, None) for kind in ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "AVIF", "X")}
+    )
     monkeypatch.setattr(Image, "ID", ["X"])
     monkeypatch.setattr(Image, "open", another)
     for kind, content in ALL.items():

@@ -1,4 +1,4 @@
-"""PNG, WebP, TIFF and BMP files that are not whole are rejected, whatever other libraries have told Pillow."""
+"""PNG, WebP, AVIF, TIFF and BMP files that are not whole are rejected, whatever other libraries have told Pillow."""
 
 import io
 import struct
