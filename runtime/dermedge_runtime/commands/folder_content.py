@@ -74,7 +74,8 @@ class LeftOut:
     def no_picture(self, folder: str, suffixes: frozenset[str] = SUFFIXES) -> str:
         """Say what a folder holds in which there is no picture."""
         text = f"The folder {shown(folder)} holds no picture ({', '.join(sorted(suffixes))})"
-        common = self.endings.most_common(FEW)
+        # Those of no ending last; a folder gives its entries in any order.
+        common = sorted(self.endings.items(), key=lambda item: (-item[1], item[0] or "~"))[:FEW]
         held = [_number(count, f"{shown(ending)} file".lstrip()) for ending, count in common]
         if rest := self.endings.total() - sum(count for _, count in common):
             held.append(_number(rest, "other file"))
