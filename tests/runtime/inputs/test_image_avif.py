@@ -102,6 +102,17 @@ def test_a_hole() -> None:
             assert "there is a hole" in rejection(CONTENT[:place] + fill + CONTENT[place + 200 :])
 
 
+def test_notes_that_are_filled_up() -> None:
+    """As programs do that want to change them later."""
+    exif = Image.Exif()
+    exif[0xEA1C] = bytes(2060)
+    content = encode(SKIN, "AVIF", exif=exif, xmp=b"<x:xmpmeta>" + bytes(3000) + b"</x:xmpmeta>")
+    assert bytes(2060) in content
+    np.testing.assert_array_equal(load_image(content, 32), load_image(encode(SKIN, "AVIF"), 32))
+    place = len(content) - 300
+    assert "there is a hole" in rejection(content[:place] + bytes(200) + content[place + 200 :])
+
+
 def test_a_flat_picture_has_no_hole() -> None:
     for mode, colour in (("RGB", 0), ("RGB", (255, 255, 255)), ("RGBA", (200, 150, 140, 0)), ("L", 128)):
         content = encode(Image.new(mode, (1000, 1000), colour), "AVIF", speed=10)

@@ -14,7 +14,7 @@ from PIL import Image
 from dermedge_runtime.inputs.orientation import TURNS
 from dermedge_runtime.inputs.picture_memory import Damaged, Unsuitable, check_size
 
-from .iso_boxes import check_boxes
+from .iso_boxes import check_boxes, check_holes
 from .stored_picture import StoredPicture
 
 _HELD = 16
@@ -27,7 +27,7 @@ def read_avif(content: bytes) -> StoredPicture:
     :raises Damaged: it is not whole.
     :raises Unsuitable: it is too large, or this Pillow cannot read AVIF.
     """
-    check_boxes(content)
+    boxes = check_boxes(content)
     try:
         from PIL import _avif
     except ImportError as error:
@@ -35,7 +35,8 @@ def read_avif(content: bytes) -> StoredPicture:
     # Pillow's own reader asks its process-wide limit of pixels, and holds the picture once more.
     try:
         decoder: Any = _avif.AvifDecoder(content, "auto", 1)
-        size, _, mode, _, _, orientation, _ = decoder.get_info()
+        size, _, mode, _, exif, orientation, xmp = decoder.get_info()
+        check_holes(content, boxes, (exif, xmp))
         check_size(size, "an AVIF file", _HELD, 2 * len(content))
         decoded = decoder.get_frame(0)[0]
     except (SyntaxError, ValueError, RuntimeError, OSError) as error:
