@@ -15,6 +15,7 @@ PACKAGES = {
     "export": (*_TRAIN, "jinja2", "onnx", "onnxscript", "onnxruntime"),
     "pretrained": ("timm", "torchvision"),
     "dicom": ("pydicom", "gdcm"),
+    "heic": ("pillow_heif",),
 }
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
 _IMPORTED_LATE: dict[str, tuple[str, ...]] = {"export": ("onnxscript",)}

@@ -10,7 +10,7 @@ from dermedge.require import PACKAGES, extras
 from dermedge_runtime.errors import DermedgeError
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTION = {"gdcm": "python-gdcm", "sklearn": "scikit-learn"}
+DISTRIBUTION = {"gdcm": "python-gdcm", "pillow_heif": "pillow-heif", "sklearn": "scikit-learn"}
 
 
 @pytest.mark.parametrize(
