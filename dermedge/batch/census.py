@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT, StandardInput
@@ -43,6 +42,45 @@ class BatchPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file, and what is known of its patient before it is opened."""
+
+    path: str
+    relative: str
+    is_file: bool = True
+    """False: a folder that could not be read, which stands for itself."""
+    refused: str = ""
+    """Why its pictures are of no use; empty: nothing speaks against them yet."""
+    given: Mapping[str, ClinicalValue] = field(default_factory=dict)
+    """What the table says of the patient."""
+    id: str | None = None
+
+    def pictures(self, fields: ClinicalSchema) -> list[FoundPicture]:
+        """Give its pictures, none of them read yet.
+
+        :param fields: of the model.
+        """
+        if not self.is_file:
+            return [FoundPicture(self.path, RefusedPicture(self.path, self.refused))]
+        if self.path == STANDARD_INPUT:
+            return [FoundPicture(self.path, _FromStandardInput())]
+        return pictures_in(self.path, fields)
+
+    def with_all(self, found: FoundPicture, of_all: Mapping[str, ClinicalValue]) -> BatchPicture:
+        """Put together what is known of a picture: values of all come first, then the table, then the file itself.
+
+        :param found: one of its pictures.
+        :param of_all: values of all patients.
+        """
+        relative = self.relative if found.frame is None else f"{self.relative}.frame-{found.frame}"
+        picture, clinical = found.picture, dict(found.clinical)
+        if self.refused:
+            picture, clinical = RefusedPicture(self.path, self.refused), {}
+        clinical |= {name: value for name, value in self.given.items() if value or name not in clinical}
+        return BatchPicture(self.path, relative, found.frame, picture, {**clinical, **of_all}, self.id)
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """What the pictures of a job are."""
 
@@ -59,43 +97,29 @@ class Census:
         :param done: tells by path and frame which ones are to be passed over.
         """
         for file in self.walk:
-            if file.refused:
-                if not done(file.path, None):
-                    refused = RefusedPicture(file.path, file.refused)
-                    yield BatchPicture(file.path, file.relative, None, refused, {}, None)
-                continue
-            for found in _pictures_of(file.path, self.fields):
+            known: KnownFile | None = None
+            for found in KnownFile(file.path, file.relative, not file.refused, file.refused).pictures(self.fields):
                 if not done(found.path, found.frame):
-                    relative = file.relative if found.frame is None else f"{file.relative}.frame-{found.frame}"
-                    yield self._joined(file, relative, found.picture, dict(found.clinical), found.frame)
+                    known = known or self.known(file)
+                    yield known.with_all(found, self.clinical)
+
+    def known(self, file: FoundFile) -> KnownFile:
+        """Look up what is known of a file before it is opened."""
+        if file.refused or self.join is None:
+            return KnownFile(file.path, file.relative, not file.refused, file.refused)
+        carried, table = None, self.join.table
+        try:
+            if (row := self.join.row_of(file)) is None:
+                return KnownFile(file.path, file.relative)
+            carried, given = table.id_of(row), table.values(row)
+            _require_usable(self.fields, given, table.place_of(row))
+        except InputRejected as error:
+            return KnownFile(file.path, file.relative, refused=str(error), id=carried)
+        return KnownFile(file.path, file.relative, given=given, id=carried)
 
     def gone(self) -> bool:
         """Tell whether a folder that was named is not there any more."""
-        return not all(os.path.isdir(folder) for folder in self.walk.left_out)
-
-    def _joined(
-        self, file: FoundFile, relative: str, picture: LaterPicture, own: dict[str, ClinicalValue], frame: int | None
-    ) -> BatchPicture:
-        """Put together what is known of a patient: values of all come first, then the table, then the file itself."""
-        clinical, carried = own, None
-        if self.join is not None:
-            try:
-                row = self.join.row_of(file)
-                if row is not None:
-                    table = self.join.table
-                    carried = table.id_of(row)
-                    given = table.values(row)
-                    clinical |= {name: value for name, value in given.items() if value or name not in clinical}
-                    _require_usable(self.fields, given, table.place_of(row))
-            except InputRejected as error:
-                picture, clinical = RefusedPicture(file.path, str(error)), {}
-        return BatchPicture(file.path, relative, frame, picture, clinical | self.clinical, carried)
-
-
-def _pictures_of(path: str, fields: ClinicalSchema) -> list[FoundPicture]:
-    if path == STANDARD_INPUT:
-        return [FoundPicture(path, _FromStandardInput())]
-    return pictures_in(path, fields)
+        return not all(self.walk.is_folder(folder) for folder in self.walk.left_out)
 
 
 class _FromStandardInput:
@@ -107,16 +131,17 @@ class _FromStandardInput:
         return StandardInput().read()
 
 
-def take_census(job: BatchJob, classifier: Classifier) -> Census:
+def take_census(job: BatchJob, classifier: Classifier, walk: Walk | None = None) -> Census:
     """Count the pictures, read the table, and say what does not fit.
 
+    :param walk: over the job's pictures; by default the one over files and folders.
     :raises InputRejected: no picture at all, or a table that cannot be used; with --strict also anything unmatched.
     :raises UsageError: a value for all patients that the table has too.
     :raises DermedgeError: a folder is gone.
     """
     fields = classifier.spec.clinical
     join = None if job.table is None else Join(_table(job, classifier))
-    walk, files = Walk(job.inputs, job.recursive), 0
+    walk, files = walk or Walk(job.inputs, job.recursive), 0
     refused: list[str] = []
     for file in walk:
         if file.refused:

@@ -49,10 +49,21 @@ class Walk:
         """
         self.left_out = {}
         for argument in self.arguments:
-            if os.path.isdir(argument):
+            if self.is_folder(argument):
                 yield from self._folder(argument)
             else:
                 yield FoundFile(argument, os.path.basename(argument) or argument)
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether an argument is a folder that is there."""
+        return os.path.isdir(path)
+
+    def content(self, folder: str) -> FolderContent:
+        """Look into one folder.
+
+        :raises OSError: it cannot be read.
+        """
+        return read_folder(folder, ENDINGS)
 
     def require_folders(self) -> None:
         """See that the folders that were walked are still there.
@@ -60,7 +71,7 @@ class Walk:
         :raises DermedgeError: one is gone.
         """
         for folder in self.left_out:
-            if not os.path.isdir(folder):
+            if not self.is_folder(folder):
                 raise DermedgeError(
                     f"The folder {shown(folder)} is gone. Once it is back, the same command goes on where it stopped."
                 )
@@ -70,7 +81,7 @@ class Walk:
 
         :raises UsageError: an argument is another one, or lies in another one.
         """
-        folders = {os.path.realpath(name): name for name in self.arguments if os.path.isdir(name)}
+        folders = {os.path.realpath(name): name for name in self.arguments if self.is_folder(name)}
         seen: dict[str, str] = {}
         for argument in self.arguments:
             real = os.path.realpath(argument)
@@ -114,7 +125,7 @@ class Walk:
 
     def _read(self, root: str, folder: str) -> FolderContent | FoundFile:
         try:
-            return read_folder(folder, ENDINGS)
+            return self.content(folder)
         except OSError as error:
             self.require_folders()
             relative = os.path.relpath(folder, root)

@@ -27,11 +27,20 @@ def write_parquet(target: Path, columns: Sequence[Column], journal: Iterable[byt
     :raises OSError: it cannot be written.
     """
     arrow, parquet = _pyarrow()
-    kinds = {NUMBER: arrow.float64(), TEXTS: arrow.list_(arrow.string())}
-    schema = arrow.schema([(column.name, kinds.get(column.kind, arrow.string())) for column in columns])
+    schema = parquet_schema(columns)
     with atomic_path(target, durable=True) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for piece in _pieces(journal):
             writer.write_table(arrow.Table.from_pylist([plain_row(row, columns) for row in piece], schema))
+
+
+def parquet_schema(columns: Sequence[Column]) -> Any:
+    """Give the Arrow schema of the results.
+
+    :raises DermedgeError: pyarrow is not installed.
+    """
+    arrow, _ = _pyarrow()
+    kinds = {NUMBER: arrow.float64(), TEXTS: arrow.list_(arrow.string())}
+    return arrow.schema([(column.name, kinds.get(column.kind, arrow.string())) for column in columns])
 
 
 def write_xlsx(target: Path, columns: Sequence[Column], journal: Iterable[bytes]) -> None:

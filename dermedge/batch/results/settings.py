@@ -28,25 +28,38 @@ def require_same(target: Path, settings: Mapping[str, Any]) -> None:
     :raises UsageError: they were not; names what differs.
     :raises DermedgeError: nobody can tell, because the settings are gone or damaged.
     """
-    path, shown_target = settings_path(target), shown(str(target))
-    anew = "Begin anew with --overwrite, or name another file."
+    path = settings_path(target)
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(before, dict):
+        before = path.read_bytes()
+    except FileNotFoundError:
+        before = None
+    compare(before, settings, kept=path.name, target=str(target))
+
+
+def compare(before: bytes | None, settings: Mapping[str, Any], *, kept: str, target: str) -> None:
+    """See that results were begun with the settings of this call.
+
+    :param before: what lies in the file of settings; None: there is none.
+    :param kept: its name.
+    :param target: what the results are called.
+    :raises UsageError: they were not; names what differs.
+    :raises DermedgeError: nobody can tell, because the settings are gone or damaged.
+    """
+    shown_target, anew = shown(target), "Begin anew with --overwrite, or give another name."
+    if before is None:
+        raise DermedgeError(
+            f"{shown_target} is there already, and without {shown(kept)} nobody can tell what it was made with. {anew}"
+        )
+    try:
+        record = json.loads(before)
+        if not isinstance(record, dict):
             raise ValueError("no object")
-    except FileNotFoundError as error:
-        raise DermedgeError(
-            f"{shown_target} is there already, and without {shown(path.name)} nobody can tell what it was made with."
-            f" {anew}"
-        ) from error
     except ValueError as error:
-        raise DermedgeError(
-            f"{shown(str(path))} is damaged, so {shown_target} cannot be gone on with. {anew}"
-        ) from error
-    differing = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+        raise DermedgeError(f"{shown(kept)} is damaged, so {shown_target} cannot be gone on with. {anew}") from error
+    differing = [name for name in {**record, **settings} if record.get(name) != settings.get(name)]
     if differing:
         told = "; ".join(
-            f"{name} was {_told(before.get(name))} and is {_told(settings.get(name))}" for name in differing
+            f"{name} was {_told(record.get(name))} and is {_told(settings.get(name))}" for name in differing
         )
         raise UsageError(f"{shown_target} was begun with other settings: {told}. Call it as then. {anew}")
 

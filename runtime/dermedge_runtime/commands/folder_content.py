@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from .shown_names import FEW, named, shown
 
@@ -33,6 +34,23 @@ _COUNTED = {
     ),
     "hidden file": ("was left out", "were left out"),
 }
+
+
+class Entry(Protocol):
+    """One entry of a folder, as `os.scandir` gives it."""
+
+    @property
+    def name(self) -> str:
+        """Without the folder."""
+        ...
+
+    def is_dir(self) -> bool:
+        """Tell a folder."""
+        ...
+
+    def is_file(self) -> bool:
+        """Tell a regular file."""
+        ...
 
 
 @dataclass(slots=True)
@@ -104,27 +122,35 @@ def read_folder(folder: str, suffixes: frozenset[str] = SUFFIXES) -> FolderConte
     :param suffixes: endings of pictures, in small letters.
     :raises OSError: it cannot be read.
     """
+    with os.scandir(folder) as entries:
+        return content_of(entries, suffixes)
+
+
+def content_of(entries: Iterable[Entry], suffixes: frozenset[str] = SUFFIXES) -> FolderContent:
+    """Sort out the entries of one folder.
+
+    :param suffixes: endings of pictures, in small letters.
+    """
     content = FolderContent()
     others: list[str] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            kind = _kind(entry, suffixes)
-            if kind == "picture":
-                content.pictures.append(entry.name)
-            elif kind == "other":
-                content.left_out.endings[Path(entry.name).suffix.lower()] += 1
-                others = list(islice(merge(others, [entry.name]), FEW))
-            else:
-                content.left_out.counts[kind] += 1
-                if kind == "folder":
-                    content.folders.append(entry.name)
+    for entry in entries:
+        kind = _kind(entry, suffixes)
+        if kind == "picture":
+            content.pictures.append(entry.name)
+        elif kind == "other":
+            content.left_out.endings[Path(entry.name).suffix.lower()] += 1
+            others = list(islice(merge(others, [entry.name]), FEW))
+        else:
+            content.left_out.counts[kind] += 1
+            if kind == "folder":
+                content.folders.append(entry.name)
     content.pictures.sort()
     content.folders.sort()
     content.left_out.names, content.left_out.pictures = others, len(content.pictures)
     return content
 
 
-def _kind(entry: os.DirEntry[str], suffixes: frozenset[str]) -> str:
+def _kind(entry: Entry, suffixes: frozenset[str]) -> str:
     """Tell what an entry of a folder is: picture, other, or a key of `_COUNTED`."""
     name = entry.name.lower()
     if name.startswith(".") or name in _SYSTEM_FILES:
