@@ -33,12 +33,17 @@ class BatchPicture:
 
     path: str
     relative: str
-    """Path that is mirrored below folders of outputs; of a frame, with its number."""
+    """Path of its file below the folder that was named."""
     frame: int | None
     picture: LaterPicture
     clinical: dict[str, ClinicalValue]
     id: str | None
     """What the table's id column has for it."""
+
+    @property
+    def mirrored(self) -> str:
+        """Path below a folder of outputs, which no other picture has: of a frame, with its number."""
+        return self.relative if self.frame is None else f"{self.relative}.frame-{self.frame}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,11 @@ class KnownFile:
         :param found: one of its pictures.
         :param of_all: values of all patients.
         """
-        relative = self.relative if found.frame is None else f"{self.relative}.frame-{found.frame}"
         picture, clinical = found.picture, dict(found.clinical)
         if self.refused:
             picture, clinical = RefusedPicture(self.path, self.refused), {}
         clinical |= {name: value for name, value in self.given.items() if value or name not in clinical}
-        return BatchPicture(self.path, relative, found.frame, picture, {**clinical, **of_all}, self.id)
+        return BatchPicture(self.path, self.relative, found.frame, picture, {**clinical, **of_all}, self.id)
 
 
 @dataclass(frozen=True, slots=True)

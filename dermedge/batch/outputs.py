@@ -71,7 +71,7 @@ class BatchOutputs:
         place = None
         result = answer.result
         if self._overlays is not None and isinstance(result, Prediction) and result.has_heatmap:
-            place = self._overlays.place(result.source, answer.picture.relative)
+            place = self._overlays.place(result.source, answer.picture.mirrored)
         return answer, place, self._pool.submit(self._write, answer, place)
 
     def _write(self, answer: Answer, place: Path | None) -> None:
@@ -81,10 +81,26 @@ class BatchOutputs:
         if place is not None and self._overlays is not None:
             self._overlays.write(result, place)
         if self._fhir is not None:
-            from .fhir import fhir_report, write_fhir
+            write_report(self._fhir, answer)
 
-            report = fhir_report(result, picture=answer.picture.relative, subject=answer.picture.id)
-            write_fhir(self._fhir, answer.picture.relative, report)
+
+def write_report(folder: Path, answer: Answer) -> None:
+    """Write the FHIR report of an answer.
+
+    :raises OSError: it cannot be written.
+    """
+    from .fhir import fhir_report, write_fhir  # here: few ask for it
+
+    assert isinstance(answer.result, Prediction)
+    picture = answer.picture
+    report = fhir_report(
+        answer.result,
+        picture=picture.relative,
+        subject=picture.id,
+        picture_sha256=answer.sha256,
+        frame=picture.frame,
+    )
+    write_fhir(folder, picture.relative, report, picture.frame)
 
 
 def _ended(piece: list[tuple[Answer, Path | None, Future[None]]]) -> Piece:

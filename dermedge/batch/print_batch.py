@@ -15,6 +15,7 @@ from dermedge_runtime.prediction import Prediction, Rejection
 from .answers import Answer, answers
 from .census import Census, take_census
 from .job import BatchJob
+from .outputs import write_report
 from .summary import Summary
 
 
@@ -85,18 +86,11 @@ class _PrintedOutputs(Outputs):
     def place(self, result: Prediction) -> Path | None:
         """Find where a picture's overlay will go, below the folder as the picture lies below its own."""
         assert self.answer is not None
-        return self.placed(result, self.answer.picture.relative)
+        return self.placed(result, self.answer.picture.mirrored)
 
     def write(self, result: Prediction, place: Path | None) -> None:
         """Write what belongs to an answer; what fails is counted."""
         super().write(result, place)
         if self._fhir is not None and self.answer is not None:
             with self.counted("FHIR report"):
-                from .fhir import fhir_report, write_fhir
-
-                picture = self.answer.picture
-                write_fhir(
-                    self._fhir,
-                    picture.relative,
-                    fhir_report(result, picture=picture.relative, subject=picture.id),
-                )
+                write_report(self._fhir, self.answer)
