@@ -15,7 +15,7 @@ from PIL import Image
 from dermedge.batch.heic_file import HeicFile, is_heic
 from dermedge_runtime import InputRejected
 from dermedge_runtime.inputs import picture_memory
-from dermedge_runtime.inputs.later_picture import LaterPicture
+from dermedge_runtime.inputs.later_picture import is_later
 from dermedge_runtime.inputs.orientation import TURNS
 
 pillow_heif = pytest.importorskip("pillow_heif")
@@ -47,7 +47,7 @@ def test_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.heic"
     path.write_bytes(CONTENT)
     file = HeicFile(path)
-    assert isinstance(file, LaterPicture)
+    assert is_later(file)
     assert (file.name, file.sha256) == (str(path), None)
     pixels = file.fetch()
     assert (pixels.dtype, pixels.shape) == (np.uint8, (149, 203, 3))
