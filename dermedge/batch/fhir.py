@@ -93,12 +93,11 @@ def fhir_report(
     }
 
 
-def write_fhir(folder: Path, relative: str, report: Resource, frame: int | None = None) -> Path:
+def write_fhir(folder: Path, relative: str, report: Resource) -> Path:
     """Write a report where its picture lies below another folder: sub/a.jpg becomes sub/a.jpg.fhir.json.
 
     :param folder: what it is written below; made where it is missing.
-    :param relative: the picture's path below its own folder.
-    :param frame: which frame of the picture's file, from 1: sub/a.dcm.frame2.fhir.json.
+    :param relative: the picture's path below its own folder; of a frame, with its number, such as sub/a.dcm.frame-2.
     :return: the file that was written, whole.
     :raises UsageError: the path does not stay below the folder.
     :raises OSError: the file cannot be written.
@@ -106,7 +105,7 @@ def write_fhir(folder: Path, relative: str, report: Resource, frame: int | None 
     path = PurePath(relative)
     if not path.name or path.is_absolute() or path.drive or ".." in path.parts:
         raise UsageError(f"The report of {printable(relative)} has no place below {folder}: give a path inside it.")
-    target = folder / path.with_name(f"{path.name}{'' if frame is None else f'.frame{frame}'}{ENDING}")
+    target = folder / path.with_name(f"{path.name}{ENDING}")
     with atomic_path(target) as temporary:
         temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return target

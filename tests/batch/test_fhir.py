@@ -218,8 +218,8 @@ def test_where_it_is_written(answer: Prediction, tmp_path: Path) -> None:
     report = fhir_report(answer, picture="sub/a.jpg")
     out = tmp_path / "out"
     assert write_fhir(out, os.path.join("sub", "a.jpg"), report) == out / "sub" / "a.jpg.fhir.json"
-    assert write_fhir(out, "sub/a.dcm", report, frame=2) == out / "sub" / "a.dcm.frame2.fhir.json"
-    assert sorted(path.name for path in (out / "sub").iterdir()) == ["a.dcm.frame2.fhir.json", "a.jpg.fhir.json"]
+    assert write_fhir(out, "sub/a.dcm.frame-2", report) == out / "sub" / "a.dcm.frame-2.fhir.json"
+    assert sorted(path.name for path in (out / "sub").iterdir()) == ["a.dcm.frame-2.fhir.json", "a.jpg.fhir.json"]
     for relative in ("../a.jpg", "sub/../../a.jpg", str(tmp_path / "a.jpg"), "", "."):
         with pytest.raises(UsageError, match="has no place below"):
             write_fhir(out, relative, report)

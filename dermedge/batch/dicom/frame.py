@@ -8,7 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,13 @@ class DicomFile:
         self._places: list[list[Piece]] | None = None
         self.sha256: str | None = None
         """Of the file's bytes, in hexadecimal; None until a frame was fetched."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what another process needs; a lock stays in its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def frame(self, index: int) -> bytes | NDArray[np.uint8]:
         """Read and decode one frame.
