@@ -76,6 +76,7 @@ def dicom(
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax

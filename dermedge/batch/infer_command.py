@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dermedge_runtime.commands import infer_command as one_patient
 from dermedge_runtime.commands.command_parser import CommandParser
+from dermedge_runtime.commands.folder_content import SUFFIXES
 from dermedge_runtime.commands.option_types import path, whole_number
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT
 from dermedge_runtime.errors import UsageError
@@ -88,10 +89,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _is_for_many(options: Namespace) -> bool:
-    """Tell whether this is more than one patient's plain pictures."""
+    """Tell whether this is more than one patient's plain pictures, or pictures that the runtime does not read."""
     if any(getattr(options, name) not in (None, False, []) for name in _MANY):
         return True
-    return any(name != STANDARD_INPUT and os.path.isdir(name) for name in options.images)
+    named = [name for name in options.images if name != STANDARD_INPUT]
+    return any(os.path.isdir(name) or _needs_another_reader(name) for name in named)
+
+
+def _needs_another_reader(name: str) -> bool:
+    if name.lower().endswith(tuple(SUFFIXES)):
+        return False
+    from .readable import is_dicom, is_heic  # here: plain pictures need not wait for it
+
+    return is_heic(name) or is_dicom(name)
 
 
 def _columns(texts: Sequence[str]) -> dict[str, str]:

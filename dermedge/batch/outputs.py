@@ -100,7 +100,7 @@ def write_report(folder: Path, answer: Answer) -> None:
         picture_sha256=answer.sha256,
         frame=picture.frame,
     )
-    write_fhir(folder, picture.relative, report, picture.frame)
+    write_fhir(folder, picture.mirrored, report)
 
 
 def _ended(piece: list[tuple[Answer, Path | None, Future[None]]]) -> Piece:

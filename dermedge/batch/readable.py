@@ -15,6 +15,8 @@ from .heic_file import ENDINGS as HEIC_ENDINGS
 from .heic_file import HeicFile, is_heic
 from .refused_picture import RefusedPicture
 
+__all__ = ["ENDINGS", "is_dicom", "is_heic", "pictures_in"]
+
 ENDINGS = SUFFIXES | DICOM_ENDINGS | HEIC_ENDINGS
 """Of the files that a folder stands for, in small letters."""
 

@@ -88,9 +88,11 @@ def test_public_names() -> None:
         "ModelFileError",
         "Prediction",
         "Rejection",
+        "ScoredPicture",
         "UsageError",
         "model_in_the_box",
         "renew_digest",
+        "score",
     ]
     for name in dermedge_runtime.__all__:
         assert getattr(dermedge_runtime, name).__name__ == name
