@@ -1,5 +1,6 @@
 """Fixtures of all tests: generated data, one tiny trained run, the real data where it is there."""
 
+import gc
 import os
 import pickle
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REAL_DATA = Path("..", "shared", "data", "ham10000")  # seen from the repository's root
 PAD_UFES_20 = REAL_DATA.with_name("pad_ufes_20")
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports left, half a million objects for good, out of all further garbage collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,20 +66,19 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     return Run.open(shared_folder.once(config.fusion, make))
 
 
-@pytest.fixture
-def traced_once(shared_folder: SharedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports of this test take the graph of a network that was traced before from there."""
-    from traced_once import TracedOnce
+@pytest.fixture(scope="module")
+def traced_once(shared_folder: SharedFolder) -> Iterator[None]:
+    """Exports of this file take the graph of a network that was traced before from there."""
+    from traced_once import tracing_once
 
-    from dermedge_export import pipeline
-
-    monkeypatch.setattr(pipeline, "to_onnx", TracedOnce(shared_folder))
+    with tracing_once(shared_folder):
+        yield
 
 
 @pytest.fixture(scope="session")
 def exported(trained_run, synthetic_data: Path, shared_folder: SharedFolder) -> dict:
     """Reports of the three precisions of the tiny run, by precision. Read only, and shared by all workers."""
-    from traced_once import TracedOnce
+    from traced_once import tracing_once
 
     from dermedge.data.ham10000 import read_samples
     from dermedge_export import pipeline
@@ -82,8 +88,7 @@ def exported(trained_run, synthetic_data: Path, shared_folder: SharedFolder) -> 
 
     def export(folder: Path) -> None:
         samples = read_samples(synthetic_data)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "to_onnx", TracedOnce(shared_folder))
+        with tracing_once(shared_folder):
             reports = {
                 precision: pipeline.export_model(
                     trained_run, samples, precision, folder / f"cross_attention-{precision}.onnx", limits=loose

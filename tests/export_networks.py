@@ -89,19 +89,24 @@ class RandomReader(BatchReader):
         super().__init__([{name: batch[name].numpy() for name in names} for batch in batches])
 
 
-def random_model_file(
-    proto: onnx.ModelProto, folder: Path, fusion: str, precision: str, flavour: str = "cpu"
-) -> ModelFile:
-    """Write and read a described model file of a random network.
-
-    :param proto: the fusion's exported graph, from the fixture `traced`; changed in place.
-    """
-    kind, schema = fusion_class(fusion), HAM10000.clinical("grouped", CATEGORY)
+def in_precision(proto: onnx.ModelProto, precision: str, flavour: str = "cpu") -> onnx.ModelProto:
+    """Convert an exported graph, which may be changed in place."""
     if precision == "fp16":
         compute_trunk_in_half(proto)
         store_matrices_in_half(proto)
     elif precision == "int8":
         proto = packed(quantize(proto, RandomReader(proto), flavour), flavour)
+    return proto
+
+
+def random_model_file(
+    proto: onnx.ModelProto, folder: Path, fusion: str, precision: str, flavour: str = "cpu"
+) -> ModelFile:
+    """Write and read a described model file of a random network.
+
+    :param proto: the fusion's graph in that precision, as the fixture `converted` gives it.
+    """
+    kind, schema = fusion_class(fusion), HAM10000.clinical("grouped", CATEGORY)
     spec = ModelSpec(
         classes=CLASSES,
         class_names=HAM10000.class_names,

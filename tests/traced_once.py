@@ -5,12 +5,16 @@ Tracing takes seconds, and most tests of the export ask what becomes of the grap
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
+import pytest
 from made_once import SharedFolder
 
 from dermedge.models.classifier import FusedClassifier
+from dermedge_export import pipeline
 from dermedge_export.graph.ig_steps import DEFAULT_STEPS
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -39,3 +43,11 @@ class TracedOnce:
             onnx.save(to_onnx(model, schema, image_size, explain=explain, ig_steps=ig_steps), path)
 
         return onnx.load(self._shared.once(f"traced-{told.hexdigest()[:32]}.onnx", trace))
+
+
+@contextmanager
+def tracing_once(shared: SharedFolder) -> Iterator[None]:
+    """Make exports take the graph of a network that was traced before from there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "to_onnx", TracedOnce(shared))
+        yield

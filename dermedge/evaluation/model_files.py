@@ -31,5 +31,6 @@ def model_files(run: Run, models: Path, *, precision: str | None = None) -> Iter
     _log.info("no %s of this run in %s: a temporary FP32 file is made", kind, models)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{run_name(run.config.image_branch, run.config.fusion)}-fp32.onnx"
-        write_unmeasured(run, path)
+        # Figures are of probabilities, and tracing explanations takes longer than tracing the network.
+        write_unmeasured(run, path, explain=precision is not None)
         yield [path]

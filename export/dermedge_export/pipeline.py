@@ -181,9 +181,12 @@ def build_graph(run: Run, spec: ModelSpec, calibration: Sequence[Sample]) -> onn
     return next(_attempts(run, spec, calibration, sensitivity=False)).proto
 
 
-def write_unmeasured(run: Run, target: Path) -> None:
-    """Write the FP32 file of a run without comparing it: for evaluation, which measures everything itself."""
-    spec = describe(run, "fp32")
+def write_unmeasured(run: Run, target: Path, *, explain: bool = True) -> None:
+    """Write the FP32 file of a run without comparing it: for evaluation, which measures everything itself.
+
+    :param explain: with the explanation outputs.
+    """
+    spec = describe(run, "fp32", explain=explain)
     proto = build_graph(run, spec, [])
     with atomic_path(target) as temporary:
         write_described(proto, spec, temporary)

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,17 @@ def cli(workspace: Path) -> Cli:
 
 
 @pytest.fixture(scope="session")
-def cli_here(workspace: Path) -> Cli:
-    """Run `dermedge` in this process, for commands that import torch: a new process takes seconds for that alone."""
+def cli_here(workspace: Path, shared_folder: SharedFolder) -> Cli:
+    """Run `dermedge` in this process, for commands that import torch: a new process takes seconds for that alone.
+
+    A network that was traced before is not traced again.
+    """
     from dermedge.cli import main
 
     def run(*arguments: object, cwd: Path = workspace) -> subprocess.CompletedProcess[str]:
         command, out, err = ["dermedge", *map(str, arguments)], io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        traced = _traced_once(command, shared_folder)
+        with traced, pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(cwd)
             patch.setattr(sys, "argv", command)
             with pytest.raises(SystemExit) as ended:
@@ -51,6 +55,14 @@ def cli_here(workspace: Path) -> Cli:
         return subprocess.CompletedProcess(command, ended.value.code, out.getvalue(), err.getvalue())
 
     return run
+
+
+def _traced_once(command: list[str], shared: SharedFolder) -> AbstractContextManager[None]:
+    if {"evaluate", "explain", "export"}.isdisjoint(command):
+        return nullcontext()
+    from traced_once import tracing_once
+
+    return tracing_once(shared)
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +95,16 @@ def models(cli: Cli, trained: subprocess.CompletedProcess[str], workspace: Path,
         assert done.returncode == 0, done.stderr
 
     return Path(shutil.copytree(shared_folder.once("models", export), workspace / "models"))
+
+
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """Give torch back the threads of the tests; a benchmark in this process sets its own."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

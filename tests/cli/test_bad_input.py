@@ -30,8 +30,12 @@ def _rejected(done, code: int, *words: str) -> None:
     ],
     ids=" ".join,
 )
-def test_usage_errors_are_2(cli, models: Path, arguments: list[str], words: list[str]) -> None:
-    _rejected(cli(*arguments), 2, *words)
+def test_usage_errors_are_2(cli_here, models: Path, arguments: list[str], words: list[str]) -> None:
+    _rejected(cli_here(*arguments), 2, *words)
+
+
+def test_a_usage_error_ends_the_process_with_2(cli) -> None:
+    _rejected(cli("export", "--fp16", "--int8"), 2, "--fp16 and --int8 exclude each other")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,10 @@ def test_usage_errors_found_after_the_imports_are_2(
     _rejected(cli_here(*arguments), 2, *words)
 
 
+def test_a_folder_without_data_is_3(cli_here, models: Path) -> None:
+    _rejected(cli_here("train", "--run", "new", "--data", "."), 3, "holds no HAM10000_metadata.csv")
+
+
 def test_settings_that_differ_on_resume_are_2(cli_here, models: Path) -> None:
     _rejected(cli_here("train", "--resume", "--epochs", 9, "--noise", 0.5), 2, "epochs 2 -> 9", "noise")
 
@@ -56,7 +64,6 @@ def test_settings_that_differ_on_resume_are_2(cli_here, models: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--run", "new", "--data", "."], ["holds no HAM10000_metadata.csv"]),
         (["infer", "missing.jpg"], ["missing.jpg", "no such file"]),
         (["infer"], ["reads an image"]),
         (["infer", "PICTURE", "--age", "200"], ["age", "200", "0 to 120"]),

@@ -92,8 +92,9 @@ def test_a_card_of_data_that_nobody_can_get_gives_no_place(cli_here, clinic: Pat
     assert re.search(r"^Example clinic 2024, \d+ training, ", text, re.MULTILINE), text
 
 
-def test_bench_finds_a_patient_for_any_schema(cli, clinic: Path, model: Path) -> None:
-    done = cli("bench", model, "--devices", "cpu", "--batch", 1, "--rounds", 3, "--no-cold", cwd=clinic)
+@pytest.mark.usefixtures("own_threads")
+def test_bench_finds_a_patient_for_any_schema(cli_here, clinic: Path, model: Path) -> None:
+    done = cli_here("bench", model, "--devices", "cpu", "--batch", 1, "--rounds", 3, "--no-cold", cwd=clinic)
     assert done.returncode == 0, done.stderr
 
 

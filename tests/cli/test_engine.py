@@ -1,4 +1,4 @@
-"""`export --engine` and `inspect` of its engine, as processes."""
+"""`export --engine`, and `inspect` of its engine as a process."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ LOOSE = ("--min-agreement", 0, "--max-drop", 100, "--min-heatmap", -1)
 
 
 @pytest.fixture(scope="module")
-def exported(cli, trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def exported(cli_here, trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """A folder with an INT8 file for RTX cards and its engine, and what the export printed."""
     assert trained.returncode == 0, trained.stderr
     folder = tmp_path_factory.mktemp("engines")
     options = ("--engine", "--gpu", "rtx4060,RTX 5090", "--max-batch", 4, "--models", folder)
-    done = cli("export", "--int8", "--target", "rtx", *options, *LOOSE, "--json")
+    done = cli_here("export", "--int8", "--target", "rtx", *options, *LOOSE, "--json")
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 
@@ -89,8 +89,8 @@ def test_an_engine_in_place_of_a_model_file_is_4(cli, picture: Path, tmp_path: P
     ],
     ids=" ".join,
 )
-def test_usage_errors_are_2(cli, arguments: list[str], words: list[str]) -> None:
-    done = cli("export", *arguments)
+def test_usage_errors_are_2(cli_here, arguments: list[str], words: list[str]) -> None:
+    done = cli_here("export", *arguments)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     for word in words:
         assert word in done.stderr

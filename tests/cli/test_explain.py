@@ -158,7 +158,7 @@ def test_explain_of_a_run_writes_gallery_and_tables(cli_here, models: Path) -> N
     assert len(rows) == 20  # age, 2 sexes and 14 sites, and that each of the three is unknown
 
 
-def test_explain_with_absent_masks_is_3(cli, models: Path) -> None:
-    done = cli("explain", "--masks")
+def test_explain_with_absent_masks_is_3(cli_here, models: Path) -> None:
+    done = cli_here("explain", "--masks")
     assert done.returncode == 3
     assert "lesion masks are not in" in done.stderr

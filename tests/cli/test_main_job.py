@@ -3,11 +3,9 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from dermedge.bench import cold
 from dermedge_runtime.devices.cpu_instructions import cpu_name
@@ -128,15 +126,7 @@ def test_inspect_tells_everything(cli, models: Path) -> None:
         assert word in text
 
 
-@pytest.fixture
-def _own_threads() -> Iterator[None]:
-    """Give torch back the threads of the tests; the benchmark sets its own."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_own_threads")
+@pytest.mark.usefixtures("own_threads")
 def test_bench_compares_torch_and_files_in_one_run(cli_here, models: Path, workspace: Path, monkeypatch) -> None:
     monkeypatch.setattr(cold, "_ROUNDS", 1)  # of whole processes, some of which import torch
     done = cli_here("bench", models / "cross_attention-int8.onnx", "--devices", "cpu,cuda", "--rounds", 3, "--json")

@@ -77,6 +77,7 @@ def test_a_training_does_not_clear_a_folder_that_holds_no_run(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("traced_once")
 def test_an_evaluation_on_a_read_only_medium_still_gives_its_figures(
     trained_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

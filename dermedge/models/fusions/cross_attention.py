@@ -45,7 +45,7 @@ class CrossAttention(Fusion):
 
         def projected(y: Tensor) -> Tensor:
             batch, steps, _ = y.shape
-            fused = x[:, None, :] + self._attended(queries, y, _Scores.apply).reshape(batch, steps, -1)
+            fused = x[:, None, :] + self._attended(queries, y, _Scores.apply).reshape(batch, steps, IMAGE_FEATURES)
             hidden: Tensor = project(fused.flatten(0, 1))
             return hidden.reshape(batch, steps, -1)
 
@@ -53,7 +53,7 @@ class CrossAttention(Fusion):
 
     def _queries(self, x: Tensor) -> Tensor:
         """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
-        tokens = x.reshape(-1, _TOKEN)
+        tokens = x.reshape(x.shape[0] * (IMAGE_FEATURES // _TOKEN), _TOKEN)
         queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
         return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
 
@@ -70,7 +70,7 @@ class CrossAttention(Fusion):
         keys = y.reshape(batch * steps, n_clinical, _TOKEN)
         repeated = queries[:, None].expand(-1, steps, -1, -1).reshape(batch * steps, n_image, _TOKEN)
         weights = torch.softmax(score(repeated, keys), dim=-1)
-        values = self.value(y.reshape(-1, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
+        values = self.value(y.reshape(batch * steps * n_clinical, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
         return torch.bmm(weights, values).reshape(batch * steps, n_image * _TOKEN)
 
 

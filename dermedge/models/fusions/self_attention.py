@@ -25,7 +25,7 @@ class TokenAttention(nn.Module):
         """Map float [B, n * 32] to the same shape."""
         batch, length = vector.shape
         shape = batch, length // _TOKEN, _TOKEN
-        tokens = vector.reshape(-1, _TOKEN)
+        tokens = vector.reshape(batch * (length // _TOKEN), _TOKEN)
         # Q K^T = v (W_Q W_K^T) v^T: the matrix in the middle is constant after training, one product less per token.
         queries = (tokens @ (self.query.weight.T @ self.key.weight / math.sqrt(_TOKEN))).reshape(shape)
         weights = torch.softmax(torch.bmm(queries, tokens.reshape(shape).transpose(1, 2)), dim=-1)

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from .providers import Provider, refusal
 
@@ -61,10 +61,12 @@ class DeviceSession:
 
     def close(self) -> None:
         """Give the device back and record the kernels; some providers write them only when a session ends."""
-        self.session = self._runner = None
         cache, self._cache = self._cache, None
-        if cache is not None:
-            gc.collect()
+        left = None if cache is None else ref(self.session)
+        self.session = self._runner = None
+        if cache is not None and left is not None:
+            if left() is not None:  # a cycle holds it; beside torch, a collection takes half a second
+                gc.collect()
             cache.seal()
 
     def __del__(self) -> None:

@@ -24,7 +24,9 @@ LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
 
 
 @pytest.fixture(scope="module")
-def any_size_report(trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+def any_size_report(
+    traced_once, trained_run, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ExportedModel:
     target = tmp_path_factory.mktemp("any") / "any-int8.onnx"
     return export_model(trained_run, read_samples(synthetic_data), "int8", target, limits=LOOSE, any_size=True)
 

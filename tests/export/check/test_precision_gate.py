@@ -1,18 +1,22 @@
 """An export whose precision spoils a layer: refused as it is, published with exactly that layer in float32."""
 
 import logging
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from quarter_branch import quarter_widths
 from torch import nn
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.predictions import runtime_probabilities, torch_probabilities, trained_model
 from dermedge.training.run import Run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.train import start_run
+from dermedge.training.trained_part import build_model
 from dermedge_export import conversion
 from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.description import describe
@@ -29,18 +33,26 @@ LIMITS = Limits(agreement=0.7, balanced_accuracy_drop=1)  # of seven pictures, f
 
 @pytest.fixture
 def decided_run(trained_run, synthetic_data: Path, tmp_path: Path) -> Run:
-    """A run whose random image branch really moves its decisions, unlike that of two epochs of training."""
-    run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
+    """A run whose random image branch really moves its decisions, unlike that of two epochs of training.
+
+    It is narrow, because its layers are quantised one at a time.
+    """
+    encoder = trained_model(trained_run).encoder
+    config = replace(trained_run.config, widths=quarter_widths())
+    run = start_run(config, trained_run.split, RunFolder(tmp_path / "run"))
+    torch.manual_seed(0)
+    model = build_model(run.config, run.schema)
+    model.encoder.load_state_dict(encoder.state_dict())
+    save_weights(run.weights_file, model.state_dict())
     samples = run.split.select(read_samples(synthetic_data), "train")
     inputs = {name: torch.from_numpy(v) for name, v in model_inputs(samples, describe(run, "fp32")).items()}
-    model = trained_model(run)
-    torch.manual_seed(0)
     with torch.no_grad():
         for module in model.trunk.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
+                nn.init.normal_(module.bias, std=0.1)
         read = (inputs["image"].permute(0, 3, 1, 2).float() / 255, inputs["numeric"], inputs["categorical"])
         model.train()(*read)  # settles the normalisation
         last = model.eval().head.classifier[-1]
@@ -67,9 +79,9 @@ def test_the_gate_refuses_the_spoilt_file_and_takes_it_with_the_layer_in_float32
     _blow_up_unread_weights(decided_run)
     samples, target = read_samples(synthetic_data), tmp_path / "models" / "m.onnx"
     with monkeypatch.context() as patch:
-        patch.setattr(conversion, "KEPT_SHARES", ())
+        patch.setattr(conversion, "rank_layers", lambda *given: [])  # no layer to keep: there is one attempt
         with pytest.raises(ParityError, match="class agreement is"):
-            export_model(decided_run, samples, "int8", target, explain=False, limits=LIMITS)
+            export_model(decided_run, samples, "int8", target, limits=LIMITS)
     assert list(target.parent.iterdir()) == []
     caplog.set_level(logging.INFO, "dermedge_export")
     report = export_model(decided_run, samples, "int8", target, limits=LIMITS)

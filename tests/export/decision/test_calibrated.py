@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from quarter_branch import quarter_widths
 
 import dermedge
 from dermedge.config import TrainConfig
@@ -28,6 +29,8 @@ from dermedge_runtime.commands.prediction_text import prediction_text
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.model.model_file import read_model_file
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 LOOSE = Limits(agreement=0, balanced_accuracy_drop=1)
 MODEST = Asked(sensitivity=0.8, coverage=0.7)
 
@@ -40,7 +43,8 @@ def many(shared_folder) -> Path:
 
 @pytest.fixture(scope="module")
 def run(many: Path, shared_folder) -> Run:
-    config = TrainConfig(data=str(many), fusion="concat", image_size=32, epochs=1, per_class=8, batch_size=28)
+    settings = {"fusion": "concat", "image_size": 32, "epochs": 1, "per_class": 8, "batch_size": 28}
+    config = TrainConfig(data=str(many), widths=quarter_widths(), **settings)
 
     def make(folder: Path) -> None:
         samples = read_samples(many)
@@ -51,7 +55,7 @@ def run(many: Path, shared_folder) -> Run:
 
 
 @pytest.fixture(scope="module")
-def files(run: Run, many: Path, tmp_path_factory) -> dict[str, Path]:
+def files(traced_once, run: Run, many: Path, tmp_path_factory) -> dict[str, Path]:
     """FP32 as an export leaves it without calibration and calibrated afterwards, INT8 as an export calibrates it."""
     folder, samples = tmp_path_factory.mktemp("calibrated"), read_samples(many)
     plain = export_model(run, samples, "fp32", folder / "plain.onnx", limits=LOOSE, asked=None).path

@@ -47,9 +47,9 @@ def clinical(traced, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("fusion", "precision"), CASES)
 def test_every_fusion_compiles_with_its_explanations(
-    fusion: str, precision: str, traced, trt: ModuleType, tmp_path: Path
+    fusion: str, precision: str, converted, trt: ModuleType, tmp_path: Path
 ) -> None:
-    file = random_model_file(traced(fusion), tmp_path, fusion, precision, "rtx")
+    file = random_model_file(converted(fusion, precision, "rtx"), tmp_path, fusion, precision, "rtx")
     content, record = build_engine(file, EngineTarget(), trt)
     assert len(content) > 0.8 * len(file.content)  # the weights are in it
     tensors = {(tensor.side, tensor.name): (tensor.dtype, tensor.shape) for tensor in record.tensors}
@@ -78,8 +78,8 @@ def test_turing_is_refused_for_the_reason_given(clinical: Path, trt: ModuleType)
         build_engine(read_model_file(clinical), EngineTarget(("7.5",)), trt)
 
 
-def test_a_graph_that_does_not_compile_leaves_the_onnx_alone(traced, trt: ModuleType, tmp_path: Path) -> None:
-    onnx = random_model_file(traced("image_only"), tmp_path, "image_only", "int8", "cpu").path
+def test_a_graph_that_does_not_compile_leaves_the_onnx_alone(converted, trt: ModuleType, tmp_path: Path) -> None:
+    onnx = random_model_file(converted("image_only", "int8"), tmp_path, "image_only", "int8", "cpu").path
     before = onnx.read_bytes()
     with pytest.raises(DermedgeError) as caught:
         write_engine(onnx, EngineTarget(), trt)
@@ -127,8 +127,8 @@ def test_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_the_scores_for_unfamiliar_pictures_compile(precision: str, traced, trt: ModuleType, tmp_path: Path) -> None:
-    file = random_model_file(traced("concat"), tmp_path, "concat", precision, "rtx")
+def test_the_scores_for_unfamiliar_pictures_compile(precision: str, converted, trt: ModuleType, tmp_path: Path) -> None:
+    file = random_model_file(converted("concat", precision, "rtx"), tmp_path, "concat", precision, "rtx")
     proto = onnx.load_from_string(file.content)
     wanted = {value.name for value in proto.graph.input}
     feed = {name: value.numpy() for name, value in random_inputs(24, 0).items() if name in wanted}

@@ -69,9 +69,11 @@ def test_a_batch_is_resized_picture_by_picture() -> None:
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16", "int8"])
-def fixed(request: pytest.FixtureRequest, traced, tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
+def fixed(request: pytest.FixtureRequest, converted, tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
     """A file of one size, with explanations, in every precision."""
-    return random_model_file(traced("concat"), tmp_path_factory.mktemp("fixed"), "concat", request.param)
+    return random_model_file(
+        converted("concat", request.param), tmp_path_factory.mktemp("fixed"), "concat", request.param
+    )
 
 
 def graphs(file: ModelFile) -> tuple[onnx.ModelProto, onnx.ModelProto]:

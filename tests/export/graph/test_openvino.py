@@ -3,11 +3,8 @@
 import numpy as np
 import onnx
 import pytest
-from export_networks import RandomReader, open_session, random_inputs
+from export_networks import open_session, random_inputs
 from needs_openvino import run_openvino
-
-from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
-from dermedge_export.int8.quantize import packed, quantize
 
 EXACT = 1e-4
 ROUNDED = 0.1
@@ -39,11 +36,8 @@ def _largest_differences(proto: onnx.ModelProto, target: list[int]) -> dict[str,
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
-def test_every_output_is_onnxruntimes(fusion: str, half: bool, traced) -> None:
-    proto = traced(fusion)
-    if half:
-        compute_trunk_in_half(proto)
-        store_matrices_in_half(proto)
+def test_every_output_is_onnxruntimes(fusion: str, half: bool, converted) -> None:
+    proto = converted(fusion, "fp16" if half else "fp32")
     differences = _largest_differences(proto, [-1, 2, 5])
     assert max(differences.values()) < EXACT, differences
 
@@ -52,8 +46,7 @@ def test_every_output_is_onnxruntimes(fusion: str, half: bool, traced) -> None:
     ("fusion", "flavour"),
     [("clinical_only", "cpu"), ("concat", "cpu"), ("concat", "rtx"), ("gated", "cpu")],
 )
-def test_every_output_of_int8_is_onnxruntimes(fusion: str, flavour: str, traced) -> None:
-    proto = traced(fusion)
-    proto = packed(quantize(proto, RandomReader(proto), flavour), flavour)
+def test_every_output_of_int8_is_onnxruntimes(fusion: str, flavour: str, converted) -> None:
+    proto = converted(fusion, "int8", flavour)
     differences = _largest_differences(proto, [-1, -1, -1])
     assert max(differences.values()) < ROUNDED, differences

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from export_networks import SIZE, random_model_file
+from export_networks import SIZE, in_precision, random_model_file
 from onnx import numpy_helper
 
 from dermedge.config import TrainConfig
@@ -54,8 +54,8 @@ def _predict(path: Path, patients: list[dict], target: str | None = None) -> lis
 
 
 @pytest.mark.parametrize(("fusion", "precision"), FILES)
-def test_nothing_that_was_not_given_has_relevance(fusion: str, precision: str, traced, tmp_path: Path) -> None:
-    path = random_model_file(traced(fusion), tmp_path, fusion, precision).path
+def test_nothing_that_was_not_given_has_relevance(fusion: str, precision: str, converted, tmp_path: Path) -> None:
+    path = random_model_file(converted(fusion, precision), tmp_path, fusion, precision).path
     for target in (None, "mel"):
         for patient, found in zip(PATIENTS, _predict(path, PATIENTS, target), strict=True):
             assert tuple(found.relevance) == FEATURES
@@ -75,7 +75,7 @@ def test_a_patient_of_whom_nothing_speaks_has_no_relevance(fusion: str, precisio
             tensor.CopyFrom(numpy_helper.from_array(np.zeros(tensor.dims, np.float32), tensor.name))
             zeroed += 1
     assert zeroed
-    (found,) = _predict(random_model_file(proto, tmp_path, fusion, precision).path, [{}])
+    (found,) = _predict(random_model_file(in_precision(proto, precision), tmp_path, fusion, precision).path, [{}])
     assert set(found.relevance.values()) == {0.0}
     assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-5)
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from export_networks import change_weights, open_session, random_classifier, random_inputs
 from onnxruntime import InferenceSession
+from quarter_branch import CHANNELS
 from torch import nn
 
 from dermedge.data.ham10000 import HAM10000
+from dermedge.models.branches import dermiresnet
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
 from dermedge_export.int8.quantize import quantize
@@ -37,7 +39,9 @@ class Reader:
 
 @cache
 def _exported() -> onnx.ModelProto:
-    model = random_classifier("cross_attention")
+    with pytest.MonkeyPatch.context() as patch:  # every layer is quantised alone
+        patch.setattr(dermiresnet, "STAGE_CHANNELS", CHANNELS)
+        model = random_classifier("cross_attention")
     # Weights large enough that a signal survives all layers; with those of an untrained network it does not.
     for module in model.trunk.modules():
         if isinstance(module, nn.Conv2d):
@@ -134,7 +138,7 @@ def test_a_kept_layer_has_its_float_weights_and_the_others_stay_int8(ordinary) -
     assert quantised_layers(kept) == [layer for layer in layers if layer != "stages.3.conv1"]
     kinds = {tensor.name: tensor.data_type for tensor in kept.graph.initializer}
     assert kinds["model.trunk.stages.3.conv1.weight_float"] == onnx.TensorProto.FLOAT
-    assert len(kept.SerializeToString()) < len(quantised.SerializeToString()) + 4 * 128 * 128 * 9
+    assert len(kept.SerializeToString()) < len(quantised.SerializeToString()) + 4 * CHANNELS[1] ** 2 * 9
 
 
 def test_layers_in_the_ranking_are_complete_and_sorted(ordinary) -> None:

@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from made_once import SharedFolder
+from traced_once import TracedOnce
 
 from dermedge.data.ham10000 import read_samples
 from dermedge.training.predictions import trained_model
 from dermedge_export.description import describe
-from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.calibration import CalibrationReader, model_inputs
 from dermedge_export.int8.float32_layers import keep_in_float
 from dermedge_export.int8.pixel_input import PIXEL_STEP, read_pixels_as_they_are, whole_pixels
@@ -19,12 +20,12 @@ from dermedge_export.int8.quantize import packed, quantize
 
 
 @pytest.fixture(scope="module")
-def case(trained_run, synthetic_data: Path):
+def case(trained_run, synthetic_data: Path, shared_folder: SharedFolder):
     """FP32 graph, QDQ graph before it is packed, and the inputs of one photograph."""
     split = trained_run.split
     spec = describe(trained_run, "int8", explain=False)
     samples = split.select(read_samples(synthetic_data), "train")[:16]
-    graph = to_onnx(trained_model(trained_run), spec.clinical, spec.image.size, explain=False)
+    graph = TracedOnce(shared_folder)(trained_model(trained_run), spec.clinical, spec.image.size, explain=False)
     original = onnx.ModelProto()
     original.CopyFrom(graph)
     return original, quantize(graph, CalibrationReader(samples, spec)), model_inputs(samples[:1], spec)

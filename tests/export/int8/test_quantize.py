@@ -25,7 +25,7 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def fp32(trained_run) -> onnx.ModelProto:
+def fp32(traced_once, trained_run) -> onnx.ModelProto:
     """The graph that both flavours are made from."""
     return build_graph(trained_run, describe(trained_run, "fp32"), [])
 

@@ -1,6 +1,5 @@
 """A device session gives its device back before it records the kernels, and tells CUDA-graph failures."""
 
-import gc
 import json
 import weakref
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from dermedge_runtime.devices.session import DeviceSession
 class LateWriter:
     """A session that writes its kernels only when it ends, as TensorRT-RTX does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, circular: bool) -> None:
         self.folder = folder
+        self.itself = self if circular else None
 
     def __del__(self) -> None:
         (self.folder / "kernels.bin").write_bytes(b"late")
@@ -33,13 +33,15 @@ def drop(session: DeviceSession) -> None:
     """Leave the session to Python: the caller holds no other reference."""
 
 
+@pytest.mark.parametrize("circular", [False, True])
 @pytest.mark.parametrize("end", [DeviceSession.close, drop])
-def test_kernels_that_are_written_at_the_end_are_recorded(tmp_path: Path, end: Callable[..., None]) -> None:
+def test_kernels_that_are_written_at_the_end_are_recorded(
+    tmp_path: Path, end: Callable[..., None], circular: bool
+) -> None:
     folder = tmp_path / "rtx"
     folder.mkdir()
     cache = KernelCache(folder, {"hardware": "RTX 4090"})
-    end(DeviceSession(LateWriter(folder), PROVIDERS["rtx"], "1", "RTX 4090", cache=cache))
-    gc.collect()
+    end(DeviceSession(LateWriter(folder, circular), PROVIDERS["rtx"], "1", "RTX 4090", cache=cache))
     record = json.loads((tmp_path / "rtx.json").read_text())
     assert list(record["files"]) == ["kernels.bin"]
     assert record["made_for"] == {"hardware": "RTX 4090"}

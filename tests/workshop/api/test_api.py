@@ -22,12 +22,14 @@ from dermedge_runtime import Classifier
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files.file_lock import try_lock
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 LOOSE = dermedge.Limits(agreement=0, balanced_accuracy_drop=1)  # one epoch on a handful of pictures decides by a hair
 SMALL = {"image_size": 32, "epochs": 1, "per_class": 4, "batch_size": 14, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def main_job(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
+def main_job(traced_once, synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory):
     """What the three calls give in a row, and what the log said."""
     folder = tmp_path_factory.mktemp("job")
     said = logging.getLogger("dermedge")

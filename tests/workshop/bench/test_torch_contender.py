@@ -41,7 +41,7 @@ def of_two_branches(synthetic_data: Path, tmp_path_factory: pytest.TempPathFacto
         torch.manual_seed(0)
         save_weights(run.weights_file, build_model(config, HAM10000).state_dict())
         models[run] = runs / f"{run.path.name}-fp32.onnx"
-        write_unmeasured(run, models[run])
+        write_unmeasured(run, models[run], explain=False)
     return runs, models
 
 

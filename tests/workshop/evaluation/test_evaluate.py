@@ -11,6 +11,8 @@ from dermedge.evaluation.evaluate import Evaluation, evaluate_run
 from dermedge.training.predictions import TRAINED_WEIGHTS
 from dermedge.training.run import Run
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 SCORES = {"accuracy": 0.5}
 
 

@@ -56,6 +56,7 @@ def test_one_field_is_hidden_once_and_none_never() -> None:
     assert "recall" not in unknown_values_text(unknown_values(answer, nevi, answer(nevi), ("site",), CLASSES, None))
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_an_evaluation_has_them_for_every_contender(trained_run, tmp_path) -> None:
     run = Run.open(shutil.copytree(trained_run.path, tmp_path / "run"))
     found = evaluate_run(run, tmp_path, "validation", "cpu", without_values=True)
