@@ -16,6 +16,7 @@ PACKAGES = {
     "pretrained": ("timm", "torchvision"),
     "dicom": ("pydicom", "gdcm"),
     "heic": ("pillow_heif",),
+    "ray": ("ray", "pandas", "pyarrow"),
 }
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
 _IMPORTED_LATE: dict[str, tuple[str, ...]] = {"export": ("onnxscript",)}

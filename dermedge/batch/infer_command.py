@@ -6,21 +6,29 @@ import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dermedge_runtime.commands import infer_command as one_patient
 from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.commands.folder_content import SUFFIXES
-from dermedge_runtime.commands.option_types import path, whole_number
+from dermedge_runtime.commands.option_types import path, path_text, whole_number
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT
+from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.errors import UsageError
 
 from . import SUMMARY
 
-_MANY = ("table", "columns", "id", "strict", "recursive", "out", "overwrite", "fhir", "workers")
+if TYPE_CHECKING:
+    from .job import BatchJob
+
+_MANY = ("table", "columns", "id", "strict", "recursive", "out", "overwrite", "fhir", "workers", "ray")
 """Options that one patient's pictures have no use for."""
 
 _NEXT_PAIR = re.compile(r",(?=[^,=]+=)")
 """A column's name may have commas of its own."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def parser() -> CommandParser:
@@ -28,7 +36,7 @@ def parser() -> CommandParser:
     defined = one_patient.parser(SUMMARY)
     defined.heading("Many patients")
     defined.option(
-        "--table", path, metavar="PATH", help="Table of patients: CSV, Excel or Parquet; one row for each picture."
+        "--table", path_text, metavar="PATH", help="Table of patients: CSV, Excel or Parquet; one row for each picture."
     )
     defined.option(
         "--columns", metavar="NAME=COLUMN,...", many=True, help="Where the table has image, or a field of the model."
@@ -37,12 +45,15 @@ def parser() -> CommandParser:
     defined.flag("--strict", help="Pictures without a row, and rows without a picture, are an error.")
     defined.flag("--recursive", help="Open the folders inside folders too.")
     defined.option(
-        "--out", path, metavar="PATH", help="Write results to a .csv, .jsonl, .parquet or .xlsx, or go on with it."
+        "--out", path_text, metavar="PATH", help="Write results to a .csv, .jsonl, .parquet or .xlsx, or go on with it."
     )
     defined.flag("--overwrite", help="Begin the file of --out anew.")
     defined.option("--fhir", path, metavar="PATH", help="Folder for a FHIR DiagnosticReport of every picture.")
     defined.option(
         "--workers", whole_number(1), metavar="NUMBER", help="Threads that read; by default as many as CPUs."
+    )
+    defined.option(
+        "--ray", metavar="ADDRESS", help="Many machines: auto, local or HOST:PORT of Ray; --out names a folder then."
     )
     return defined
 
@@ -69,11 +80,11 @@ def run(arguments: Sequence[str]) -> int:
         inputs=tuple(options.images),
         recursive=options.recursive,
         clinical=one_patient.clinical_values(options),
-        table=options.table,
+        table=_path(options.table),
         columns=_columns(options.columns),
         id=options.id,
         strict=options.strict,
-        out=options.out,
+        out=_path(options.out),
         overwrite=options.overwrite,
         explain=options.explain,
         target=options.target,
@@ -82,10 +93,39 @@ def run(arguments: Sequence[str]) -> int:
         fhir=options.fhir,
         workers=options.workers,
     )
+    if options.ray is not None:
+        return _run_cluster(options, job)
+    _refuse_addresses(options)
     if options.out is not None and STANDARD_INPUT in options.images:
         raise UsageError("Standard input (-) is one picture without a name; save it to a file for --out.")
     execute = print_batch if options.out is None else run_batch
     return execute(job, one_patient.opened_model(options), as_json=options.as_json)
+
+
+def _run_cluster(options: Namespace, job: BatchJob) -> int:
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
+
+    from .cluster.addresses import without_file_scheme
+    from .cluster.run_cluster import ClusterJob, run_cluster
+
+    if options.out is None:
+        raise UsageError("--ray writes into a folder; name it with --out.")
+    model = options.model or newest_or_boxed_model(options.models)
+    inputs = tuple(map(without_file_scheme, job.inputs))
+    table = None if options.table is None else without_file_scheme(options.table)
+    out = without_file_scheme(options.out)
+    wanted = ClusterJob(replace(job, inputs=inputs, table=None), table, out, options.ray, model, options.device)
+    return run_cluster(wanted, as_json=options.as_json)
+
+
+def _refuse_addresses(options: Namespace) -> None:
+    for text in (*options.images, options.table, options.out):
+        if text is not None and _ADDRESS.match(text) and not os.path.lexists(text):
+            raise UsageError(f"Addresses, such as {shown(text)}, are read and written with --ray, such as --ray local.")
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _is_for_many(options: Namespace) -> bool:

@@ -16,7 +16,7 @@ from dermedge_runtime.commands.command_list import RUNTIME_SUMMARIES
 
 HEAVY = (
     *("torch", "onnx", "onnxscript", "pandas", "sklearn", "scipy", "matplotlib", "safetensors", "tqdm", "captum"),
-    *("click", "typer", "pydantic", "rich", "jinja2", "pydicom", "gdcm", "pillow_heif"),
+    *("click", "typer", "pydantic", "rich", "jinja2", "pydicom", "gdcm", "pillow_heif", "ray", "fsspec"),
 )
 WATCHED = ("numpy", "PIL", "onnxruntime", "argparse", *HEAVY)
 DRIVER = """
