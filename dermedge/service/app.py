@@ -1,0 +1,308 @@
+"""The HTTP interface over one open model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from dermedge_runtime import __version__
+from dermedge_runtime.classifier import Classifier
+from dermedge_runtime.errors import DermedgeError, InputRejected
+from dermedge_runtime.inputs.patients import Patient, read_patient
+from dermedge_runtime.inputs.prepared_picture import PreparedPicture
+from dermedge_runtime.prediction import Prediction, Rejection
+
+from .batcher import Batcher
+from .decoders import Decoders
+from .decoding_process import Decoded, Upload
+from .metrics import Metrics
+from .problems import CONTENT_TYPE, Problem, busy, rejected
+from .request_form import Asked, form_schema, read_form
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the service takes on."""
+
+    decoders: int = 2
+    """Processes that decode."""
+    batch: int = 8
+    """Pictures of one run of the network."""
+    queue: int = 64
+    """Pictures that may wait for the network."""
+    requests: int = 256
+    """Requests at once, those included whose picture is still decoded."""
+    seconds: float = 10.0
+    """That a request may take, and that decoding a picture may."""
+
+
+class Service:
+    """One open model, and everything between it and the requests."""
+
+    def __init__(self, classifier: Classifier, limits: Limits) -> None:
+        assert classifier.spec.image is not None
+        self.classifier, self.limits = classifier, limits
+        self.decoders = Decoders(
+            classifier.spec.image, classifier.spec.clinical, count=limits.decoders, seconds=limits.seconds
+        )
+        self.batcher = Batcher(self._run, most=limits.batch, longest=limits.queue)
+        self.metrics = Metrics(lambda: self.batcher.waiting)
+        self.ready = False
+        self._at_work = 0
+
+    def _run(self, entries: Any, target: str | None) -> list[Prediction]:
+        return self.classifier.predict_prepared(entries, target=target)
+
+    async def start(self) -> None:
+        """Start the processes, and see that a prediction really comes."""
+        await self.decoders.start()
+        self.batcher.start()
+        size = self.classifier.spec.image.size if self.classifier.spec.image else 0
+        pixels = np.zeros((size, size, 3), np.uint8)
+        trial = PreparedPicture("a trial", None, (size, size), pixels, None, ())
+        patient = read_patient(self.classifier.spec.clinical, {})
+        await self.batcher.answer([(trial, patient)], None, 60.0)
+        self.ready = True
+
+    async def close(self) -> None:
+        """Finish what was begun, and end."""
+        self.ready = False
+        await self.batcher.close()
+        await self.decoders.close()
+
+    async def answer(self, asked: Asked) -> list[Prediction | Rejection]:
+        """Answer a request, each upload in its place; a file with several pictures gives several answers.
+
+        :raises Problem: there is too much to do, or it took too long.
+        """
+        if self._at_work >= self.limits.requests:
+            raise busy(f"{self._at_work} requests are at work already. Ask again in a moment.")
+        self._at_work += 1
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                decoded = await asyncio.gather(*map(self._decode, asked.uploads))
+                return await self._answer(asked, decoded)
+        except TimeoutError:
+            raise busy(f"There was no answer within {self.limits.seconds:g} s. Ask again in a moment.") from None
+        finally:
+            self._at_work -= 1
+
+    async def _decode(self, upload: Upload) -> Decoded:
+        try:
+            return await self.decoders.decode(upload)
+        except Problem as problem:
+            if problem.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise
+            return Decoded(refused=problem.detail)
+
+    async def _answer(self, asked: Asked, decoded: list[Decoded]) -> list[Prediction | Rejection]:
+        slots: list[tuple[PreparedPicture, Patient] | Rejection] = []
+        for upload, given, one in zip(asked.uploads, asked.patients, decoded, strict=True):
+            if one.refused:
+                slots.append(Rejection(upload.name, one.refused))
+            for picture, own in zip(one.pictures, one.clinical, strict=True):
+                try:
+                    patient = read_patient(self.classifier.spec.clinical, {**own, **given})
+                except InputRejected as error:
+                    slots.append(Rejection(upload.name, str(error)))
+                else:
+                    slots.append((replace(picture, content=upload.content), patient))
+        entries = [slot for slot in slots if not isinstance(slot, Rejection)]
+        answers = iter(await self._in_pieces(entries, asked.target))
+        return [slot if isinstance(slot, Rejection) else next(answers) for slot in slots]
+
+    async def _in_pieces(self, entries: list[tuple[PreparedPicture, Patient]], target: str | None) -> list[Prediction]:
+        """Answer many pictures in pieces of one run each, so that others get their turn in between."""
+        answers: list[Prediction] = []
+        for start in range(0, len(entries), self.limits.batch):
+            piece = entries[start : start + self.limits.batch]
+            answers += await self.batcher.answer(piece, target, self.limits.seconds)
+        return answers
+
+
+def make_app(service: Service) -> FastAPI:
+    """Make the application; start and end of the service are its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="dermedge",
+        version=__version__,
+        description=f"{service.classifier.name}: {service.classifier.spec.intended_use}",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Counted, metrics=service.metrics)
+    _handle_problems(app, service)
+    _add_predictions(app, service)
+    _add_state(app, service)
+    return app
+
+
+class Counted:
+    """Stands before the application and counts its answers."""
+
+    def __init__(self, app: Any, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, and count what comes back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+
+        async def noted(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(path, str(status)).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - begun)
+
+
+def _problem(problem: Problem) -> JSONResponse:
+    return JSONResponse(problem.to_record(), problem.status, problem.headers, CONTENT_TYPE)
+
+
+def _handle_problems(app: FastAPI, service: Service) -> None:
+    @app.exception_handler(Problem)
+    async def told(_: Request, problem: Problem) -> JSONResponse:
+        service.metrics.rejections.labels(str(problem.status)).inc()
+        return _problem(problem)
+
+    @app.exception_handler(InputRejected)
+    async def refused(_: Request, error: InputRejected) -> JSONResponse:
+        service.metrics.rejections.labels("422").inc()
+        return _problem(rejected(str(error)))
+
+    @app.exception_handler(DermedgeError)
+    async def failed(_: Request, error: DermedgeError) -> JSONResponse:
+        _log.error("%s", error)
+        return _problem(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
+
+    @app.exception_handler(404)
+    async def absent(request: Request, _: Exception) -> JSONResponse:
+        return _problem(Problem(HTTPStatus.NOT_FOUND, "There is nothing at this address; see /docs."))
+
+    @app.exception_handler(405)
+    async def another_method(request: Request, error: Any) -> JSONResponse:
+        allowed = (getattr(error, "headers", None) or {}).get("Allow", "")
+        detail = f"{request.method} is not for this address; it takes {allowed}." if allowed else "Not this method."
+        return _problem(Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed} if allowed else {}))
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        _log.exception("a request failed", exc_info=error)
+        return _problem(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log says why."))
+
+
+def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "What was asked, what was found, how to mend it."},
+        },
+    }
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {CONTENT_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    spec = service.classifier.spec
+    problems = _problem_responses(400, 401, 403, 413, 415, 422, 503)
+
+    def form(several: bool) -> dict[str, Any]:
+        body = {"required": True, "content": {"multipart/form-data": {"schema": form_schema(spec, several=several)}}}
+        return {"requestBody": body}
+
+    @app.post("/v1/predict", summary="Classify one picture.", responses=problems, openapi_extra=form(False))
+    async def predict(request: Request) -> Response:
+        asked = await read_form(request, spec, several=False)
+        answers = await service.answer(asked)
+        if len(answers) > 1:
+            raise rejected(f"{asked.uploads[0].name} holds {len(answers)} pictures: send it to /v1/predict/batch.")
+        [answer] = answers
+        if isinstance(answer, Rejection):
+            no_picture = "its content is no picture of a known format" in answer.reason
+            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE if no_picture else HTTPStatus.UNPROCESSABLE_ENTITY
+            raise Problem(status, answer.reason)
+        return _json(_record(answer, asked, service))
+
+    @app.post("/v1/predict/batch", summary="Classify many pictures.", responses=problems, openapi_extra=form(True))
+    async def predict_batch(request: Request) -> Response:
+        asked = await read_form(request, spec, several=True)
+        return _json({"results": [_record(answer, asked, service) for answer in await service.answer(asked)]})
+
+
+def _record(answer: Prediction | Rejection, asked: Asked, service: Service) -> dict[str, Any]:
+    if isinstance(answer, Rejection):
+        service.metrics.rejections.labels("picture").inc()
+        return answer.to_record()
+    service.metrics.classes.labels(answer.label).inc()
+    if answer.decision is not None:
+        service.metrics.decisions.labels(answer.decision).inc()
+    if answer.ood_score is not None:
+        service.metrics.ood.observe(answer.ood_score)
+    return {**answer.to_record(explain=asked.explain), "size": answer.size}
+
+
+def _json(record: Any) -> Response:
+    return Response(json.dumps(record, allow_nan=False), media_type="application/json")
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    classifier = service.classifier
+
+    @app.get(
+        "/v1/model", summary="Everything the model file says about itself.", responses=_problem_responses(401, 403)
+    )
+    async def model() -> Response:
+        described = json.loads(classifier.spec.to_json())
+        told = {"name": classifier.name, "sha256": classifier.sha256, "device": classifier.device}
+        return _json({**told, "provider": classifier.provider, "description": described})
+
+    @app.get("/healthz", summary="Whether the service lives.")
+    async def health() -> Response:
+        return _json({"status": "alive"})
+
+    @app.get("/readyz", summary="Whether it answers: a real prediction came.", responses=_problem_responses(503))
+    async def ready() -> Response:
+        if not service.ready:
+            raise busy("The service is not ready yet.")
+        return _json({"status": "ready", "model": classifier.name, "device": classifier.device})
+
+    @app.get("/metrics", summary="Counters for Prometheus.", responses=_problem_responses(401, 403))
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,37 @@
+"""What the service counts, as Prometheus reads it; no name, no value of a patient, nothing of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
+
+
+class Metrics:
+    """The counters of one service."""
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        """Begin at zero.
+
+        :param waiting: tells how many pictures wait.
+        """
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self.requests = Counter("dermedge_requests", "Requests by path and status.", ["path", "status"], registry=own)
+        self.seconds = Histogram(
+            "dermedge_request_seconds", "Seconds of a request.", ["path"], buckets=_SECONDS, registry=own
+        )
+        self.rejections = Counter(
+            "dermedge_rejections", "Requests that were refused, by reason.", ["reason"], registry=own
+        )
+        self.decisions = Counter("dermedge_decisions", "Answers by decision.", ["decision"], registry=own)
+        self.classes = Counter("dermedge_predictions", "Answers by predicted class.", ["label"], registry=own)
+        self.ood = Histogram("dermedge_ood_score", "How unlike the training's pictures.", buckets=_SCORES, registry=own)
+        Gauge("dermedge_waiting_pictures", "Pictures in the queue.", registry=own).set_function(waiting)
+
+    def text(self) -> bytes:
+        """Give everything as Prometheus reads it."""
+        return generate_latest(self.registry)
