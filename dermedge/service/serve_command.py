@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 from argparse import Namespace
@@ -176,7 +177,7 @@ def _listening(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
         )
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)  # its own text says the address again
         raise DermedgeError(
             f"Cannot listen on {shown(host)}, port {port}: {reason}. Choose another with --port."
         ) from error
