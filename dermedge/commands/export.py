@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +15,7 @@ from dermedge.require import extras
 from dermedge_export.graph.ig_steps import DEFAULT_STEPS, MOST_STEPS
 from dermedge_runtime.errors import UsageError
 
-from .option_values import any_text, choice, option, whole
+from .option_values import any_text, choice, option, path, whole
 from .shared_options import (
     FUSION,
     IMAGE_BRANCH,
@@ -35,6 +37,7 @@ from .shared_options import (
 if TYPE_CHECKING:
     from dermedge_export.pipeline import ExportedModel
 
+_log = logging.getLogger(__name__)
 _PRECISION_PANEL, _ENGINE_PANEL = "Precision", "TensorRT engine"
 
 
@@ -59,6 +62,10 @@ _IgSteps = Annotated[
 ]
 _NoCalibration = Annotated[
     bool, option(OUTPUT_PANEL, "Leave calibration, prediction sets and decision out.", "--no-calibration")
+]
+_Triton = Annotated[
+    Path | None,
+    option(OUTPUT_PANEL, "Also into this model repository of NVIDIA's Triton server.", "--triton", **path("folder")),
 ]
 _Engine = Annotated[
     bool, option(_ENGINE_PANEL, "Also a TensorRT-RTX engine beside the file; needs no GPU.", "--engine")
@@ -99,6 +106,7 @@ def export(
     any_size: _AnySize = False,
     ig_steps: _IgSteps = None,
     no_calibration: _NoCalibration = False,
+    triton: _Triton = None,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-describing ONNX file, after comparing it with the trained weights.
@@ -134,6 +142,10 @@ def export(
         calibration=not no_calibration,
         engine=wanted,
     )
+    if triton is not None:
+        from dermedge_export.triton_repository import write_triton
+
+        _log.info("model repository of Triton: %s", write_triton(model.path, triton))
     if as_json:
         print_json(model.to_record())
     else:

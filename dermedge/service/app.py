@@ -26,6 +26,7 @@ from dermedge_runtime.prediction import Prediction, Rejection
 from .batcher import Batcher
 from .decoders import Decoders
 from .decoding_process import Decoded, Upload
+from .kserve import add_kserve
 from .metrics import Metrics
 from .problems import CONTENT_TYPE, Problem, busy, rejected
 from .request_form import Asked, form_schema, read_form
@@ -156,6 +157,7 @@ def make_app(service: Service) -> FastAPI:
     _handle_problems(app, service)
     _add_predictions(app, service)
     _add_state(app, service)
+    add_kserve(app, service)
     return app
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from dermedge_runtime.inputs.patients import Patient
 from dermedge_runtime.inputs.prepared_picture import PreparedPicture
@@ -19,6 +19,7 @@ from dermedge_runtime.prediction import Prediction
 
 from .problems import busy
 
+_Result = TypeVar("_Result")
 Entry: TypeAlias = tuple[PreparedPicture, Patient]
 Run: TypeAlias = Callable[[Sequence[Entry], str | None], list[Prediction]]
 """Answers entries in one run of the network, explaining one class."""
@@ -86,6 +87,12 @@ class Batcher:
             return await asyncio.wait_for(waiting.answer, seconds)
         except TimeoutError:
             raise busy(f"There was no answer within {seconds:g} s. Ask again in a moment.") from None
+
+    async def alone(self, work: Callable[[], _Result]) -> _Result:
+        """Do something else with the network, between its runs."""
+        if self._closing:
+            raise busy("The service is ending. Ask again once it is back.", 5)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
