@@ -23,7 +23,7 @@ from .batch import SUMMARY as INFER
 from .bench import SUMMARY as BENCH
 from .commands import SUMMARIES
 from .require import extras, how_to_install, missing_packages
-from .service import SUMMARY as SERVE
+from .service import SUMMARIES as SERVICE
 
 _ABOUT = """\
 Train a skin-lesion classifier on image and clinical data, export it to one file, run it anywhere.
@@ -33,6 +33,8 @@ _ABOVE_THE_RUNTIME = {
     "bench": "dermedge.bench.bench_command",
     "infer": "dermedge.batch.infer_command",
     "serve": "dermedge.service.serve_command",
+    "sign": "dermedge.service.signing.sign_command",
+    "verify": "dermedge.service.signing.verify_command",
 }
 _COMPLETION = ("--install-completion", "--show-completion")
 _ASKED_BY_SHELL = "_DERMEDGE_COMPLETE"
@@ -45,10 +47,7 @@ def main() -> None:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     edge = Group(
-        "At the edge",
-        RUNTIME_SUMMARIES | {"infer": INFER, "serve": SERVE, "bench": BENCH},
-        _edge_command,
-        runtime_missing,
+        "At the edge", RUNTIME_SUMMARIES | {"infer": INFER, "bench": BENCH} | SERVICE, _edge_command, runtime_missing
     )
     workshop = Group("In the workshop", SUMMARIES, _workshop_command, _workshop_missing)
     if os.environ.get(_ASKED_BY_SHELL) or (arguments and arguments[0] in _COMPLETION):

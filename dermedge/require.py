@@ -18,6 +18,7 @@ PACKAGES = {
     "heic": ("pillow_heif",),
     "ray": ("ray", "pandas", "pyarrow"),
     "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client", "swagger_ui_bundle"),
+    "sign": ("model_signing", "OpenSSL"),
 }
 """Modules that the commands of an extra import; ONNX Runtime comes with an extra of its own."""
 _IMPORTED_LATE: dict[str, tuple[str, ...]] = {"export": ("onnxscript",)}

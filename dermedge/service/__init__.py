@@ -1,7 +1,12 @@
-"""The service for a clinic: a page and an HTTP interface over one open model, on this machine or the ward's network.
+"""The service for a clinic: a page and an HTTP interface over one open model, signed models, an audit log.
 
-It lies above the runtime and the batch, and imports no torch; FastAPI and uvicorn only where they are asked for.
+It lies above the runtime and the batches, imports no torch, and reads its options with the standard library's parser;
+FastAPI and uvicorn are imported only where they are asked for.
 """
 
-SUMMARY = "Serve one model to browsers and programs, on this machine or the ward's network."
-"""Of `dermedge serve`, in the list of commands."""
+SUMMARIES = {
+    "serve": "Serve one model to browsers and programs, on this machine or the ward's network.",
+    "sign": "Sign a model file with a key, or note its hash in a lock file, beside it.",
+    "verify": "Check a model file against the signature and the lock file beside it.",
+}
+"""Commands of the service, one line each."""

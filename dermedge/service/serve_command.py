@@ -21,7 +21,7 @@ from dermedge_runtime.devices.providers import DEVICES
 from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DermedgeError, UsageError
 
-from . import SUMMARY
+from . import SUMMARIES
 
 _log = logging.getLogger(__name__)
 _SHORTEST_TOKEN = 16
@@ -29,7 +29,7 @@ _SHORTEST_TOKEN = 16
 
 def parser() -> CommandParser:
     """Define the options."""
-    defined = CommandParser("serve", SUMMARY)
+    defined = CommandParser("serve", SUMMARIES["serve"])
     defined.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
     defined.option("--port", whole_number(1), metavar="NUMBER", default="8000", help="Port to listen on.")
     defined.option("--token-file", path, metavar="PATH", help="File with the token that every request must bear.")

@@ -32,6 +32,7 @@ FLOORS = {
     "dermedge.data": "schemas, tables, pictures, splits",
     "dermedge.models": "image branch, clinical branch, fusions",
     "dermedge.statistics": "metrics, intervals, plots",
+    "dermedge.service": "for a clinic: signed models, and a log that shows every change of it",
     "dermedge.progress": "progress bars",
     "dermedge.require": "names missing packages",
     "dermedge.setting_fields": "what a setting is",

@@ -7,6 +7,7 @@ import pytest
 
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
+from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.errors import ModelFileError, UsageError
 from dermedge_runtime.model.shipped_model import model_in_the_box
@@ -16,6 +17,8 @@ PARSERS = {
     "inspect": inspect_command.parser,
     "doctor": doctor_command.parser,
     "bench": bench_command.parser,
+    "sign": sign_command.parser,
+    "verify": verify_command.parser,
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "infer": {
@@ -31,7 +34,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "runs": Path("runs"), "rounds": 30, "cuda_graphs": False, "cold": True, "out": Path("bench.json"),
         "as_json": False,
     },
+    "sign": {"model": [Path("m.onnx")], "key": None, "password_file": None, "lock": False},
+    "verify": {"model": [Path("m.onnx")], "key": None, "as_json": False},
 }  # fmt: skip
+NEEDED = {"sign": ["m.onnx"], "verify": ["m.onnx"]}
+"""What a command does not do without."""
 GIVEN = [
     ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
     ("infer", "--model", "box", "model", model_in_the_box()),
@@ -70,6 +77,11 @@ GIVEN = [
     ("bench", "--no-cold", None, "cold", False),
     ("bench", "--out", "b.json", "out", Path("b.json")),
     ("bench", "--json", None, "as_json", True),
+    ("sign", "--key", "k.pem", "key", Path("k.pem")),
+    ("sign", "--password-file", "p", "password_file", Path("p")),
+    ("sign", "--lock", None, "lock", True),
+    ("verify", "--key", "k.pub", "key", Path("k.pub")),
+    ("verify", "--json", None, "as_json", True),
 ]
 
 
@@ -81,7 +93,7 @@ def parsed(command: str, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("command", PARSERS)
 def test_defaults(command: str) -> None:
-    assert parsed(command) == DEFAULTS[command]
+    assert parsed(command, *NEEDED.get(command, ())) == DEFAULTS[command]
 
 
 @pytest.mark.parametrize(("command", "option", "text", "name", "value"), GIVEN)
@@ -89,7 +101,7 @@ def test_given(command: str, option: str, text: str | None, name: str, value: An
     expected = {**DEFAULTS[command], name: value}
     forms = [[option]] if text is None else [[option, text], [f"{option}={text}"]]
     for arguments in forms:
-        assert parsed(command, *arguments) == expected
+        assert parsed(command, *arguments, *NEEDED.get(command, ())) == expected
 
 
 @pytest.mark.parametrize("command", PARSERS)
@@ -114,6 +126,8 @@ def test_the_help_names_every_option_and_none_besides(command: str) -> None:
             " commas; got 'auto'."),
         ("bench", ["--batch", "1,x"], "--batch takes whole numbers from 1 to 1024, separated by commas; got '1,x'."),
         ("bench", ["--batch", "0"], "--batch takes whole numbers from 1 to 1024, separated by commas; got '0'."),
+        ("sign", [], "sign needs MODEL. See dermedge sign --help."),
+        ("verify", ["a", "b"], "verify takes at most one MODEL, got also 'b'."),
         ("bench", ["--rounds", "2"], "--rounds takes a whole number of at least 3, got '2'."),
         ("bench", ["--no-cuda-graphs"], "No such option --no-cuda-graphs; did you mean --cuda-graphs?"),
     ],

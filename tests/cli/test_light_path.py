@@ -11,12 +11,14 @@ from dermedge.batch import SUMMARY as INFER
 from dermedge.bench import SUMMARY
 from dermedge.commands import SUMMARIES
 from dermedge.require import PACKAGES
+from dermedge.service import SUMMARIES as SERVICE
 from dermedge_runtime import model_in_the_box
 from dermedge_runtime.commands.command_list import RUNTIME_SUMMARIES
 
 HEAVY = (
     *("torch", "onnx", "onnxscript", "pandas", "sklearn", "scipy", "matplotlib", "safetensors", "tqdm", "captum"),
     *("click", "typer", "pydantic", "rich", "jinja2", "pydicom", "gdcm", "pillow_heif", "ray", "fsspec"),
+    *("model_signing", "OpenSSL"),
 )
 WATCHED = ("numpy", "PIL", "onnxruntime", "argparse", *HEAVY)
 DRIVER = """
@@ -57,7 +59,7 @@ def _run(
 def test_the_list_of_commands_imports_nothing(blocked: tuple[str, ...], edge: str, workshop: str) -> None:
     done, code, modules = _run("--help", blocked=blocked)
     assert (code, modules) == (0, [])
-    for name, summary in (RUNTIME_SUMMARIES | {"infer": INFER, "bench": SUMMARY} | SUMMARIES).items():
+    for name, summary in (RUNTIME_SUMMARIES | {"infer": INFER, "bench": SUMMARY} | SERVICE | SUMMARIES).items():
         assert f"\n  {name:<13}{summary}\n" in done.stdout
     first, second = done.stdout.split("In the workshop:")
     for text, install in ((first, edge), (second, workshop)):

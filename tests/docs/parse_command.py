@@ -13,6 +13,7 @@ from dermedge import cli
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
+from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.errors import UsageError
@@ -22,6 +23,8 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "inspect": inspect_command.parser,
     "doctor": doctor_command.parser,
     "bench": bench_command.parser,
+    "sign": sign_command.parser,
+    "verify": verify_command.parser,
 }
 _WORKSHOP: dict[str, Any] = workshop.group().commands
 _ALONE = [[word] for word in ("--help", "-h", "--version", *cli._COMPLETION)]

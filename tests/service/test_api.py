@@ -13,7 +13,7 @@ import httpx
 import pytest
 from batch.pictures import encoded
 from make_tiny_model import TINY
-from service.conftest import Running, running
+from service.serving import Running, running
 
 from dermedge_runtime import Classifier
 

@@ -4,7 +4,7 @@ import httpx
 import numpy as np
 import pytest
 from make_tiny_model import CLASSES, SIZE, TINY
-from service.conftest import Running
+from service.serving import Running
 
 from dermedge_runtime import Classifier
 
