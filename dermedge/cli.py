@@ -35,6 +35,7 @@ _ABOVE_THE_RUNTIME = {
     "serve": "dermedge.service.serve_command",
     "sign": "dermedge.service.signing.sign_command",
     "verify": "dermedge.service.signing.verify_command",
+    "audit": "dermedge.service.audit.audit_command",
 }
 _COMPLETION = ("--install-completion", "--show-completion")
 _ASKED_BY_SHELL = "_DERMEDGE_COMPLETE"

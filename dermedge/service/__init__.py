@@ -8,5 +8,6 @@ SUMMARIES = {
     "serve": "Serve one model to browsers and programs, on this machine or the ward's network.",
     "sign": "Sign a model file with a key, or note its hash in a lock file, beside it.",
     "verify": "Check a model file against the signature and the lock file beside it.",
+    "audit": "Check the log of a service line by line, or print its head.",
 }
 """Commands of the service, one line each."""

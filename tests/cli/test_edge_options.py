@@ -7,6 +7,7 @@ import pytest
 
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
+from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.errors import ModelFileError, UsageError
@@ -19,6 +20,7 @@ PARSERS = {
     "bench": bench_command.parser,
     "sign": sign_command.parser,
     "verify": verify_command.parser,
+    "audit": audit_command.parser,
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "infer": {
@@ -36,8 +38,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "sign": {"model": [Path("m.onnx")], "key": None, "password_file": None, "lock": False},
     "verify": {"model": [Path("m.onnx")], "key": None, "as_json": False},
+    "audit": {"words": ["verify", "a.jsonl"], "expect": None, "as_json": False},
 }  # fmt: skip
-NEEDED = {"sign": ["m.onnx"], "verify": ["m.onnx"]}
+NEEDED = {"sign": ["m.onnx"], "verify": ["m.onnx"], "audit": ["verify", "a.jsonl"]}
 """What a command does not do without."""
 GIVEN = [
     ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
@@ -82,6 +85,8 @@ GIVEN = [
     ("sign", "--lock", None, "lock", True),
     ("verify", "--key", "k.pub", "key", Path("k.pub")),
     ("verify", "--json", None, "as_json", True),
+    ("audit", "--expect", "0" * 64, "expect", "0" * 64),
+    ("audit", "--json", None, "as_json", True),
 ]
 
 

@@ -90,6 +90,24 @@ def test_a_folder_needs_no_package_more(picture: Path, tmp_path: Path) -> None:
     assert code == 1 and "To write .parquet, pyarrow is needed. Run: pip install 'dermedge[batch]'" in done.stderr
 
 
+def test_lock_files_and_logs_need_no_package_more_and_signatures_name_theirs(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(model_in_the_box("tiny").read_bytes())
+    done, code, modules = _run("sign", str(model), "--lock")
+    assert (code, set(modules) & set(HEAVY)) == (0, set())
+    done, code, modules = _run("verify", str(model))
+    assert (code, set(modules) & set(HEAVY)) == (0, set()) and "lock file: agrees" in done.stdout
+    for command in ("sign", "verify"):
+        model.with_name("m.onnx.sig").touch()
+        done, code, _ = _run(command, str(model), "--key", str(model))
+        assert (code, done.stdout) == (1, "")
+        assert (
+            "needs model_signing and OpenSSL, which are not installed. Run: pip install 'dermedge[sign]'" in done.stderr
+        )
+    done, code, modules = _run("audit", "head", "none.jsonl")
+    assert (code, modules) == (3, ["argparse"])
+
+
 def test_doctor_needs_no_heavy_package() -> None:
     done, code, modules = _run("doctor", "--device", "cpu")
     assert (code, modules) == (0, ["argparse", "numpy", "onnxruntime"])

@@ -13,6 +13,7 @@ from dermedge import cli
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
+from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
 from dermedge_runtime.commands.command_parser import CommandParser
@@ -25,6 +26,7 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "bench": bench_command.parser,
     "sign": sign_command.parser,
     "verify": verify_command.parser,
+    "audit": audit_command.parser,
 }
 _WORKSHOP: dict[str, Any] = workshop.group().commands
 _ALONE = [[word] for word in ("--help", "-h", "--version", *cli._COMPLETION)]

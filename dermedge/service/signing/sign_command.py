@@ -11,7 +11,7 @@ from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.commands.option_types import path
 from dermedge_runtime.errors import UsageError
 
-from .key_files import HOW_TO_MAKE
+from .key_files import HOW_TO_MAKE, read_private_key
 
 
 def parser() -> CommandParser:
@@ -49,13 +49,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _signed(model: Path, key: Path | None, password_file: Path | None, *, lock: bool) -> list[str]:
-    from dermedge.require import extras
     from dermedge_runtime.files import refuse_overwriting
     from dermedge_runtime.model.model_file import read_model_file
 
     from .key_password import read_password
     from .lock_file import lock_file_of, write_lock_file
-    from .signature import signature_of, write_signature
+    from .signature import require_package, signature_of, write_signature
 
     inputs = [name for name in (model, key, password_file) if name is not None]
     for target in (signature_of(model), lock_file_of(model)):
@@ -63,10 +62,8 @@ def _signed(model: Path, key: Path | None, password_file: Path | None, *, lock: 
     file = read_model_file(model)  # what is damaged or foreign is not signed
     told = [f"{model}: SHA-256 {file.sha256}"]
     if key is not None:
-        with extras("sign"):
-            from .key_files import read_private_key
-
-            public, password = read_private_key(key, lambda: read_password(password_file, key))
+        require_package()
+        public, password = read_private_key(key, lambda: read_password(password_file, key))
         if password is None and password_file is not None:
             raise UsageError(f"{key} is not protected by a password; leave --password-file out.")
         told.append(f"  {write_signature(model, file.content, key, password, public)}: signed by {public.fingerprint}")

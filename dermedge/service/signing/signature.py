@@ -26,6 +26,16 @@ _LARGEST = 1 << 20
 """Bytes of a signature; ours have 2,000."""
 
 
+def require_package() -> None:
+    """See that keys and signatures can be read and written, before anybody is asked for a password.
+
+    :raises DermedgeError: a package of the extra `sign` is not installed.
+    """
+    with extras("sign"):
+        import model_signing.signing
+        import model_signing.verifying  # noqa: F401
+
+
 def signature_of(model: Path) -> Path:
     """Give the place of a model's signature."""
     return model.with_name(f"{model.name}.sig")
@@ -42,8 +52,7 @@ def write_signature(model: Path, content: bytes, key: Path, password: bytes | No
     :raises DermedgeError: the key has changed meanwhile.
     :raises OSError: the signature cannot be written.
     """
-    with extras("sign"):
-        from model_signing import signing
+    from model_signing import signing
 
     target = signature_of(model)
     settings: dict[str, Any] = {"private_key": key, "password": password}  # as bytes: text is refused further down
@@ -62,9 +71,6 @@ def check_signature(model: Path, content: bytes, public: PublicKey) -> None:
     :param public: of the key that it must have been made with.
     :raises ModelFileError: there is no signature, it is damaged, of another file or made with another key.
     """
-    with extras("sign"):
-        import model_signing.verifying  # noqa: F401, for its absence to be told
-
     path = signature_of(model)
     signature = read_regular(path, "signature", _LARGEST)
     if (reason := _fault(model, content, signature, public)) is not None:

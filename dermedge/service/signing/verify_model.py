@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermedge.require import extras
 from dermedge_runtime.errors import ModelFileError
 from dermedge_runtime.files.regular_file import read_model_bytes
 
+from .key_files import read_public_key
 from .lock_file import check_lock_file, lock_file_of
-from .signature import check_signature, signature_of
+from .signature import check_signature, require_package, signature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,8 @@ def verify_model(path: Path, key: Path | None = None) -> Verified:
 
 
 def _check_signature(path: Path, content: bytes, key: Path) -> str:
-    with extras("sign"):
-        from .key_files import read_public_key
-
-        public = read_public_key(key)
+    require_package()
+    public = read_public_key(key)
     check_signature(path, content, public)
     return public.fingerprint
 

@@ -50,14 +50,26 @@ class CommandParser:
         self._takes_value = dict.fromkeys(_HELP, False)
         self._words, self._fewest, self._most = "", 0, 0
 
-    def arguments(self, name: str, kind: OptionType, *, help: str, fewest: int = 0, most: int | None = None) -> None:
+    def arguments(
+        self,
+        name: str,
+        kind: OptionType,
+        *,
+        help: str,
+        fewest: int = 0,
+        most: int | None = None,
+        dest: str | None = None,
+    ) -> None:
         """Define what stands beside the options; the values come as a list.
 
-        :param name: in capitals, as the help shows it; in small letters the name of the result.
+        :param name: in capitals, as the help shows it.
         :param most: None for any number.
+        :param dest: name of the result; by default the name in small letters.
         """
         self._words, self._fewest, self._most = name, fewest, 2**31 if most is None else most
-        self._arguments.add_argument(name.lower(), nargs="*", metavar=name, type=partial(kind, name), help=_plain(help))
+        self._arguments.add_argument(
+            dest or name.lower(), nargs="*", metavar=name, type=partial(kind, name), help=_plain(help)
+        )
 
     def heading(self, title: str) -> None:
         """Begin a part of the help, for the options that are defined from now on."""

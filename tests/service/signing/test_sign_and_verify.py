@@ -267,9 +267,10 @@ def test_a_key_that_is_exchanged_meanwhile_leaves_no_signature(
 ) -> None:
     private, _ = make_key(tmp_path)
     _, other = make_key(tmp_path, "other")
-    from dermedge.service.signing import key_files
+    from dermedge.service.signing import sign_command
+    from dermedge.service.signing.key_files import read_public_key
 
-    monkeypatch.setattr(key_files, "read_private_key", lambda *_: (key_files.read_public_key(other), None))
+    monkeypatch.setattr(sign_command, "read_private_key", lambda *_: (read_public_key(other), None))
     done = dermedge("sign", model, "--key", private)
     assert done.returncode == 1 and "changed while m.onnx was signed with it" in done.stderr
     assert not signature_of(model).exists()
