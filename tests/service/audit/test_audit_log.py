@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from service.audit.logs import MODEL, VERSIONS, answer, write_log
@@ -323,6 +323,16 @@ def test_when_the_disk_is_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             answer(log, number)
         assert len(calls) - begun < 5
     assert len(calls) > begun
+
+
+def test_the_disk_is_asked_in_the_background(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with AuditLog(path) as log:
+        asked = Event()
+        monkeypatch.setattr(growing_file.os, "fsync", lambda descriptor: asked.set())
+        for number in range(2):
+            answer(log, number)
+            assert asked.wait(10)
+            asked.clear()
 
 
 def test_settings_that_cannot_be(path: Path) -> None:
