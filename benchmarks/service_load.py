@@ -185,32 +185,27 @@ def main() -> None:
             statuses = Counter(status for status, _ in found)
             times = sorted(seconds for status, seconds in found if status == 200)
             p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
-            print(
-                f"{options.clients} clients, {options.seconds:g} s: {dict(statuses)}, {len(times) / options.seconds:.1f} a second"
-            )
+            rate = len(times) / options.seconds
+            print(f"{options.clients} clients, {options.seconds:g} s: {dict(statuses)}, {rate:.1f} a second")
             print(f"latency: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms")
-            ratio = cpu / len(times) / each_cpu
-            print(
-                f"CPU a picture: {1000 * cpu / len(times):.2f} ms; predict_each {1000 * each_cpu:.2f} ms; ratio {ratio:.2f}"
-            )
-            many = [
-                request(contents[i : i + 32], "/v1/predict/batch", "images") for i in range(0, len(contents) - 31, 32)
-            ]
+            own = cpu / len(times)
+            told = f"CPU a picture: {1000 * own:.2f} ms; predict_each {1000 * each_cpu:.2f} ms"
+            print(f"{told}; ratio {own / each_cpu:.2f}")
+            pieces = [contents[start : start + 32] for start in range(0, len(contents) - 31, 32)]
+            many = [request(piece, "/v1/predict/batch", "images") for piece in pieces]
             begun = time.perf_counter()
             batches = asyncio.run(load(server.port, many, 2, 600, len(many) * 2))
             rate = 32 * sum(status == 200 for status, _ in batches) / (time.perf_counter() - begun)
             _, again = cpu_of_predict_each(files, options.model)
-            print(
-                f"batch: {rate:.1f} pictures a second; predict_each {each_rate:.1f} and {again:.1f}; ratio {2 * rate / (each_rate + again):.2f}"
-            )
+            ratio = 2 * rate / (each_rate + again)
+            print(f"batch: {rate:.1f} a second; predict_each {each_rate:.1f} and {again:.1f}; ratio {ratio:.2f}")
             if options.requests:
                 asyncio.run(load(server.port, singles, 8, 1e9, 1000))
                 first = server.resident_mb()
                 asyncio.run(load(server.port, singles, 8, 1e9, options.requests - 1000))
                 last = server.resident_mb()
-                print(
-                    f"memory: {first:.1f} MB after 1,000 requests, {last:.1f} MB after {options.requests:,}: {last / first - 1:+.1%}"
-                )
+                print(f"memory: {first:.1f} MB after 1,000 requests, {last:.1f} MB after {options.requests:,}")
+                print(f"growth: {last / first - 1:+.1%}")
         finally:
             server.process.terminate()
             server.process.wait()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -15,14 +16,18 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from numpy.typing import NDArray
 
 from dermedge_runtime import __version__
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.errors import DermedgeError, InputRejected
 from dermedge_runtime.inputs.patients import Patient, read_patient
 from dermedge_runtime.inputs.prepared_picture import PreparedPicture
+from dermedge_runtime.model.answer_check import Outputs
 from dermedge_runtime.prediction import Prediction, Rejection
 
+from .audit.audit_log import AuditLog, Event
+from .audit.growing_file import AuditLogUnwritable
 from .batcher import Batcher
 from .decoders import Decoders
 from .decoding_process import Decoded, Upload
@@ -53,9 +58,13 @@ class Limits:
 class Service:
     """One open model, and everything between it and the requests."""
 
-    def __init__(self, classifier: Classifier, limits: Limits) -> None:
+    def __init__(self, classifier: Classifier, limits: Limits, audit: AuditLog | None = None) -> None:
+        """Make ready, without starting anything.
+
+        :param audit: log that every answer is appended to, before it leaves.
+        """
         assert classifier.spec.image is not None
-        self.classifier, self.limits = classifier, limits
+        self.classifier, self.limits, self.audit = classifier, limits, audit
         self.decoders = Decoders(
             classifier.spec.image, classifier.spec.clinical, count=limits.decoders, seconds=limits.seconds
         )
@@ -76,6 +85,7 @@ class Service:
         trial = PreparedPicture("a trial", None, (size, size), pixels, None, ())
         patient = read_patient(self.classifier.spec.clinical, {})
         await self.batcher.answer([(trial, patient)], None, 60.0)
+        self._note("started")
         self.ready = True
 
     async def close(self) -> None:
@@ -83,6 +93,46 @@ class Service:
         self.ready = False
         await self.batcher.close()
         await self.decoders.close()
+        with suppress(Problem):  # it was said in the log of the process
+            self._note("stopped")
+
+    def note_outputs(self, images: NDArray[np.uint8] | None, outputs: Outputs) -> None:
+        """Append answers to bare tensors, uint8 [B, size, size, 3], to the audit log, each with the hash of its pixels.
+
+        :raises Problem: it cannot be written.
+        """
+        if self.audit is None:
+            return
+        for row, probabilities in enumerate(outputs["probabilities"]):
+            label = self.classifier.spec.classes[int(probabilities.argmax())]
+            sha256 = None if images is None else hashlib.sha256(images[row].tobytes()).hexdigest()
+            self._append("predicted", sha256, {"label": label})
+
+    def _note(self, event: Event, answer: Prediction | Rejection | None = None, sha256: str | None = None) -> None:
+        """Append to the audit log: nothing that names anybody, and no value of a patient.
+
+        :raises Problem: it cannot be written, so that no answer may leave.
+        """
+        if self.audit is None:
+            return
+        told = {"label": answer.label, "decision": answer.decision} if isinstance(answer, Prediction) else {}
+        self._append(event, sha256, told)
+
+    def _append(self, event: Event, sha256: str | None, told: Mapping[str, str | None]) -> None:
+        assert self.audit is not None
+        try:
+            self.audit.append(
+                event,
+                model_sha256=self.classifier.sha256,
+                versions={"dermedge": __version__},
+                picture_sha256=sha256,
+                label=told.get("label"),
+                decision=told.get("decision"),
+                device=self.classifier.device,
+            )
+        except AuditLogUnwritable as error:
+            _log.error("%s", error)
+            raise busy("The audit log cannot be written, so no answer is given.", 30) from error
 
     async def answer(self, asked: Asked) -> list[Prediction | Rejection]:
         """Answer a request, each upload in its place; a file with several pictures gives several answers.
@@ -111,7 +161,9 @@ class Service:
 
     async def _answer(self, asked: Asked, decoded: list[Decoded]) -> list[Prediction | Rejection]:
         slots: list[tuple[PreparedPicture, Patient] | Rejection] = []
+        hashes: list[str] = []
         for upload, given, one in zip(asked.uploads, asked.patients, decoded, strict=True):
+            hashes += [one.sha256] * max(1, len(one.pictures))
             if one.refused:
                 slots.append(Rejection(upload.name, one.refused))
             for picture, own in zip(one.pictures, one.clinical, strict=True):
@@ -123,7 +175,10 @@ class Service:
                     slots.append((replace(picture, content=upload.content), patient))
         entries = [slot for slot in slots if not isinstance(slot, Rejection)]
         answers = iter(await self._in_pieces(entries, asked.target))
-        return [slot if isinstance(slot, Rejection) else next(answers) for slot in slots]
+        results = [slot if isinstance(slot, Rejection) else next(answers) for slot in slots]
+        for result, sha256 in zip(results, hashes, strict=True):
+            self._note("rejected" if isinstance(result, Rejection) else "predicted", result, sha256 or None)
+        return results
 
     async def _in_pieces(self, entries: list[tuple[PreparedPicture, Patient]], target: str | None) -> list[Prediction]:
         """Answer many pictures in pieces of one run each, so that others get their turn in between."""

@@ -92,6 +92,7 @@ def _add_inference(app: FastAPI, service: Service) -> None:
             outputs = await service.batcher.alone(lambda: _run(service, arrays))
         except InputRejected as error:
             raise _Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        service.note_outputs(arrays.get("image"), outputs)
         return _answer(name, asked, outputs)
 
 

@@ -9,8 +9,9 @@ import socket
 import ssl
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dermedge.require import extras
 from dermedge_runtime.commands import infer_command as one_patient
@@ -19,9 +20,14 @@ from dermedge_runtime.commands.option_types import model, one_of, path, whole_nu
 from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.devices.providers import DEVICES
 from dermedge_runtime.devices.usable_cpus import usable_cpus
-from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.errors import DermedgeError, ModelFileError, UsageError
 
 from . import SUMMARIES
+from .audit.audit_log import AuditLog
+from .signing.verify_model import verify_model
+
+if TYPE_CHECKING:
+    from dermedge_runtime.classifier import Classifier
 
 _log = logging.getLogger(__name__)
 _SHORTEST_TOKEN = 16
@@ -42,6 +48,10 @@ def parser() -> CommandParser:
     defined.option("--models", path, metavar="PATH", default="models", help="Folder of exported models.")
     devices = ", ".join(DEVICES)
     defined.option("--device", one_of(DEVICES), metavar="DEVICE", default="auto", help=f"Where it runs: {devices}.")
+    defined.flag("--require-signature", help="Start only with a model that is signed, or whose lock file agrees.")
+    defined.option("--key", path, metavar="PUB", help="Public key of --require-signature; without it the lock file.")
+    defined.option("--audit", path, metavar="PATH", help="Append every answer to this audit log, without its picture.")
+    defined.flag("--audit-always", help="Wait for the disk before every answer, not once a second.")
     defined.option("--workers", whole_number(1), metavar="NUMBER", help="Decoding processes; by default one a CPU.")
     return defined
 
@@ -65,31 +75,65 @@ def run(arguments: Sequence[str]) -> int:
         from .app import Limits, Service, make_app
         from .guards import Guards
     listening = _listening(options.host, options.port)
-    classifier = one_patient.opened_model(options)
+    classifier = _verified_model(options)
     if classifier.spec.image is None:
         raise UsageError(f"{classifier.name} reads no picture; a service has no use for it.")
-    service = Service(classifier, Limits(decoders=options.workers or usable_cpus()))
-    guarded: Any = Guards(
-        make_app(service), hosts=(options.host, *options.public_name), any_address=_is_any(options.host), token=token
-    )
-    scheme = "https" if context is not None else "http"
-    _log.info("%s on %s: %s://%s:%d", classifier.name, classifier.device, scheme, options.host, options.port)
-    config = uvicorn.Config(
-        guarded,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        ws="none",
-        timeout_graceful_shutdown=30,
-    )
-    if context is not None:
-        config.load()
-        config.ssl = context
-    server = uvicorn.Server(config)
-    with listening:
-        server.run(sockets=[listening])
-    return 0 if server.started else DermedgeError.exit_code
+    with ExitStack() as held:
+        audit = _audit_log(options, held)
+        service = Service(classifier, Limits(decoders=options.workers or usable_cpus()), audit)
+        guarded: Any = Guards(
+            make_app(service),
+            hosts=(options.host, *options.public_name),
+            any_address=_is_any(options.host),
+            token=token,
+        )
+        scheme = "https" if context is not None else "http"
+        _log.info("%s on %s: %s://%s:%d", classifier.name, classifier.device, scheme, options.host, options.port)
+        config = uvicorn.Config(
+            guarded,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            ws="none",
+            timeout_graceful_shutdown=30,
+        )
+        if context is not None:
+            config.load()
+            config.ssl = context
+        server = uvicorn.Server(config)
+        with listening:
+            server.run(sockets=[listening])
+        return 0 if server.started else DermedgeError.exit_code
+
+
+def _verified_model(options: Namespace) -> Classifier:
+    """Open the model, and see that it is the very file that was verified, where that is asked for.
+
+    :raises ModelFileError: it does not verify.
+    """
+    from dermedge_runtime.model.exported_models import newest_or_boxed_model
+
+    if not options.require_signature:
+        if options.key is not None:
+            raise UsageError("--key is the public key of --require-signature; give both.")
+        return one_patient.opened_model(options)
+    options.model = options.model or newest_or_boxed_model(options.models)
+    verified = verify_model(options.model, options.key)
+    classifier = one_patient.opened_model(options)
+    if classifier.sha256 != verified.sha256:
+        raise ModelFileError(f"{shown(str(options.model))} changed while it was verified. Start the service again.")
+    return classifier
+
+
+def _audit_log(options: Namespace, held: ExitStack) -> AuditLog | None:
+    if options.audit is None:
+        if options.audit_always:
+            raise UsageError("--audit-always is about the audit log; name it with --audit.")
+        return None
+    log = AuditLog(options.audit, sync="always" if options.audit_always else "interval")
+    held.callback(log.close)
+    return log
 
 
 def _token(options: Namespace) -> str:

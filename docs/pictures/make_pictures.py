@@ -32,7 +32,7 @@ FLOORS = {
     "dermedge.data": "schemas, tables, pictures, splits",
     "dermedge.models": "image branch, clinical branch, fusions",
     "dermedge.statistics": "metrics, intervals, plots",
-    "dermedge.service": "for a clinic: signed models, and a log that shows every change of it",
+    "dermedge.service": "for a clinic: a page, an interface, signed models, an audit log",
     "dermedge.progress": "progress bars",
     "dermedge.require": "names missing packages",
     "dermedge.setting_fields": "what a setting is",

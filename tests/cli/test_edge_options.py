@@ -7,6 +7,7 @@ import pytest
 
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
+from dermedge.service import serve_command
 from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
@@ -18,6 +19,7 @@ PARSERS = {
     "inspect": inspect_command.parser,
     "doctor": doctor_command.parser,
     "bench": bench_command.parser,
+    "serve": serve_command.parser,
     "sign": sign_command.parser,
     "verify": verify_command.parser,
     "audit": audit_command.parser,
@@ -35,6 +37,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "models": [], "devices": ["cpu", "openvino"], "batches": [1, 32], "image": None, "run": None,
         "runs": Path("runs"), "rounds": 30, "cuda_graphs": False, "cold": True, "out": Path("bench.json"),
         "as_json": False,
+    },
+    "serve": {
+        "host": "127.0.0.1", "port": 8000, "token_file": None, "tls_cert": None, "tls_key": None, "public_name": [],
+        "model": None, "models": Path("models"), "device": "auto", "require_signature": False, "key": None,
+        "audit": None, "audit_always": False, "workers": None,
     },
     "sign": {"model": [Path("m.onnx")], "key": None, "password_file": None, "lock": False},
     "verify": {"model": [Path("m.onnx")], "key": None, "as_json": False},
@@ -80,6 +87,20 @@ GIVEN = [
     ("bench", "--no-cold", None, "cold", False),
     ("bench", "--out", "b.json", "out", Path("b.json")),
     ("bench", "--json", None, "as_json", True),
+    ("serve", "--host", "0.0.0.0", "host", "0.0.0.0"),
+    ("serve", "--port", "9000", "port", 9000),
+    ("serve", "--token-file", "t", "token_file", Path("t")),
+    ("serve", "--tls-cert", "c", "tls_cert", Path("c")),
+    ("serve", "--tls-key", "k", "tls_key", Path("k")),
+    ("serve", "--public-name", "ward.example", "public_name", ["ward.example"]),
+    ("serve", "--model", "m.onnx", "model", Path("m.onnx")),
+    ("serve", "--models", "m", "models", Path("m")),
+    ("serve", "--device", "rtx", "device", "rtx"),
+    ("serve", "--require-signature", None, "require_signature", True),
+    ("serve", "--key", "k.pub", "key", Path("k.pub")),
+    ("serve", "--audit", "a.jsonl", "audit", Path("a.jsonl")),
+    ("serve", "--audit-always", None, "audit_always", True),
+    ("serve", "--workers", "2", "workers", 2),
     ("sign", "--key", "k.pem", "key", Path("k.pem")),
     ("sign", "--password-file", "p", "password_file", Path("p")),
     ("sign", "--lock", None, "lock", True),

@@ -13,6 +13,7 @@ from dermedge import cli
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
+from dermedge.service import serve_command
 from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
 from dermedge_runtime.commands import doctor_command, inspect_command
@@ -24,6 +25,7 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "inspect": inspect_command.parser,
     "doctor": doctor_command.parser,
     "bench": bench_command.parser,
+    "serve": serve_command.parser,
     "sign": sign_command.parser,
     "verify": verify_command.parser,
     "audit": audit_command.parser,
