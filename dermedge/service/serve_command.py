@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHORTEST_TOKEN = 16
+_LONGEST_END_S = 30
+"""Seconds that requests at work may take when the service ends."""
 
 
 def parser() -> CommandParser:
@@ -74,37 +76,36 @@ def run(arguments: Sequence[str]) -> int:
 
         from .app import Limits, Service, make_app
         from .guards import Guards
-    listening = _listening(options.host, options.port)
-    classifier = _verified_model(options)
-    if classifier.spec.image is None:
-        raise UsageError(f"{classifier.name} reads no picture; a service has no use for it.")
     with ExitStack() as held:
-        audit = _audit_log(options, held)
-        service = Service(classifier, Limits(decoders=options.workers or usable_cpus()), audit)
-        guarded: Any = Guards(
-            make_app(service),
-            hosts=(options.host, *options.public_name),
-            any_address=_is_any(options.host),
-            token=token,
-        )
+        listening = held.enter_context(_listening(options.host, options.port))
+        classifier = _verified_model(options)
+        if classifier.spec.image is None:
+            raise UsageError(f"{classifier.name} reads no picture; a service has no use for it.")
+        limits = Limits(decoders=options.workers or usable_cpus())
+        app = make_app(Service(classifier, limits, _audit_log(options, held)))
+        hosts = (options.host, *options.public_name)
+        guarded: Any = Guards(app, hosts=hosts, any_address=_is_any(options.host), token=token)
         scheme = "https" if context is not None else "http"
         _log.info("%s on %s: %s://%s:%d", classifier.name, classifier.device, scheme, options.host, options.port)
-        config = uvicorn.Config(
-            guarded,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            ws="none",
-            timeout_graceful_shutdown=30,
-        )
-        if context is not None:
-            config.load()
-            config.ssl = context
-        server = uvicorn.Server(config)
-        with listening:
-            server.run(sockets=[listening])
+        server = uvicorn.Server(_configuration(uvicorn, guarded, context))
+        server.run(sockets=[listening])
         return 0 if server.started else DermedgeError.exit_code
+
+
+def _configuration(uvicorn: Any, app: Any, context: ssl.SSLContext | None) -> Any:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_LONGEST_END_S,
+    )
+    if context is not None:
+        config.load()
+        config.ssl = context
+    return config
 
 
 def _verified_model(options: Namespace) -> Classifier:
