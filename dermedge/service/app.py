@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from numpy.typing import NDArray
 
 from dermedge_runtime import __version__
@@ -360,6 +360,9 @@ def _add_state(app: FastAPI, service: Service) -> None:
             raise busy("The service is not ready yet.")
         return _json({"status": "ready", "model": classifier.name, "device": classifier.device})
 
-    @app.get("/metrics", summary="Counters for Prometheus.", responses=_problem_responses(401, 403))
+    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Counters."}}
+    responses = plain | _problem_responses(401, 403)
+
+    @app.get("/metrics", summary="Counters for Prometheus.", response_class=PlainTextResponse, responses=responses)
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

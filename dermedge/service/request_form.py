@@ -18,6 +18,7 @@ from starlette.requests import Request
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.commands.shown_names import shown
 from dermedge_runtime.inputs.clinical import ClinicalValue
+from dermedge_runtime.inputs.patients import read_patient
 from dermedge_runtime.model.description import ModelSpec
 
 from .decoding_process import Upload
@@ -27,7 +28,6 @@ MOST_BYTES = 25 * 2**20
 """Of one request."""
 MOST_PICTURES = 64
 """Of one request."""
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _OWN = ("image", "images", "explain", "target", "patients")
 
 
@@ -51,6 +51,7 @@ async def read_form(request: Request, spec: ModelSpec, *, several: bool) -> Aske
     """Read a request's form.
 
     :param several: whether it is one for many pictures.
+    :raises InputRejected: a value that the model does not take, given for all pictures.
     :raises Problem: 415 for another kind of body, 413 for too large a one, 422 for what the model does not have.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -85,6 +86,7 @@ async def read_form(request: Request, spec: ModelSpec, *, several: bool) -> Aske
     rows = _patients(values.pop("patients", ""), len(uploads)) if several else [{}]
     shared: dict[str, ClinicalValue] = {**values}
     require_fields(shared, spec)
+    read_patient(spec.clinical, shared)  # a wrong value for all concerns every picture: say it once
     for row in rows:
         require_fields(row, spec)
     patients = [{**shared, **row} for row in (rows or [{} for _ in uploads])]
@@ -121,10 +123,9 @@ def _patients(text: str, uploads: int) -> list[dict[str, ClinicalValue]]:
 
 
 def _truth(name: str, text: str) -> bool:
-    word = text.strip().lower()
-    if word not in (*_TRUE, *_FALSE):
+    if text not in ("true", "false"):
         raise rejected(f"{name} is true or false, got {shown(text)}.")
-    return word in _TRUE
+    return text == "true"
 
 
 def _check_target(target: str | None, spec: ModelSpec) -> None:
@@ -145,7 +146,9 @@ def form_schema(spec: ModelSpec, *, several: bool) -> dict[str, Any]:
             "description": f"In {number.unit}; left out: unknown." if number.unit else "Left out: unknown.",
         }
     for word in spec.clinical.categorical:
-        fields[word.name] = {"type": "string", "enum": list(word.vocabulary), "description": "Left out: unknown."}
+        # Other spellings and synonyms are understood too, and what is not is told.
+        known, other = {"type": "string", "enum": list(word.vocabulary)}, {"type": "string"}
+        fields[word.name] = {"anyOf": [known, other], "description": "Left out, or unknown: unknown."}
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, TIFF, BMP, AVIF or DICOM."}
     properties: dict[str, Any] = {
         **(
