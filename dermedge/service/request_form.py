@@ -146,9 +146,9 @@ def form_schema(spec: ModelSpec, *, several: bool) -> dict[str, Any]:
             "description": f"In {number.unit}; left out: unknown." if number.unit else "Left out: unknown.",
         }
     for word in spec.clinical.categorical:
-        # Other spellings and synonyms are understood too, and what is not is told.
-        known, other = {"type": "string", "enum": list(word.vocabulary)}, {"type": "string"}
-        fields[word.name] = {"anyOf": [known, other], "description": "Left out, or unknown: unknown."}
+        # No enumeration: other spellings and synonyms are understood too, and what is not is told.
+        told = f"One of {', '.join(word.vocabulary)}. Left out: unknown."
+        fields[word.name] = {"type": "string", "examples": list(word.vocabulary), "description": told}
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, TIFF, BMP, AVIF or DICOM."}
     properties: dict[str, Any] = {
         **(

@@ -132,7 +132,7 @@ def test_the_interface_is_made_from_the_model(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(body["properties"]) == {"image", "age", "sex", "site", "explain"}
-    assert body["properties"]["site"]["anyOf"][0]["enum"] == ["back", "face", "lower extremity"]
+    assert body["properties"]["site"]["examples"] == ["back", "face", "lower extremity"]
     assert (body["properties"]["age"]["minimum"], body["properties"]["age"]["maximum"]) == (0.0, 120.0)
     told = client.get("/v1/model").json()
     assert (told["sha256"], told["description"]["classes"]) == (MODEL.sha256, ["nv", "bcc", "mel"])
