@@ -33,6 +33,7 @@ from .decoders import Decoders
 from .decoding_process import Decoded, Upload
 from .kserve import add_kserve
 from .metrics import Metrics
+from .page import add_page
 from .problems import CONTENT_TYPE, Problem, busy, rejected
 from .request_form import Asked, form_schema, read_form
 
@@ -213,6 +214,7 @@ def make_app(service: Service) -> FastAPI:
     _add_predictions(app, service)
     _add_state(app, service)
     add_kserve(app, service)
+    add_page(app)
     return app
 
 

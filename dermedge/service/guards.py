@@ -23,7 +23,7 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-OPEN = ("/", "/healthz", "/readyz")
+OPEN = ("/", "/docs", "/healthz", "/readyz")
 """Paths that need no token, and whatever lies below /page: they say nothing of anybody."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"

@@ -1,0 +1,221 @@
+// The page: what is dropped, pasted or chosen, and what is shown of it.
+import { aboutModel } from './about.js';
+import { answerView } from './answer.js';
+import { ClinicalForm } from './clinical.js';
+import { badge, english, find, icon, labelled, make, put, say, verdictOf } from './dom.js';
+import { fromInput, fromTransfer } from './files.js';
+import { ManyPictures } from './many.js';
+import { framed } from './picture.js';
+import { ask, whenTokenIsNeeded } from './service.js';
+import { Session } from './session.js';
+import { counted, fill, hour, number, percent, sentence, texts } from './text.js';
+import { tokenForm } from './token.js';
+
+const MOST_SIDE_BY_SIDE = 6; // more pictures at once are a table
+
+let about = {}; // what the model file says of itself
+const session = new Session((picture) => {
+  render();
+  if (picture) tell(picture);
+});
+const clinical = new ClinicalForm(find('patient'), () => session.use(clinical.values));
+const many = new ManyPictures(find('many'), (file, name) => {
+  setMode('patient');
+  newPatient();
+  session.add([{ file, name }]);
+  find('answers').focus();
+});
+
+const mode = () => document.querySelector('[name=mode]:checked').value;
+
+function setMode(value) {
+  document.querySelector(`[name=mode][value=${value}]`).checked = true;
+  render();
+}
+
+function take({ files, folder }) {
+  put(find('trouble'));
+  if (!files.length) {
+    trouble(texts.noFiles);
+    return;
+  }
+  if (folder || files.length > MOST_SIDE_BY_SIDE) setMode('many');
+  if (mode() === 'many') {
+    many.add(files);
+  } else {
+    session.current.values = clinical.values;
+    session.add(files);
+  }
+}
+
+function newPatient() {
+  clinical.values = {};
+  session.begin();
+}
+
+function trouble(text, again) {
+  const button = again && make('button', { type: 'button', onclick: again }, texts.again);
+  put(find('trouble'), make('div', { class: 'panel problem', role: 'alert' }, icon('error'), make('p', {}, text), button));
+}
+
+function tell({ name, answer, problem }) {
+  if (problem) {
+    say(fill(texts.failed, { file: name, detail: problem }));
+    return;
+  }
+  const [verdict] = texts.verdicts[verdictOf(answer)];
+  say(fill(texts.answered, { file: name, verdict, label: sentence(answer.label_name), probability: percent(answer.probabilities[answer.label]) }));
+}
+
+// What is shown
+
+function render() {
+  const isMany = mode() === 'many';
+  const { pictures } = session.current;
+  document.body.classList.toggle('many-mode', isMany);
+  document.body.classList.toggle('begun', isMany || pictures.length > 0);
+  find('drop-title').textContent = isMany ? texts.dropMany : pictures.length ? texts.dropNext : texts.dropFirst;
+  find('folder').hidden = !isMany;
+  find('photograph').hidden = isMany;
+  find('new-patient').hidden = isMany || !pictures.length;
+  find('many').hidden = !isMany;
+  find('shown').hidden = isMany;
+  find('patient').hidden = isMany || !find('patient').childElementCount;
+  put(find('shown'), pictures.length ? patientView() : emptyView());
+  history();
+}
+
+function emptyView() {
+  return make('section', { class: 'empty' },
+    make('h2', {}, texts.emptyTitle),
+    make('ul', {}, texts.empty.map(([title, text], at) => make('li', { class: `step-${at}` }, make('h3', {}, title), make('p', {}, text)))));
+}
+
+function patientView() {
+  const { pictures } = session.current;
+  const picture = session.selected;
+  return [pictures.length > 1 && cards(pictures), pictureView(picture)];
+}
+
+function pictureView(picture) {
+  const { answer, problem } = picture;
+  if (problem) {
+    return make('div', { class: 'panel problem' }, icon('error'),
+      make('div', {},
+        make('h2', {}, picture.name),
+        english('p', {}, problem),
+        make('div', { class: 'buttons' },
+          make('button', { type: 'button', id: 'again', class: 'main', onclick: () => session.ask(picture) }, texts.again),
+          make('button', { type: 'button', id: 'drop-it', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name })))));
+  }
+  if (!answer) return make('div', { class: 'panel waiting' }, framed(picture), make('p', {}, texts.working));
+  const explain = (code) => {
+    picture.target = code;
+    session.ask(picture);
+  };
+  return [
+    answerView(picture, about, { explain }),
+    make('div', { class: 'buttons actions no-print' },
+      make('button', { type: 'button', id: 'print', class: 'main', onclick: () => window.print() }, texts.print),
+      make('button', { type: 'button', id: 'remove', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name }))),
+  ];
+}
+
+function cards(pictures) {
+  const answered = pictures.filter(({ answer }) => answer);
+  const amount = (verdict) => answered.filter(({ answer }) => answer.decision === verdict).length;
+  const told = [fill(texts.several, { refer: number(amount('refer')), count: number(pictures.length) })];
+  if (amount('unsure')) told.push(fill(texts.severalUnsure, { unsure: number(amount('unsure')) }));
+  return make('section', { class: 'several no-print' },
+    make('p', { class: 'told' }, told.join(', ')),
+    make('ul', { class: 'cards' }, pictures.map((picture, at) => make('li', {}, card(picture, at)))));
+}
+
+function card(picture, at) {
+  const { answer, problem } = picture;
+  const select = () => {
+    session.current.selected = at;
+    render();
+  };
+  return make('button', { type: 'button', id: `card-${at}`, class: 'card', 'aria-pressed': String(at === session.current.selected), onclick: select },
+    framed(picture, { small: true }),
+    answer && badge(verdictOf(answer)),
+    problem && badge('error'),
+    answer && english('span', { class: 'card-class' }, `${sentence(answer.label_name)}, ${percent(answer.probabilities[answer.label])}`),
+    !answer && !problem && make('span', { class: 'card-class' }, texts.working),
+    make('span', { class: 'card-name' }, picture.name));
+}
+
+function history() {
+  const { earlier } = session;
+  find('history').hidden = !earlier.length || mode() === 'many';
+  put(find('earlier'), earlier.map((patient, at) => {
+    const [picture] = patient.pictures;
+    const back = () => {
+      session.show(patient);
+      clinical.values = patient.values;
+      find('answers').focus();
+    };
+    const verdict = picture.problem ? 'error' : picture.answer ? verdictOf(picture.answer) : null;
+    return make('li', {},
+      make('button', { type: 'button', id: `earlier-${at}`, class: 'earlier', onclick: back },
+        make('img', { src: picture.url, alt: '' }),
+        make('span', {}, verdict && badge(verdict), make('span', { class: 'card-name' }, `${picture.name}, ${hour(patient.begun)}`),
+          patient.pictures.length > 1 && make('span', { class: 'card-name' }, counted(texts.pictures, patient.pictures.length)))));
+  }));
+}
+
+// What comes in
+
+function listen() {
+  find('pick').addEventListener('click', () => find('files').click());
+  find('photograph').addEventListener('click', () => find('camera').click());
+  find('folder').addEventListener('click', () => find('directory').click());
+  for (const id of ['files', 'camera', 'directory']) find(id).addEventListener('change', (event) => take(fromInput(event.target)));
+  find('new-patient').addEventListener('click', () => {
+    newPatient();
+    find('pick').focus();
+  });
+  find('modes').addEventListener('change', render);
+  document.addEventListener('paste', (event) => {
+    const files = [...event.clipboardData.files];
+    if (!files.length) return;
+    event.preventDefault();
+    take({ files: files.map((file) => ({ file, name: file.name })), folder: false });
+  });
+  let within = 0; // elements that a drag has entered and not left
+  const over = (change) => {
+    within = change ? within + change : 0;
+    document.body.classList.toggle('dragging', within > 0);
+  };
+  document.addEventListener('dragenter', () => over(1));
+  document.addEventListener('dragleave', () => over(-1));
+  document.addEventListener('dragover', (event) => event.preventDefault());
+  document.addEventListener('drop', async (event) => {
+    event.preventDefault();
+    over(0);
+    take(await fromTransfer(event.dataTransfer));
+  });
+}
+
+async function open() {
+  put(find('trouble'));
+  try {
+    const model = await ask('v1/model');
+    about = model.description;
+    clinical.build(about.clinical);
+    many.classes = about.classes;
+    put(find('model'), `${model.name} · ${model.device}`);
+    find('about').hidden = false;
+    put(find('about-text'), aboutModel(model));
+    render();
+  } catch (error) {
+    trouble(error.message, open);
+  }
+}
+
+labelled();
+whenTokenIsNeeded((wrong) => tokenForm(find('trouble'), wrong));
+listen();
+render();
+open();
