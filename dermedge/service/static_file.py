@@ -22,16 +22,15 @@ METHODS = ("GET", "HEAD")
 class StaticFile:
     """One file, as it is sent."""
 
-    def __init__(self, name: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, content: bytes, headers: Mapping[str, str]) -> None:
         """Take a file's bytes.
 
         :param name: whose ending tells the type.
-        :param headers: more of them, such as a policy of its own.
+        :param headers: more of them: how long it may be kept, a policy of its own.
         """
         self._content, self._type = content, _TYPES[name.rpartition(".")[2]]
         self._tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        # Kept, and asked about each time: after an update no browser shows half of the page before it.
-        self._headers = {"ETag": self._tag, "Cache-Control": "no-cache", **(headers or {})}
+        self._headers = {"ETag": self._tag, **headers}
 
     def answer(self, request: Request) -> Response:
         """Send the file, or say that the browser has it already."""

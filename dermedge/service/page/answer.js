@@ -16,9 +16,10 @@ export function answerView(shot, about, { explain }) {
     decision(answer),
     warnings(answer),
     make('div', { class: 'columns' },
-      make('div', { class: 'panel' }, figure(shot, { explain })),
+      make('div', { class: 'stack' },
+        make('div', { class: 'panel' }, figure(shot, { explain })),
+        answer.explanation_text && make('section', { class: 'panel words' }, make('h3', {}, texts.words), english('p', {}, answer.explanation_text))),
       make('div', { class: 'panel stack' }, diagnoses(answer, about), clinical(answer))),
-    answer.explanation_text && make('section', { class: 'panel words' }, make('h3', {}, texts.words), english('p', {}, answer.explanation_text)),
     facts(shot));
 }
 
@@ -37,9 +38,9 @@ function decision(answer) {
 
 function warnings(answer) {
   const found = [];
-  const times = (score) => ({ times: number(score, 1) });
-  if (answer.ood_score > FAMILIAR) found.push(make('p', {}, fill(texts.unfamiliar, times(answer.ood_score))));
-  if (answer.lesion_ood_score > FAMILIAR) found.push(make('p', {}, fill(texts.oddLesion, times(answer.lesion_ood_score))));
+  const add = ([title, text], score) => found.push(make('p', {}, make('strong', {}, title), ' ', fill(text, { times: number(score, 1) })));
+  if (answer.ood_score > FAMILIAR) add(texts.unfamiliar, answer.ood_score);
+  if (answer.lesion_ood_score > FAMILIAR) add(texts.oddLesion, answer.lesion_ood_score);
   if (!answer.decision) found.push(...answer.picture_faults.map((fault) => english('p', {}, `${sentence(fault)}.`)));
   return found.length > 0 && make('div', { class: 'warning', role: 'note' }, icon('unsure'), make('div', {}, found));
 }
@@ -59,19 +60,20 @@ function diagnoses(answer, about) {
   const rows = codes.map((code) =>
     make('tr', { class: possible.includes(code) ? 'possible' : '' },
       make('th', { scope: 'row' },
-        english('span', {}, named(answer, code)),
-        urgent.includes(code) && make('span', { class: 'tag urgent' }, texts.urgent),
-        possible.includes(code) && make('span', { class: 'tag' }, texts.possible)),
+        english('span', {}, named(answer, code)), ' ',
+        urgent.includes(code) && make('span', { class: 'tag' }, texts.urgent),
+        possible.includes(code) && make('span', { class: 'unseen' }, texts.possible)),
       make('td', { class: 'number' }, bar(probabilities[code], code === answer.label ? 'first' : ''), make('span', {}, percent(probabilities[code])))));
-  const holds = answer.prediction_set &&
-    `${fill(texts.setHolds, { names: possible.map((code) => named(answer, code)).join(', ') })} ${rule ? fill(texts.setCoverage, { coverage: percent(rule.coverage) }) : ''}`;
+  const holds = answer.prediction_set && [
+    make('strong', {}, texts.setHolds), ' ', english('span', {}, possible.map((code) => named(answer, code)).join(', ')), '. ', rule && fill(texts.setCoverage, { coverage: percent(rule.coverage) }),
+  ];
   const sum = urgent.reduce((total, code) => total + probabilities[code], 0);
   return make('section', {},
     make('h3', { id: 'diagnoses' }, texts.diagnoses),
     make('table', { class: 'classes', 'aria-labelledby': 'diagnoses' },
       make('thead', { class: 'unseen' }, make('tr', {}, make('th', { scope: 'col' }, texts.diagnosis), make('th', { scope: 'col' }, texts.probability))),
       make('tbody', {}, rows)),
-    holds && make('p', { class: 'hint' }, holds),
+    holds && make('p', { class: 'hint set' }, holds),
     urgent.length > 0 && make('p', { class: 'hint' }, fill(texts.urgentSum, { sum: percent(sum), limit: percent(rule.urgent_threshold) })));
 }
 
@@ -93,21 +95,24 @@ function clinical(answer) {
     changes.set(field, (changes.get(field) ?? 0) + change);
   }
   const ordered = [...changes].sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
-  const most = Math.max(1, ...ordered.map(([, change]) => Math.abs(change)));
+  const most = Math.max(0.5, ...ordered.map(([, change]) => Math.abs(change)));
   const rows = ordered.map(([field, change]) => {
     const counts = Math.abs(change) >= COUNTS_FROM;
     const word = counts ? (change > 0 ? texts.raised : texts.lowered) : texts.hardly;
     const unknown = !(field in answer.given);
     return make('tr', { class: unknown ? 'unknown' : '' },
       make('th', { scope: 'row' }, `${fieldName(field)} `, value(answer, field)),
-      make('td', { class: 'number' }, changeBar(change / most, unknown), make('span', {}, `${word} ${signed(change, counts ? 1 : 2)}`)));
+      make('td', { class: 'number' }, changeBar(change / most, unknown), make('span', {}, make('span', { class: 'unseen' }, `${word} `), signed(change, counts ? 1 : 2))));
   });
   const target = answer.explanation.target;
   return make('section', {},
     make('h3', { id: 'clinical' }, texts.clinical),
     make('p', { class: 'hint' }, fill(texts.clinicalHint, { name: named(answer, target) })),
     make('table', { class: 'changes', 'aria-labelledby': 'clinical' },
-      make('thead', { class: 'unseen' }, make('tr', {}, make('th', { scope: 'col' }, texts.field), make('th', { scope: 'col' }, texts.change))),
+      make('thead', {}, make('tr', {},
+        make('th', { scope: 'col' }, make('span', { class: 'unseen' }, texts.field)),
+        make('th', { scope: 'col' }, make('span', { class: 'unseen' }, texts.change),
+          make('span', { class: 'axis', 'aria-hidden': 'true' }, make('span', {}, texts.lowered), make('span', {}, texts.raised))))),
       make('tbody', {}, rows)));
 }
 
@@ -133,5 +138,5 @@ function facts(shot) {
   };
   return make('footer', { class: 'facts' },
     make('dl', {}, Object.entries(rows).filter(([, text]) => text).map(([name, text]) => make('div', {}, make('dt', {}, texts.facts[name]), make('dd', {}, text)))),
-    english('p', { class: 'print-notice' }, answer.notice === texts.notice ? texts.notice : `${texts.notice} ${answer.notice}`));
+    answer.notice !== texts.notice && english('p', { class: 'print-notice' }, answer.notice));
 }

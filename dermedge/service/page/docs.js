@@ -1,14 +1,14 @@
 // The documentation of the interface: the description that the service gives, with the token of this tab where one is needed.
 import { find, make, put } from './dom.js';
-import { ask, authorization, whenTokenIsNeeded } from './service.js';
+import { BASE, ask, authorization, whenTokenIsNeeded } from './service.js';
 import { tokenForm } from './token.js';
 
 whenTokenIsNeeded((wrong) => tokenForm(find('trouble'), wrong));
 try {
   const spec = await ask('openapi.json');
-  const base = new URL('..', import.meta.url).href.replace(/\/$/, '');
   window.SwaggerUIBundle({
-    spec: { ...spec, servers: [{ url: base }] },
+    // This Swagger UI knows OpenAPI up to 3.0; the description uses nothing newer but the number.
+    spec: { ...spec, openapi: '3.0.3', servers: [{ url: BASE.href.replace(/\/$/, '') }] },
     domNode: find('docs'),
     validatorUrl: null,
     queryConfigEnabled: false,

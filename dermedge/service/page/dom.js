@@ -1,5 +1,5 @@
 // Elements without markup in strings: whatever a file or a field is called, it stays text.
-import { texts } from './text.js';
+import { fill, number, texts } from './text.js';
 
 export const find = (id) => document.getElementById(id);
 
@@ -10,7 +10,7 @@ export function make(tag, properties = {}, ...children) {
     if (name.startsWith('on')) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? '' : value);
   }
-  made.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
@@ -29,7 +29,7 @@ export function say(text) {
 // Puts new content in place, and the focus back on what had it.
 export function put(parent, ...children) {
   const focused = parent.contains(document.activeElement) ? document.activeElement.id : '';
-  parent.replaceChildren(...children.flat().filter(Boolean));
+  parent.replaceChildren(...children.flat(Infinity).filter(Boolean));
   if (focused) find(focused)?.focus({ preventScroll: true });
 }
 
@@ -53,9 +53,18 @@ export function icon(verdict) {
   return svg;
 }
 
+// The most urgent first.
+export const VERDICTS = ['refer', 'unsure', 'routine', 'none', 'error'];
 export const verdictOf = (answer) => (answer.error ? 'error' : answer.decision ?? 'none');
 
 export function badge(verdict) {
   const word = verdict === 'error' ? texts.notRead : texts.verdicts[verdict][0];
   return make('span', { class: `badge ${verdict}` }, icon(verdict), word);
+}
+
+// How many there are of each verdict.
+export function tally(verdicts) {
+  const counts = VERDICTS.map((verdict) => [verdict, verdicts.filter((each) => each === verdict).length]);
+  return make('ul', { class: 'tally' }, counts.filter(([, count]) => count).map(([verdict, count]) =>
+    make('li', { class: `badge ${verdict}` }, icon(verdict), fill(texts.tally[verdict], { count: number(count) }))));
 }

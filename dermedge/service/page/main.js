@@ -2,13 +2,13 @@
 import { aboutModel } from './about.js';
 import { answerView } from './answer.js';
 import { ClinicalForm } from './clinical.js';
-import { badge, english, find, icon, labelled, make, put, say, verdictOf } from './dom.js';
+import { badge, english, find, icon, labelled, make, put, say, tally, verdictOf } from './dom.js';
 import { fromInput, fromTransfer } from './files.js';
 import { ManyPictures } from './many.js';
 import { framed } from './picture.js';
 import { ask, whenTokenIsNeeded } from './service.js';
 import { Session } from './session.js';
-import { counted, fill, hour, number, percent, sentence, texts } from './text.js';
+import { counted, fill, hour, percent, sentence, texts } from './text.js';
 import { tokenForm } from './token.js';
 
 const MOST_SIDE_BY_SIDE = 6; // more pictures at once are a table
@@ -45,6 +45,8 @@ function take({ files, folder }) {
   } else {
     session.current.values = clinical.values;
     session.add(files);
+    // On a phone the answer would be out of sight.
+    if (find('answers').getBoundingClientRect().top > window.innerHeight / 2) find('answers').scrollIntoView();
   }
 }
 
@@ -122,12 +124,9 @@ function pictureView(picture) {
 }
 
 function cards(pictures) {
-  const answered = pictures.filter(({ answer }) => answer);
-  const amount = (verdict) => answered.filter(({ answer }) => answer.decision === verdict).length;
-  const told = [fill(texts.several, { refer: number(amount('refer')), count: number(pictures.length) })];
-  if (amount('unsure')) told.push(fill(texts.severalUnsure, { unsure: number(amount('unsure')) }));
-  return make('section', { class: 'several no-print' },
-    make('p', { class: 'told' }, told.join(', ')),
+  const verdicts = pictures.filter(({ asking }) => !asking).map(({ answer }) => (answer ? verdictOf(answer) : 'error'));
+  return make('section', { class: 'several no-print', 'aria-labelledby': 'several' },
+    make('div', { class: 'told' }, make('h2', { id: 'several' }, counted(texts.pictures, pictures.length)), tally(verdicts)),
     make('ul', { class: 'cards' }, pictures.map((picture, at) => make('li', {}, card(picture, at)))));
 }
 

@@ -1,5 +1,5 @@
 // Many pictures as one table: asked in small pieces, so that progress shows and cancelling helps at once.
-import { badge, english, find, make, put, say, verdictOf } from './dom.js';
+import { badge, english, find, make, put, say, tally, VERDICTS, verdictOf } from './dom.js';
 import { ask, Problem } from './service.js';
 import { fill, number, percent, sentence, texts } from './text.js';
 import { csvOf } from './csv.js';
@@ -9,7 +9,6 @@ const MOST_FILES = 8;
 const PIECE_BYTES = 0.8 * MOST_BYTES;
 const AT_ONCE = 2; // pieces: one is sent and decoded while the network is at work on another
 const SOON = 200; // milliseconds: a long table is not made again for every piece
-const ORDER = ['refer', 'unsure', 'routine', 'none', 'error'];
 
 function* pieces(waiting) {
   let piece = [];
@@ -152,18 +151,17 @@ export class ManyPictures {
   }
 
   #head() {
-    const tally = ORDER.map((verdict) => [verdict, this.#rows.filter(({ answer }) => verdictOf(answer) === verdict).length]).filter(([, count]) => count);
     return make('div', { class: 'panel run' },
       make('p', { class: 'told' }, this.#told),
       this.#running && make('progress', { max: this.#count, value: this.#done, 'aria-label': texts.progress }),
-      make('ul', { class: 'tally' }, tally.map(([verdict, count]) => make('li', { class: `badge ${verdict}` }, fill(texts.tally[verdict], { count: number(count) })))),
+      tally(this.#rows.map(({ answer }) => verdictOf(answer))),
       this.#trouble && make('p', { class: 'wrong' }, this.#trouble),
       make('div', { class: 'buttons no-print' },
         this.#running
           ? make('button', { type: 'button', id: 'cancel', onclick: () => this.#running?.abort() }, texts.cancel)
           : [
             make('button', { type: 'button', id: 'download', class: 'main', onclick: this.#download }, texts.download),
-            make('button', { type: 'button', id: 'print-table', onclick: () => window.print() }, texts.print),
+            make('button', { type: 'button', id: 'print-table', onclick: () => window.print() }, texts.printTable),
             make('button', { type: 'button', id: 'clear', onclick: this.#clear }, texts.clear),
           ]));
   }
@@ -173,7 +171,7 @@ export class ManyPictures {
     if (!column) return this.#rows;
     const keys = {
       file: ({ name }) => name,
-      decision: ({ answer }) => ORDER.indexOf(verdictOf(answer)),
+      decision: ({ answer }) => VERDICTS.indexOf(verdictOf(answer)),
       label: ({ answer }) => answer.label_name ?? '',
       probability: ({ answer }) => answer.probabilities?.[answer.label] ?? -1,
     };

@@ -14,7 +14,7 @@ export function framed(shot, { heat = true, small = false } = {}) {
   const image = make('img', { src: shot.url, alt: fill(texts.pictureAlt, { file: shot.name }), decoding: 'async' });
   image.addEventListener('error', () => {
     frame.classList.add('blank');
-    image.replaceWith(make('p', { class: 'hint' }, texts.noPicture));
+    image.replaceWith(make('p', { class: 'hint' }, heat && gridOf(answer) && !small ? texts.noPicture : texts.noPreview));
   });
   frame.append(image);
   if (answer?.size) frame.style.aspectRatio = `${answer.size[0]} / ${answer.size[1]}`;

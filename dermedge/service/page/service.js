@@ -1,6 +1,7 @@
 // The only module that speaks to the service, by its HTTP interface alone.
 import { fill, texts } from './text.js';
 
+export const BASE = new URL('../../', import.meta.url); // the files of the page lie at page/VERSION/
 const KEPT = 'dermedge-token';
 const TRIES_WHEN_BUSY = 4;
 const LONGEST_WAIT = 5;
@@ -66,7 +67,7 @@ export async function ask(path, { body, signal } = {}) {
 
 async function send(path, body, signal) {
   try {
-    return await fetch(new URL(`../${path}`, import.meta.url), {
+    return await fetch(new URL(path, BASE), {
       method: body ? 'POST' : 'GET', body, signal, headers: authorization(), cache: 'no-store',
     });
   } catch (error) {
