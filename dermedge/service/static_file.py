@@ -15,7 +15,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-METHODS = ("GET", "HEAD")
+METHODS = ["GET", "HEAD"]
 """By which a file is asked for."""
 
 

@@ -130,6 +130,7 @@ function facts(shot) {
     file: shot.name,
     size: answer.size && fill(texts.pixels, { width: number(answer.size[0]), height: number(answer.size[1]) }),
     given: given.join(', ') || texts.nothingGiven,
+    unknown: answer.unknown.map(fieldName).join(', '),
     time: moment(answer.time),
     model: answer.model,
     device: `${answer.device}, ${answer.hardware}`,

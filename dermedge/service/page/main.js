@@ -18,7 +18,10 @@ const session = new Session((picture) => {
   render();
   if (picture) tell(picture);
 });
-const clinical = new ClinicalForm(find('patient'), () => session.use(clinical.values));
+const clinical = new ClinicalForm(find('patient'), () => {
+  const { values } = clinical;
+  if (JSON.stringify(values) !== JSON.stringify(session.current.values)) session.use(values);
+});
 const many = new ManyPictures(find('many'), (file, name) => {
   setMode('patient');
   newPatient();

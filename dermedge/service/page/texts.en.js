@@ -1,6 +1,7 @@
 // All texts of the page. Another language is one more file like this: texts.de.js, with the same names.
 export default {
   notice: 'Research use only. Not a medical device, not for diagnosis.',
+  noticeName: 'Intended use',
   skip: 'Skip to the answer',
   links: 'More',
   api: 'API',
@@ -73,7 +74,7 @@ export default {
   change: 'Change',
   words: 'In words',
   facts: {
-    file: 'File', size: 'Size', given: 'Given', model: 'Model', device: 'Computed on', time: 'Time', versions: 'Software', sha256: 'SHA-256 of the model',
+    file: 'File', size: 'Size', given: 'Given', unknown: 'Unknown', model: 'Model', device: 'Computed on', time: 'Time', versions: 'Software', sha256: 'SHA-256 of the model',
   },
   pixels: '{width} × {height} pixels',
   nothingGiven: 'nothing',
