@@ -1,15 +1,11 @@
-"""The service as a process, and its page in a headless Chromium that notes whatever goes wrong."""
+"""The service's page in a headless Chromium, with a note of whatever goes wrong in it."""
 
 from __future__ import annotations
 
 import base64
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,49 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+    from service.serving import Running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-class Served:
-    """A running `dermedge serve`."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self.address = f"http://127.0.0.1:{self.port}/"
-        self._options, self._log = options, folder / "service.log"
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "dermedge", "serve", "--port", str(self.port), "--device", "cpu"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--workers", "1", *self._options], stdout=log, stderr=log, env={**os.environ}
-            )
-        until = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.address}readyz", timeout=5):
-                    return
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    raise AssertionError(self._log.read_text()) from None
-                time.sleep(0.1)
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-
-@contextmanager
-def served(folder: Path, *options: str) -> Iterator[Served]:
-    service = Served(folder, *options)
-    try:
-        yield service
-    finally:
-        service.stop()
 
 
 class Noted:
@@ -83,16 +39,16 @@ class Noted:
 
 
 @contextmanager
-def opened(browser: Browser, service: Served, path: str = "", **settings: Any) -> Iterator[Page]:
+def opened(browser: Browser, service: Running, path: str = "", **settings: Any) -> Iterator[Page]:
     """Open the page in a profile of its own; at the end nothing may have gone wrong in it."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "locale": "en-GB", **settings})
     context.set_default_timeout(10_000)
     page = context.new_page()
     noted = Noted(page)
-    page.goto(f"{service.address}{path}")
+    page.goto(f"{service.address}/{path}")
     try:
         yield page
-        noted.check(service.address)
+        noted.check(f"{service.address}/")
     finally:
         context.close()
 

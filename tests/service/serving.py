@@ -32,6 +32,22 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def wait_until_ready(one: Running, process: subprocess.Popen[str] | None = None) -> None:
+    """Wait for the first answer.
+
+    :param process: another one at the same address.
+    """
+    process = process or one.process
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(f"{one.address}/readyz", verify=False, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"it did not start ({process.poll()}): {one.log}")
+
+
 @contextmanager
 def running(
     folder: Path, *arguments: object, model: object = TINY, scheme: str = "http", **options
@@ -61,18 +77,10 @@ def running(
             env=dict(os.environ),
             **options,
         )
-    address = f"{scheme}://127.0.0.1:{port}"
+    one = Running(process, f"{scheme}://127.0.0.1:{port}", log)
     try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None:
-            try:
-                if httpx.get(f"{address}/readyz", verify=False, timeout=5).status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        else:
-            raise AssertionError(f"it did not start ({process.poll()}): {log.read_text()}")
-        yield Running(process, address, log)
+        wait_until_ready(one)
+        yield one
     finally:
         process.terminate()
         try:

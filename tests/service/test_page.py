@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,9 @@ from dermedge_runtime.explanation import colours, enlarge
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+from make_tiny_model import TINY  # noqa: E402
 from page_in_browser import (  # noqa: E402
     CHROMIUM,
-    Served,
     answered,
     cell_texts,
     choose,
@@ -29,11 +30,10 @@ from page_in_browser import (  # noqa: E402
     measured,
     opened,
     ready,
-    served,
 )
+from service.serving import Running, running, wait_until_ready  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
-TINY = Path(__file__).parents[1] / "data" / "tiny.onnx"
 TOKEN = "a-token-of-the-tests-0123"
 NOTICE = "Research use only. Not a medical device, not for diagnosis."
 
@@ -47,9 +47,9 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("service"), "--model", "tiny") as running:
-        yield running
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("service"), "--workers", 1, model="tiny") as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_first_load_is_small_and_kept(browser, service):
     context = browser.new_context()
     page = context.new_page()
     page.on("response", lambda response: sizes.update({response.url: len(response.body())}))
-    page.goto(service.address)
+    page.goto(f"{service.address}/")
     ready(page)
     own_files = sum(size for url, size in sizes.items() if not url.endswith("/v1/model"))
     measured(f"first load: {own_files} bytes of its own, {sum(sizes.values())} in all, in {len(sizes)} requests")
@@ -90,8 +90,8 @@ def test_first_load_is_small_and_kept(browser, service):
     page.on("requestfinished", lambda request: asked.append(request.url))
     page.reload()
     ready(page)
-    own = page.request.get(service.address)
-    again = page.request.get(service.address, headers={"If-None-Match": own.headers["etag"]})
+    own = page.request.get(f"{service.address}/")
+    again = page.request.get(f"{service.address}/", headers={"If-None-Match": own.headers["etag"]})
     script = page.request.get(next(url for url in asked if url.endswith("/main.js")))
     assert begun < 30
     assert (own.status, again.status) == (200, 304)
@@ -365,21 +365,26 @@ def test_a_busy_service_is_asked_again(browser, service, pictures):
 
 
 def test_a_service_that_is_gone_is_said_and_asked_again(browser, pictures, tmp_path):
-    with served(tmp_path, "--model", "tiny") as own, opened(browser, own) as page:
+    with running(tmp_path, model="tiny") as own, opened(browser, own) as page:
         ready(page)
-        own.stop()
+        own.process.terminate()
+        own.process.wait(30)
         choose(page, pictures[0])
         page.wait_for_selector(".problem")
         assert "The service does not answer" in page.inner_text(".problem")
-        own.start()
-        page.click("#again")
-        answered(page)
+        back = subprocess.Popen(own.process.args, stderr=subprocess.DEVNULL, text=True)
+        try:
+            wait_until_ready(own, back)
+            page.click("#again")
+            answered(page)
+        finally:
+            back.terminate()
+            back.wait(30)
 
 
 def test_a_token_is_asked_for_once_and_the_documentation_uses_it(browser, pictures, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
-    options = ("--model", str(TINY), "--token-file", str(tmp_path / "token"))
-    with served(tmp_path, *options) as own:
+    with running(tmp_path, "--token-file", tmp_path / "token", model=TINY) as own:
         with opened(browser, own) as page:
             page.fill("#token", "wrong-token-wrong-token")
             page.keyboard.press("Enter")

@@ -14,7 +14,8 @@ from dermedge.data.synthetic_picture import picture
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-from page_in_browser import CHROMIUM, Served, answered, choose, opened, ready, served  # noqa: E402
+from page_in_browser import CHROMIUM, answered, choose, opened, ready  # noqa: E402
+from service.serving import Running, running  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 
@@ -28,9 +29,9 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("service"), "--model", "tiny") as running:
-        yield running
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("service"), "--workers", 1, model="tiny") as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -176,12 +177,12 @@ def test_a_phone_photographs(browser, service):
 def test_a_language_is_one_file_more(browser, service, pictures):
     context = browser.new_context(locale="de-AT")
     page = context.new_page()
-    own = page.request.get(service.address).text().replace('data-languages="en"', 'data-languages="de en"')
+    own = page.request.get(f"{service.address}/").text().replace('data-languages="en"', 'data-languages="de en"')
     version = re.search(r"page/\w+/", own)[0]
-    german = page.request.get(f"{service.address}{version}texts.en.js").text().replace("'Choose pictures'", "'Wählen'")
-    page.route(service.address, lambda route: route.fulfill(body=own, content_type="text/html"))
+    german = page.request.get(f"{service.address}/{version}texts.en.js").text().replace("'Choose pictures'", "'Wählen'")
+    page.route(f"{service.address}/", lambda route: route.fulfill(body=own, content_type="text/html"))
     page.route("**/texts.de.js", lambda route: route.fulfill(body=german, content_type="text/javascript"))
-    page.goto(service.address)
+    page.goto(f"{service.address}/")
     ready(page)
     choose(page, pictures[0])
     answered(page)
