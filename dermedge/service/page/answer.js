@@ -33,7 +33,7 @@ function decision(answer) {
       make('h2', { id: 'verdict', tabindex: '-1' }, word),
       make('p', { class: 'meaning' }, meaning),
       reasons.length > 0 && make('ul', { 'aria-label': texts.reasons }, reasons)),
-    make('p', { class: 'top-class' }, english('span', {}, sentence(answer.label_name)), make('strong', {}, percent(answer.probabilities[answer.label]))));
+    make('p', { class: 'top-class' }, make('span', { class: 'hint' }, texts.likeliest), english('span', {}, sentence(answer.label_name)), make('strong', {}, percent(answer.probabilities[answer.label]))));
 }
 
 function warnings(answer) {

@@ -102,17 +102,28 @@ function patientView() {
   return [pictures.length > 1 && cards(pictures), pictureView(picture)];
 }
 
+function problemView(picture) {
+  // A file such as a DICOM with several frames has several answers, which only the table shows.
+  const isSeveral = picture.problem.includes('/v1/predict/batch');
+  const toTable = () => {
+    session.remove(picture);
+    setMode('many');
+    many.add([picture]);
+  };
+  return make('div', { class: 'panel problem' }, icon('error'),
+    make('div', {},
+      make('h2', {}, picture.name),
+      isSeveral ? make('p', {}, texts.severalInside) : english('p', {}, picture.problem),
+      make('div', { class: 'buttons' },
+        isSeveral
+          ? make('button', { type: 'button', id: 'to-table', class: 'main', onclick: toTable }, texts.manyPictures)
+          : make('button', { type: 'button', id: 'again', class: 'main', onclick: () => session.ask(picture) }, texts.again),
+        make('button', { type: 'button', id: 'drop-it', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name })))));
+}
+
 function pictureView(picture) {
   const { answer, problem } = picture;
-  if (problem) {
-    return make('div', { class: 'panel problem' }, icon('error'),
-      make('div', {},
-        make('h2', {}, picture.name),
-        english('p', {}, problem),
-        make('div', { class: 'buttons' },
-          make('button', { type: 'button', id: 'again', class: 'main', onclick: () => session.ask(picture) }, texts.again),
-          make('button', { type: 'button', id: 'drop-it', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name })))));
-  }
+  if (problem) return problemView(picture);
   if (!answer) return make('div', { class: 'panel waiting' }, framed(picture), make('p', {}, texts.working));
   const explain = (code) => {
     picture.target = code;
@@ -217,7 +228,7 @@ async function open() {
 }
 
 labelled();
-whenTokenIsNeeded((wrong) => tokenForm(find('trouble'), wrong));
+whenTokenIsNeeded((wrong) => tokenForm(find('asked'), wrong));
 listen();
 render();
 open();

@@ -3,59 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
+from page_in_browser import answered, choose, opened, ready
 
-from dermedge.data.synthetic_picture import picture
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
-pytest.importorskip("fastapi", reason="the extra serve is not installed")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-from page_in_browser import CHROMIUM, answered, choose, opened, ready  # noqa: E402
-from service.serving import Running, running  # noqa: E402
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("service"), "--workers", 1, model="tiny") as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("pictures")
-    made = []
-    for seed, code in enumerate(("mel", "nv", "bkl", "vasc", "df", "bcc", "akiec")):
-        made.append(folder / f"{seed}-{code}-with-quite-a-long-name-as-cameras-and-archives-give-them.jpg")
-        picture(code, np.random.default_rng(seed), 300, 200).save(made[-1], quality=90)
-    (folder / "letter.jpg").write_text("Dear colleague")
-    return [*made, folder / "letter.jpg"]
-
-
-def _empty(page: sync_api.Page, pictures: list[Path]) -> None:
+def _empty(page: Page, pictures: list[Path]) -> None:
     page.click("summary")
 
 
-def _answered(page: sync_api.Page, pictures: list[Path]) -> None:
+def _answered(page: Page, pictures: list[Path]) -> None:
     page.fill("#field-0", "55")
     choose(page, pictures[0])
     answered(page)
 
 
-def _several(page: sync_api.Page, pictures: list[Path]) -> None:
+def _several(page: Page, pictures: list[Path]) -> None:
     _answered(page, pictures)
     page.click("#new-patient")
     choose(page, *pictures[:3])
@@ -64,23 +35,23 @@ def _several(page: sync_api.Page, pictures: list[Path]) -> None:
     page.wait_for_selector("[aria-invalid=true]")
 
 
-def _table(page: sync_api.Page, pictures: list[Path]) -> None:
-    choose(page, *pictures)
+def _table(page: Page, pictures: list[Path]) -> None:
+    choose(page, *pictures, pictures[0].with_name("letter.jpg"))
     page.wait_for_selector("#download")
 
 
-def _error(page: sync_api.Page, pictures: list[Path]) -> None:
-    choose(page, pictures[-1])
+def _error(page: Page, pictures: list[Path]) -> None:
+    choose(page, pictures[0].with_name("letter.jpg"))
     page.wait_for_selector(".problem")
 
 
-def _token(page: sync_api.Page, pictures: list[Path]) -> None:
+def _token(page: Page, pictures: list[Path]) -> None:
     page.route("**/v1/predict", lambda route: route.fulfill(status=401, body="{}"))
     choose(page, pictures[0])
     page.wait_for_selector("#token")
 
 
-STATES: dict[str, Callable[[sync_api.Page, list[Path]], None]] = {
+STATES: dict[str, Callable[[Page, list[Path]], None]] = {
     "empty": _empty,
     "answered": _answered,
     "several": _several,
@@ -93,6 +64,8 @@ STATES: dict[str, Callable[[sync_api.Page, list[Path]], None]] = {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_and_nothing_overflows(browser, service, pictures, state, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    pictures[0].with_name("letter.jpg").write_text("Dear colleague")
     with opened(browser, service, color_scheme=theme, reduced_motion="reduce") as page:
         ready(page)
         STATES[state](page, pictures)

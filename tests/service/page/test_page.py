@@ -4,69 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from page_in_browser import answered, cell_texts, choose, hand_over, measured, opened, ready
 from PIL import Image
 
-from dermedge.data.synthetic_picture import picture
 from dermedge_runtime import Classifier, Prediction, model_in_the_box
 from dermedge_runtime.explanation import colours, enlarge
 
-pytest.importorskip("fastapi", reason="the extra serve is not installed")
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-from make_tiny_model import TINY  # noqa: E402
-from page_in_browser import (  # noqa: E402
-    CHROMIUM,
-    answered,
-    cell_texts,
-    choose,
-    hand_over,
-    measured,
-    opened,
-    ready,
-)
-from service.serving import Running, running, wait_until_ready  # noqa: E402
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
-TOKEN = "a-token-of-the-tests-0123"
+pytestmark = pytest.mark.slow
 NOTICE = "Research use only. Not a medical device, not for diagnosis."
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("service"), "--workers", 1, model="tiny") as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("pictures")
-    made = []
-    for seed, code in enumerate(("mel", "nv", "bkl", "vasc", "df", "bcc", "akiec", "mel", "nv")):
-        made.append(folder / f"{seed}-{code}.jpg")
-        picture(code, np.random.default_rng(seed), 300, 200).save(made[-1], quality=90)
-    return made
-
-
-@pytest.fixture(scope="module")
-def no_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("other") / "letter.jpg"
-    path.write_text("Dear colleague")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +260,7 @@ def test_a_run_can_be_cancelled(browser, service, pictures):
     with opened(browser, service) as page:
         ready(page)
         page.check("[value=many]", force=True)
-        held: list[sync_api.Route] = []
+        held: list[Route] = []
 
         page.route("**/v1/predict/batch", lambda route: held.append(route))
         choose(page, *pictures, *pictures)
@@ -319,95 +273,3 @@ def test_a_run_can_be_cancelled(browser, service, pictures):
         page.wait_for_selector("#download")
         assert page.inner_text(".told") == "Cancelled after 8 of 18 pictures"
         assert page.locator(".many tbody tr").count() == 8
-
-
-def test_what_cannot_be_read_is_said_in_place(browser, service, no_picture, tmp_path):
-    large = tmp_path / "large.tif"
-    with large.open("wb") as file:
-        file.truncate(26 * 2**20)
-    hostile = tmp_path / "<img src=x onerror=alert(1)>.jpg"
-    hostile.write_bytes(no_picture.read_bytes())
-    with opened(browser, service) as page:
-        ready(page)
-        page.on("dialog", lambda dialog: pytest.fail(f"an alert box: {dialog.message}"))
-        choose(page, no_picture)
-        page.wait_for_selector(".problem")
-        assert "letter.jpg: its content is no picture of a known format" in page.inner_text(".problem")
-        choose(page, large)
-        page.wait_for_selector("#card-1 .badge.error")
-        assert "large.tif has 26.0 MB; a request has at most 25 MB" in page.inner_text(".problem")
-        choose(page, hostile)
-        page.wait_for_selector("#card-2 .badge.error")
-        assert hostile.name in page.inner_text(".problem")
-        page.click("#new-patient")
-        hand_over(page, "drop")
-        assert "no file" in page.inner_text("#trouble")
-
-
-def test_a_busy_service_is_asked_again(browser, service, pictures):
-    with opened(browser, service) as page:
-        ready(page)
-        answers = 0
-
-        def busy_once(route: sync_api.Route) -> None:
-            nonlocal answers
-            answers += 1
-            if answers > 1:
-                route.continue_()
-                return
-            record = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "busy"}
-            route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(record))
-
-        page.route("**/v1/predict", busy_once)
-        choose(page, pictures[0])
-        answered(page)
-        assert answers == 2
-
-
-def test_a_service_that_is_gone_is_said_and_asked_again(browser, pictures, tmp_path):
-    with running(tmp_path, model="tiny") as own, opened(browser, own) as page:
-        ready(page)
-        own.process.terminate()
-        own.process.wait(30)
-        choose(page, pictures[0])
-        page.wait_for_selector(".problem")
-        assert "The service does not answer" in page.inner_text(".problem")
-        back = subprocess.Popen(own.process.args, stderr=subprocess.DEVNULL, text=True)
-        try:
-            wait_until_ready(own, back)
-            page.click("#again")
-            answered(page)
-        finally:
-            back.terminate()
-            back.wait(30)
-
-
-def test_a_token_is_asked_for_once_and_the_documentation_uses_it(browser, pictures, tmp_path):
-    (tmp_path / "token").write_text(TOKEN)
-    with running(tmp_path, "--token-file", tmp_path / "token", model=TINY) as own:
-        with opened(browser, own) as page:
-            page.fill("#token", "wrong-token-wrong-token")
-            page.keyboard.press("Enter")
-            page.wait_for_selector(".wrong:has-text('does not accept')")
-            page.fill("#token", TOKEN)
-            page.keyboard.press("Enter")
-            ready(page)
-            # Another model has another form, no decision and no heat map.
-            assert cell_texts(page, "#field-2 option") == ["unknown", "back", "face", "lower extremity"]
-            choose(page, pictures[0])
-            answered(page)
-            assert page.inner_text("#verdict") == "No recommendation"
-            assert "Unknown\nAge, Sex, Site" in page.inner_text(".facts")
-            assert page.locator("#token, .heat, #between").count() == 0
-            page.click("text=API")
-            page.wait_for_selector(".opblock")
-            assert page.locator("#token").count() == 0
-            page.click(".opblock:has-text('/readyz') button >> nth=0")
-            page.click(".opblock:has-text('/v1/model') button >> nth=0")
-            page.click(".opblock:has-text('/v1/model') .try-out button")
-            page.click(".opblock:has-text('/v1/model') .execute")
-            page.wait_for_selector(".opblock:has-text('/v1/model') .live-responses-table:has-text('200')")
-        with opened(browser, own, "docs") as page:
-            page.fill("#token", TOKEN)
-            page.keyboard.press("Enter")
-            page.wait_for_selector(".opblock")
