@@ -54,13 +54,15 @@ def decode_upload(upload: Upload, spec: ImageSpec, fields: ClinicalSchema) -> De
     """
     sha256 = hashlib.sha256(upload.content).hexdigest()
     try:
-        found = upload_pictures(upload.name, upload.content, fields)
-        if len(found) > _MOST_FRAMES:
-            raise InputRejected(f"{upload.name} holds {len(found)} pictures; at most {_MOST_FRAMES} are read at once.")
-        pictures = tuple(prepare(keep(each.picture), spec) for each in found)
+        with upload_pictures(upload.name, upload.content, fields) as found:
+            if len(found) > _MOST_FRAMES:
+                raise InputRejected(
+                    f"{upload.name} holds {len(found)} pictures; at most {_MOST_FRAMES} are read at once."
+                )
+            pictures = tuple(prepare(keep(each.picture), spec) for each in found)
+            return Decoded(pictures, tuple(dict(each.clinical) for each in found), sha256)
     except InputRejected as error:
         return Decoded(sha256=sha256, refused=str(error))
-    return Decoded(pictures, tuple(dict(each.clinical) for each in found), sha256)
 
 
 def send_upload(connection: Connection, upload: Upload) -> None:
