@@ -42,7 +42,7 @@ class Noted:
 def opened(browser: Browser, service: Running, path: str = "", **settings: Any) -> Iterator[Page]:
     """Open the page in a profile of its own; at the end nothing may have gone wrong in it."""
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "locale": "en-GB", **settings})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     noted = Noted(page)
     page.goto(f"{service.address}/{path}")
