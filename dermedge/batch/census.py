@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dermedge_runtime.classifier import Classifier
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT, StandardInput
@@ -116,7 +117,8 @@ class Census:
             if (row := self.join.row_of(file)) is None:
                 return KnownFile(file.path, file.relative)
             carried, given = table.id_of(row), table.values(row)
-            _require_usable(self.fields, given, table.place_of(row))
+            if fault := _fault(self.fields, tuple(given.items())):
+                return KnownFile(file.path, file.relative, refused=f"{table.place_of(row)}: {fault}", id=carried)
         except InputRejected as error:
             return KnownFile(file.path, file.relative, refused=str(error), id=carried)
         return KnownFile(file.path, file.relative, given=given, id=carried)
@@ -192,8 +194,11 @@ def _table(job: BatchJob, classifier: Classifier) -> PatientTable:
     return table
 
 
-def _require_usable(fields: ClinicalSchema, values: dict[str, ClinicalValue], place: str) -> None:
+@lru_cache(maxsize=4096)
+def _fault(fields: ClinicalSchema, values: tuple[tuple[str, ClinicalValue], ...]) -> str:
+    """Say why values cannot be used; empty: they can. Many patients of a table have the same."""
     try:
-        read_patient(fields, values)
+        read_patient(fields, dict(values))
     except InputRejected as error:
-        raise InputRejected(f"{place}: {error}") from error
+        return str(error)
+    return ""
