@@ -215,6 +215,9 @@ def _work(run: _Run, parts: Parts, stack: ExitStack) -> int:
     ray = stack.enter_context(joined_ray(run.wanted.ray))
     stop = stack.enter_context(interruption())
     size = pool_size(ray.nodes(), on_gpus=run.made_on.device in GPU_DEVICES)
+    kind = "GPU" if size.gpus else "CPU"
+    if ray.available_resources().get(kind, 0) < min(1, size.gpus or size.cpus):
+        _log.warning("Every %s of the cluster is in use: the work begins once others have ended theirs.", kind)
     rest = (file for file in files if not stop)
     blocks = blocks_of(chain([first], rest), block_size(left, size))
     model = ray.put(run.wanted.model.read_bytes())

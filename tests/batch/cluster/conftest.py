@@ -54,7 +54,8 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextmanager
     def joined(address: str) -> Iterator[Any]:
-        yield SimpleNamespace(nodes=lambda: [node], put=lambda content: content)
+        free = {"CPU": 0.0 if os.environ.get("BUSY") else 1.0}
+        yield SimpleNamespace(nodes=lambda: [node], put=lambda content: content, available_resources=lambda: free)
 
     monkeypatch.setattr(ray, "get", lambda value: value)
     monkeypatch.setattr(run_cluster, "joined_ray", joined)

@@ -66,3 +66,11 @@ def test_a_trial_says_what_it_found() -> None:
     assert (found.device, found.provider) == ("cpu", "CPUExecutionProvider")
     assert isinstance(tried(replace(TASK, device="cuda"), MODEL), DeviceUnavailable)
     assert isinstance(tried(replace(TASK, sha256="0"), MODEL), ModelFileError)
+
+
+def test_a_cluster_that_others_use_is_told(infer, without_ray: None, here: Path, monkeypatch) -> None:
+    many(here / "pics", 2)
+    monkeypatch.setenv("BUSY", "1")
+    done = infer("pics", "--out", "parts", "--ray", "local")
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert "Every CPU of the cluster is in use" in done.stderr
