@@ -12,7 +12,7 @@ from dicom_files import LITTLE, PIXELS, dicom
 from dermedge.batch.cluster import addresses
 
 pytest.importorskip("pyarrow")
-s3fs = pytest.importorskip("s3fs")
+s3fs = pytest.importorskip("s3fs", reason="an S3 server on this machine needs: pip install s3fs 'moto[server]'")
 BUCKET = "s3://pictures"
 
 
