@@ -78,7 +78,6 @@ def test_axe_finds_nothing_and_nothing_overflows(browser, service, pictures, sta
             assert page.locator(".notice").is_visible()
 
 
-@pytest.mark.exhaustive  # beside other tests, on two CPUs, the browser is now and then too slow for it
 def test_paper_has_one_page_with_all_of_it(browser, service, pictures):
     with opened(browser, service, color_scheme="dark") as page:
         ready(page)
@@ -98,7 +97,6 @@ def test_paper_has_one_page_with_all_of_it(browser, service, pictures):
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
-@pytest.mark.exhaustive  # as above
 def test_the_keyboard_is_enough(browser, service, pictures):
     with opened(browser, service) as page:
         ready(page)
