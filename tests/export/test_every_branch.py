@@ -34,9 +34,10 @@ from dermedge_runtime import Classifier
 
 pytestmark = pytest.mark.slow
 
-ALWAYS = ("efficientnet_lite0", "resnet18", "repeated")
+ALWAYS = ("efficientnet_lite0", "timm:test_resnet", "repeated")
 """Tried in every run of the tests; the others when all tests are asked for."""
 OTHERS = (
+    "resnet18",
     "mobilenet_v3_large",
     "dermiresnet",
     "resnet50",
