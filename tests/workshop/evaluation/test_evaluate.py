@@ -8,8 +8,10 @@ from collections import Counter
 import pytest
 
 from dermedge.evaluation.evaluate import Evaluation, evaluate_run
+from dermedge.evaluation.model_files import model_files
 from dermedge.training.predictions import TRAINED_WEIGHTS
 from dermedge.training.run import Run
+from dermedge_runtime.model.model_file import read_model_file
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -25,6 +27,15 @@ def test_a_record_says_flips_only_where_there_were_any():
     }  # fmt: skip
     flipped = Evaluation("validation", True, "grouped", "ab", "cd", {})
     assert flipped.title == "validation split, mean of 4 flips" and flipped.to_record()["flips"] is True
+
+
+def test_a_temporary_file_explains_only_where_that_is_asked_for(trained_run, tmp_path):
+    outputs = {}
+    for precision in (None, "fp32"):
+        with model_files(trained_run, tmp_path, precision=precision) as (path,):
+            outputs[precision] = read_model_file(path).spec.outputs
+        assert not path.exists()
+    assert outputs == {None: ("probabilities",), "fp32": ("probabilities", "heatmap", "relevance", "attribution")}
 
 
 def test_a_run_is_scored_as_it_was_trained_and_as_it_is_shipped(trained_run, tmp_path, caplog):
