@@ -10,6 +10,7 @@ import pytest
 from batch.cluster.parts_of import many, require_equal, rows_of
 from batch.pictures import folder_of
 
+from dermedge.batch import progress_line
 from dermedge.batch.cluster import incoming, ray_start
 from dermedge.batch.cluster.worker import BlockAnswer
 
@@ -24,6 +25,12 @@ def two_workers() -> Iterator[None]:
         patch.setattr(ray_start, "usable_cpus", lambda: 2)
         with ray_start.joined_ray("local"):
             yield
+
+
+@pytest.fixture(autouse=True)
+def _without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines about progress, which come on a slow machine alone, are not looked at here."""
+    monkeypatch.setattr(progress_line, "_ELSEWHERE_S", 1e6)
 
 
 @pytest.fixture
