@@ -70,7 +70,7 @@ class Service:
             classifier.spec.image, classifier.spec.clinical, count=limits.decoders, seconds=limits.seconds
         )
         self.batcher = Batcher(self._run, most=limits.batch, longest=limits.queue)
-        self.metrics = Metrics(lambda: self.batcher.waiting)
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self._at_work)
         self.ready = False
         self._at_work = 0
 

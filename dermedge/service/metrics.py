@@ -13,10 +13,11 @@ _SCORES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 class Metrics:
     """The counters of one service."""
 
-    def __init__(self, waiting: Callable[[], float]) -> None:
+    def __init__(self, waiting: Callable[[], float], at_work: Callable[[], float]) -> None:
         """Begin at zero.
 
         :param waiting: tells how many pictures wait.
+        :param at_work: tells how many requests are at work.
         """
         self.registry = CollectorRegistry()
         own = self.registry
@@ -31,6 +32,7 @@ class Metrics:
         self.classes = Counter("dermedge_predictions", "Answers by predicted class.", ["label"], registry=own)
         self.ood = Histogram("dermedge_ood_score", "How unlike the training's pictures.", buckets=_SCORES, registry=own)
         Gauge("dermedge_waiting_pictures", "Pictures in the queue.", registry=own).set_function(waiting)
+        Gauge("dermedge_requests_at_work", "Requests that are not answered yet.", registry=own).set_function(at_work)
 
     def text(self) -> bytes:
         """Give everything as Prometheus reads it."""

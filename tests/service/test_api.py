@@ -25,6 +25,12 @@ def sent(client: httpx.Client, content: bytes = PICTURE, path: str = "/v1/predic
     return client.post(path, files={"image": ("a.jpg", content)}, data=values)
 
 
+def decoders_of(service: Running) -> list[int]:
+    tasks = Path(f"/proc/{service.process.pid}/task").iterdir()  # a child is that of the thread which started it
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def problem(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -152,11 +158,8 @@ def test_the_counters_count(client: httpx.Client) -> None:
 
 
 def test_a_decoder_that_dies_takes_nothing_along(service: Running, client: httpx.Client) -> None:
-    tasks = Path(f"/proc/{service.process.pid}/task").iterdir()  # a child is that of the thread which started it
-    children = [child for task in tasks for child in (task / "children").read_text().split()]
-    decoders = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert len(decoders) == 1
-    os.kill(int(decoders[0]), signal.SIGKILL)
+    [decoder] = decoders_of(service)
+    os.kill(decoder, signal.SIGKILL)
     first = sent(client)
     assert first.status_code in (200, 422)
     assert sent(client).status_code == 200
@@ -184,17 +187,24 @@ def test_a_token_is_asked_for_where_one_was_given(tmp_path: Path) -> None:
 def test_what_was_begun_is_finished_when_the_service_ends(tmp_path: Path) -> None:
     with running(tmp_path, "--workers", 1) as one:
         statuses: list[int] = []
+        [decoder] = decoders_of(one)
+        os.kill(decoder, signal.SIGSTOP)  # so that all requests are at work when the end is asked for
 
         def ask() -> None:
             with httpx.Client(base_url=one.address, timeout=20) as client:
-                files = [("images", (f"{number}.png", encoded(number))) for number in range(40)]
-                statuses.append(client.post("/v1/predict/batch", files=files).status_code)
+                statuses.append(sent(client).status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
             thread.start()
-        time.sleep(0.15)
+        end = time.monotonic() + 8
+        while "dermedge_requests_at_work 3.0" not in httpx.get(f"{one.address}/metrics").text:
+            assert time.monotonic() < end
+            time.sleep(0.02)
         one.process.terminate()
+        time.sleep(0.2)
+        assert one.process.poll() is None and statuses == []
+        os.kill(decoder, signal.SIGCONT)
         for thread in threads:
             thread.join()
         assert statuses == [200, 200, 200]
