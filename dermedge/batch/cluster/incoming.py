@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,9 +11,10 @@ from typing import Any
 
 from dermedge.batch.census import KnownFile
 
+from .messages import BlockAnswer, answers_of, files_table
 from .pool_size import PoolSize
 from .ray_errors import told
-from .worker import ANSWER, FILES, Attempts, BlockAnswer, Task, Worker
+from .worker import Attempts, Task, Worker
 
 _ROUNDS = 16
 """Blocks of each worker at least, where there are enough files, so that all end at about the same time."""
@@ -31,11 +31,9 @@ def block_size(files: int, size: PoolSize) -> int:
 
 def blocks_of(files: Iterable[KnownFile], count: int) -> list[Any]:
     """Pack files into tables of one cell."""
-    import pyarrow
-
     coming, blocks = iter(files), []
     while piece := list(islice(coming, count)):
-        blocks.append(pyarrow.table({FILES: pyarrow.array([pickle.dumps(piece)], pyarrow.large_binary())}))
+        blocks.append(files_table(piece))
     return blocks
 
 
@@ -79,8 +77,7 @@ class Incoming:
                 raise told(error) from error
             if batch is None:
                 return
-            for cell in batch[ANSWER].to_pylist():
-                answer: BlockAnswer = pickle.loads(cell)
+            for answer in answers_of(batch):
                 if answer.failure is not None:
                     raise answer.failure
                 yield answer

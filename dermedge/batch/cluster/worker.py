@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import platform
 import tempfile
 import time
@@ -31,10 +30,9 @@ from dermedge_runtime.prediction import Rejection
 from dermedge_runtime.result_row import Row
 
 from .fetched_files import FetchedFiles
+from .messages import BlockAnswer, answer_table, files_of
 from .ray_errors import one_line
 
-FILES, ANSWER = "files", "answer"
-"""Cells of what goes in and of what comes out."""
 _MOST_ATTEMPTS = 4
 
 
@@ -65,22 +63,6 @@ class MadeOn:
     provider: str
     provider_version: str
     hardware: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlockAnswer:
-    """What became of a block."""
-
-    rows: bytes
-    """An Arrow stream."""
-    files: int
-    seconds: float
-    """From the time when the worker took it."""
-    worker: str
-    said: tuple[str, ...] = ()
-    """Warnings, as a person should see them."""
-    failure: DermedgeError | None = None
-    """Why there are no rows, and can be none here; Ray makes text of what is raised."""
 
 
 class Attempts:
@@ -119,8 +101,6 @@ class Worker:
 
     def __call__(self, block: Any) -> Any:
         """Answer the files of a block; what keeps that from being done is an answer too."""
-        import pyarrow
-
         who = f"{platform.node()}:{os.getpid()}"
         try:
             answer = self._answer(block, who)
@@ -129,7 +109,7 @@ class Worker:
         except Exception as error:
             failure = DermedgeError(f"The worker {who} failed: {type(error).__name__}: {one_line(error)}.")
             answer = BlockAnswer(b"", 0, 0, who, failure=failure)
-        return pyarrow.table({ANSWER: pyarrow.array([pickle.dumps(answer)], pyarrow.large_binary())})
+        return answer_table(answer)
 
     def _answer(self, block: Any, who: str) -> BlockAnswer:
         import pyarrow
@@ -138,7 +118,7 @@ class Worker:
             raise self._refusal
         begun = time.monotonic()
         self._require_few_attempts(block)
-        files = _files(block)
+        files = files_of(block)
         columns = self._task.job.result_columns(self._classifier)
         rows = pyarrow.Table.from_pylist(
             [plain_row(row, columns) for row in self._rows(files)], parquet_schema(columns)
@@ -177,7 +157,7 @@ class Worker:
         """
         import ray
 
-        files: list[KnownFile] = _files(block)
+        files: list[KnownFile] = files_of(block)
         name = f"{files[0].path} to {files[-1].path}"
         if ray.get(self._attempts.begin.remote(name)) > _MOST_ATTEMPTS:
             raise DermedgeError(
@@ -206,10 +186,6 @@ class Worker:
                 f"{platform.node()} does not have {shown(str(error.filename))}: every machine must see the folder under"
                 " the same name, or the pictures must lie at an address, such as s3://bucket/folder."
             ) from error
-
-
-def _files(block: Any) -> list[KnownFile]:
-    return [file for cell in block[FILES].to_pylist() for file in pickle.loads(cell)]
 
 
 def opened(task: Task, content: bytes) -> Classifier:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from dermedge.batch.cluster import ray_start, run_cluster
+from dermedge.batch.cluster.messages import BlockAnswer, answers_of
 from dermedge.batch.cluster.pool_size import PoolSize
-from dermedge.batch.cluster.worker import ANSWER, BlockAnswer, Task, Worker, pickle
+from dermedge.batch.cluster.worker import Task, Worker
 
 os.environ.update(ray_start._QUIET | ray_start._LOOPBACK)  # Ray reads them once, when any of these tests imports it
 
@@ -30,7 +31,8 @@ class Attempts:
 
 
 def answer_of(worker: Worker, block: Any) -> BlockAnswer:
-    return pickle.loads(worker(block)[ANSWER][0].as_py())
+    [answer] = answers_of(worker(block))
+    return answer
 
 
 class Incoming:

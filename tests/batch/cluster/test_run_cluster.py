@@ -12,7 +12,7 @@ from batch.pictures import folder_of
 
 from dermedge.batch import progress_line
 from dermedge.batch.cluster import incoming, ray_start
-from dermedge.batch.cluster.worker import BlockAnswer
+from dermedge.batch.cluster.messages import BlockAnswer
 
 pytestmark = pytest.mark.slow
 
