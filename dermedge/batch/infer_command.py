@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dermedge.require import how_to_install, missing_packages
 from dermedge_runtime.commands import infer_command as one_patient
 from dermedge_runtime.commands.command_parser import CommandParser
 from dermedge_runtime.commands.folder_content import SUFFIXES
 from dermedge_runtime.commands.option_types import path, path_text, whole_number
 from dermedge_runtime.commands.picture_files import STANDARD_INPUT
 from dermedge_runtime.commands.shown_names import shown
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from . import SUMMARY
 
@@ -110,6 +111,9 @@ def _run_cluster(options: Namespace, job: BatchJob) -> int:
 
     if options.out is None:
         raise UsageError("--ray writes into a folder; name it with --out.")
+    if missing := missing_packages("ray"):
+        named = ", ".join(missing)
+        raise DermedgeError(f"--ray needs what is not installed here: {named}. {how_to_install(missing, 'ray')}")
     model = options.model or newest_or_boxed_model(options.models)
     inputs = tuple(map(without_file_scheme, job.inputs))
     table = None if options.table is None else without_file_scheme(options.table)
