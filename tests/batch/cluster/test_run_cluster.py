@@ -89,6 +89,7 @@ def test_a_killed_worker_costs_no_row(infer, here: Path, monkeypatch: pytest.Mon
     assert len(rows_of(here / "parts")) == 300
 
 
+@pytest.mark.exhaustive  # a Ray of its own takes 15 s and more
 def test_a_block_that_ends_every_worker_is_told(infer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Tired:
         def begin(self, block: str) -> int:
@@ -102,6 +103,7 @@ def test_a_block_that_ends_every_worker_is_told(infer, here: Path, monkeypatch: 
     assert "pictures from pics/0016.jpg to pics/0031.jpg has ended 4 times" in told
 
 
+@pytest.mark.exhaustive  # a Ray of its own takes 15 s and more
 def test_what_a_signal_stops_is_gone_on_with(infer, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = many(here / "pics")
     with monkeypatch.context() as patch:
