@@ -110,7 +110,7 @@ def read_header(stream: IO[bytes], asked: tuple[int, ...]) -> tuple[Header, Data
             dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=own)
         except MemoryError:
             raise
-        except Exception:
+        except Exception:  # pydicom raises nearly anything for a broken file, and quotes it
             raise Damaged("its header is broken") from None
     return _header(stream, syntax, dataset), dataset
 
