@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dermedge.config import TrainConfig
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import read_samples
 from dermedge.data.splits import make_split
@@ -79,7 +80,7 @@ def restore(source: Path, data: Path, folder: RunFolder) -> None:
         raise DermedgeError(f"{folder.path} holds a run already. Move it away.")
     record: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
     settings = record["settings"]
-    split = make_split(read_samples(data), settings["protocol"], settings["seed"])
+    split = make_split(read_samples(data), settings["protocol"], TrainConfig.from_record(settings).seed_of_split)
     if split.sha256 != record["split_sha256"]:
         raise InputRejected(
             f"The pictures in {data} make the split {split.sha256[:12]}; the model was trained on"

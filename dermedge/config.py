@@ -26,6 +26,7 @@ Schedule: TypeAlias = Literal["constant", "cosine"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Device: TypeAlias = Literal["cpu", "cuda"]
 PriorTau: TypeAlias = Annotated[float, Field(ge=0, le=5)] | Literal["auto"]
+Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 # Strict: a record holds numbers as numbers, and a text in the place of one means that somebody has edited it.
 _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -243,6 +244,12 @@ class RequestedSettings:
     seed: Annotated[
         int, Field(ge=0, le=2**32 - 1, description="Decides the split and everything that is drawn."), Group.TRAINING
     ] = 0
+    split_seed: Annotated[
+        Seed | Literal["seed"],
+        Field(description="Decides the split alone, so that runs of several seeds share it; seed: --seed does."),
+        Group.DATA,
+    ] = "seed"
+    """And the augmented views of a frozen image branch, which are computed once for all of them."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -263,6 +270,11 @@ class TrainConfig(RequestedSettings):
     """SHA-256 of the weights of every run that teaches this one; empty: the labels alone do."""
     widths: dict[str, list[int]] = field(default_factory=dict)
     """Channels of every layer of a pruned image branch (`models.narrow`); empty: as its family makes it."""
+
+    @property
+    def seed_of_split(self) -> int:
+        """Decides which photograph belongs to which part."""
+        return self.seed if self.split_seed == "seed" else self.split_seed
 
     def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary."""

@@ -22,7 +22,16 @@ from .shared_options import OUTPUT_PANEL, AsJson, MaxDrop, MinAgreement, MinHeat
 
 _PANEL = "What is compared"
 _MODEL_PANEL = "Model files"
-_OWN = ("fusion", "image_branch", "protocol", "seed", "freeze_image_branch", "temperature", "teacher_weight")
+_OWN = (
+    "fusion",
+    "image_branch",
+    "protocol",
+    "seed",
+    "split_seed",
+    "freeze_image_branch",
+    "temperature",
+    "teacher_weight",
+)
 """Settings that a comparison chooses itself, for every training, or has no use for."""
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]

@@ -54,7 +54,7 @@ def run_demo(folder: Path, epochs: int, show: Callable[[str], None]) -> None:
     config = TrainConfig(
         str(data.resolve()), epochs=epochs, image_size=128, per_class=120, batch_size=32, schedule="cosine"
     )
-    split = make_split(samples, config.protocol, config.seed)
+    split = make_split(samples, config.protocol, config.seed_of_split)
     check_leaks(split, samples)
     run_folder.clear()
     run = start_run(config, split, run_folder)

@@ -147,7 +147,7 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
         check_picture_size(config.image_branch, config.image_size)
     schema, data = load_schema(new.schema), Path(config.data) if config.data else None
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
-    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed, schema))
+    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed_of_split, schema))
     _tell(ready)
     ready = _taught(folder, new, ready)
     start = _start(new, ready)

@@ -26,7 +26,7 @@ UNUSUAL = TrainConfig(
     cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
     label_smoothing=0.1, logit_adjustment=1.0, prior_shift="auto",
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
-    freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
+    split_seed=7, freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
     temperature=4.0, teacher_weight=1.0, teachers=["1" * 64],
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3,
                               random_erasing=0.25, trivial_augment=True),
@@ -76,12 +76,19 @@ EARLIER = """{"data": "/d", "fusion": "gated", "protocol": "grouped", "image_siz
 "augmentation": {"flips": true, "rotation_degrees": 180, "scaling": 0.2, "noise": 0.02, "colour": 0}}"""
 
 
+def test_the_split_has_the_seed_of_the_training_or_its_own():
+    assert TrainConfig("d", seed=3).seed_of_split == 3
+    config = TrainConfig("d", seed=3, split_seed=0)
+    assert config.seed_of_split == 0
+    assert TrainConfig.from_record(json.loads(json.dumps(config.to_record()))) == config
+
+
 def test_the_record_of_an_earlier_version_opens():
     config = TrainConfig.from_record(json.loads(EARLIER))
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
-    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0}
+    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
     read = json.loads(EARLIER)
     read["augmentation"] |= {"random_erasing": 0, "trivial_augment": False}
     assert config.to_record() == {**later, **read}, "a run that goes on writes what it read"

@@ -1,8 +1,8 @@
 """Pooled features of photographs under a trained image branch, computed once and kept as memory-mapped arrays.
 
 View 0 is the photograph, prepared as the settings say; every further view is an augmented copy of it, drawn from a seed
-of (run seed, view), so that a computation that was killed goes on with the views that are whole. Not covered: features
-of the test split, which is always measured with the whole network.
+of (seed of the split, view), so that a computation that was killed goes on with the views that are whole. Not covered:
+features of the test split, which is always measured with the whole network.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def load_feature_data(
 def _load_view(
     trunk: FrozenTrunk, data: LesionData, pixels: str, config: TrainConfig, view: int
 ) -> NDArray[np.float32]:
-    drawn_with = (config.seed, view, config.augmentation) if view else ()
+    drawn_with = (config.seed_of_split, view, config.augmentation) if view else ()
     prepared = preparation_of(config).names
     parts = (_FORMAT, trunk.weights_sha256, pixels, config.precision, drawn_with, *([prepared] if prepared else []))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -102,7 +102,7 @@ def _load_view(
 def _computed(trunk: FrozenTrunk, data: LesionData, config: TrainConfig, view: int) -> Iterator[NDArray[np.float32]]:
     device = torch.device(config.device)
     network = trunk.network.eval().to(device).to(memory_format=torch.channels_last)
-    torch.manual_seed(config.seed * 1_000_003 + 500_000 + view)
+    torch.manual_seed(config.seed_of_split * 1_000_003 + 500_000 + view)
     batches = LesionData.batches(data, np.arange(len(data)), _BATCH, device)
     label = f"features of view {view}"
     for batch in progress(batches, label, total=math.ceil(len(data) / _BATCH)):

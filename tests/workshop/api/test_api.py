@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import dermedge
 from dermedge.api.export import PRECISIONS, file_name
 from dermedge.api.settings import expected_settings, settings_of
 from dermedge.config import AskedSettings, TrainConfig
+from dermedge.data.ham10000 import HAM10000
 from dermedge.training.predictions import TRAINED_WEIGHTS
 from dermedge.training.run_names import run_name
 from dermedge_export import pipeline
@@ -276,3 +278,19 @@ for call in (lambda: dermedge.train("data"), lambda: dermedge.export("runs/gated
     train, export = done.stdout.splitlines()
     assert "torch" in train and "pip install 'dermedge[train" in train
     assert "torch" in export and "pip install 'dermedge[export" in export
+
+
+def test_runs_of_other_seeds_share_a_split_where_it_has_a_seed_of_its_own(tmp_path):
+    data = tmp_path / "data"
+    (data / "HAM10000_images_part_1").mkdir(parents=True)
+    rows = ["lesion_id,image_id,dx,dx_type,age,sex,localization"]
+    for number in range(70):
+        rows.append(f"L{number},I{number},{HAM10000.classes[number % 7]},histo,{number},male,back")
+        Image.new("RGB", (8, 8 + number)).save(data / "HAM10000_images_part_1" / f"I{number}.jpg")
+    (data / "HAM10000_metadata.csv").write_text("\n".join(rows))
+    settings = {**SMALL, "fusion": "clinical_only"}
+    splits = [
+        dermedge.train(data, run=tmp_path / name, **settings, **seeds).split.sha256
+        for name, seeds in (("a", {}), ("b", {"seed": 1}), ("c", {"seed": 1, "split_seed": 0}))
+    ]
+    assert splits[0] == splits[2] != splits[1]

@@ -88,6 +88,14 @@ def test_views_are_computed_once_and_a_lost_one_comes_back_the_same(new_run, sam
         np.testing.assert_array_equal(one, other)
 
 
+def test_runs_that_share_a_split_share_its_views(new_run, samples, frozen):
+    schema = HAM10000.clinical("grouped")
+    for seed, files in ((0, 2), (1, 2), (2, 3)):
+        config, _ = new_run(fusion="image_only", seed=seed, split_seed=0 if seed < 2 else "seed")
+        load_feature_data(frozen, samples, schema, config, 1)
+        assert len(list(frozen.folder.glob("*.f32"))) == files, "only the augmented view is drawn anew"
+
+
 def test_a_damaged_view_is_computed_again(new_run, samples, frozen, caplog):
     config, _ = new_run(fusion="image_only")
     schema = HAM10000.clinical(config.protocol)
