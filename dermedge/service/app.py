@@ -26,7 +26,7 @@ from dermedge_runtime.inputs.prepared_picture import PreparedPicture
 from dermedge_runtime.model.answer_check import Outputs
 from dermedge_runtime.prediction import Prediction, Rejection
 
-from .audit.audit_log import AuditLog, Event
+from .audit.audit_log import AuditLog, Event, Written
 from .audit.growing_file import AuditLogUnwritable
 from .batcher import Batcher
 from .decoders import Decoders
@@ -86,8 +86,15 @@ class Service:
         trial = PreparedPicture("a trial", None, (size, size), pixels, None, ())
         patient = read_patient(self.classifier.spec.clinical, {})
         await self.batcher.answer([(trial, patient)], None, 60.0)
-        self._note("started")
         self.ready = True
+
+    def note_start(self) -> None:
+        """Append the start to the audit log, before anything else is done.
+
+        :raises AuditLogUnwritable: it cannot be written.
+        """
+        if self.audit is not None:
+            self._write_line(self.audit, "started", None, {})
 
     async def close(self) -> None:
         """Finish what was begun, and end."""
@@ -122,18 +129,25 @@ class Service:
     def _append(self, event: Event, sha256: str | None, told: Mapping[str, str | None]) -> None:
         assert self.audit is not None
         try:
-            self.audit.append(
-                event,
-                model_sha256=self.classifier.sha256,
-                versions={"dermedge": __version__},
-                picture_sha256=sha256,
-                label=told.get("label"),
-                decision=told.get("decision"),
-                device=self.classifier.device,
-            )
+            written = self._write_line(self.audit, event, sha256, told)
         except AuditLogUnwritable as error:
             _log.error("%s", error)
             raise busy("The audit log cannot be written, so no answer is given.", 30) from error
+        if written is None and event in ("predicted", "rejected"):
+            self.metrics.unlogged.inc()
+
+    def _write_line(
+        self, audit: AuditLog, event: Event, sha256: str | None, told: Mapping[str, str | None]
+    ) -> Written | None:
+        return audit.append(
+            event,
+            model_sha256=self.classifier.sha256,
+            versions={"dermedge": __version__},
+            picture_sha256=sha256,
+            label=told.get("label"),
+            decision=told.get("decision"),
+            device=self.classifier.device,
+        )
 
     async def answer(self, asked: Asked) -> list[Prediction | Rejection]:
         """Answer a request, each upload in its place; a file with several pictures gives several answers.

@@ -31,6 +31,11 @@ class Metrics:
         self.decisions = Counter("dermedge_decisions", "Answers by decision.", ["decision"], registry=own)
         self.classes = Counter("dermedge_predictions", "Answers by predicted class.", ["label"], registry=own)
         self.ood = Histogram("dermedge_ood_score", "How unlike the training's pictures.", buckets=_SCORES, registry=own)
+        self.unlogged = Counter(
+            "dermedge_answers_missing_from_audit_log",
+            "Answers that were given while the audit log had no room for their lines.",
+            registry=own,
+        )
         Gauge("dermedge_waiting_pictures", "Pictures in the queue.", registry=own).set_function(waiting)
         Gauge("dermedge_requests_at_work", "Requests that are not answered yet.", registry=own).set_function(at_work)
 

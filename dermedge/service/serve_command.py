@@ -23,7 +23,7 @@ from dermedge_runtime.devices.usable_cpus import usable_cpus
 from dermedge_runtime.errors import DermedgeError, ModelFileError, UsageError
 
 from . import SUMMARIES
-from .audit.audit_log import AuditLog
+from .audit.audit_log import WHEN_FULL, AuditLog
 from .signing.verify_model import verify_model
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def parser() -> CommandParser:
     defined.option("--key", path, metavar="PUB", help="Public key of --require-signature; without it the lock file.")
     defined.option("--audit", path, metavar="PATH", help="Append every answer to this audit log, without its picture.")
     defined.flag("--audit-always", help="Wait for the disk before every answer, not once a second.")
+    defined.option(
+        "--audit-full",
+        one_of(WHEN_FULL),
+        metavar="WHAT",
+        default="stop",
+        help="Where the disk is full: stop answering, or go-on, counting what is missing from the log.",
+    )
     defined.option("--workers", whole_number(1), metavar="NUMBER", help="Decoding processes; by default one a CPU.")
     return defined
 
@@ -82,7 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         if classifier.spec.image is None:
             raise UsageError(f"{classifier.name} reads no picture; a service has no use for it.")
         limits = Limits(decoders=options.workers or usable_cpus())
-        app = make_app(Service(classifier, limits, _audit_log(options, held)))
+        service = Service(classifier, limits, _audit_log(options, held))
+        service.note_start()
+        app = make_app(service)
         hosts = (options.host, *options.public_name)
         guarded: Any = Guards(app, hosts=hosts, any_address=_is_any(options.host), token=token)
         scheme = "https" if context is not None else "http"
@@ -131,8 +140,10 @@ def _audit_log(options: Namespace, held: ExitStack) -> AuditLog | None:
     if options.audit is None:
         if options.audit_always:
             raise UsageError("--audit-always is about the audit log; name it with --audit.")
+        if options.audit_full != "stop":
+            raise UsageError("--audit-full is about the audit log; name it with --audit.")
         return None
-    log = AuditLog(options.audit, sync="always" if options.audit_always else "interval")
+    log = AuditLog(options.audit, sync="always" if options.audit_always else "interval", when_full=options.audit_full)
     held.callback(log.close)
     return log
 

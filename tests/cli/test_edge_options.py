@@ -41,7 +41,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "serve": {
         "host": "127.0.0.1", "port": 8000, "token_file": None, "tls_cert": None, "tls_key": None, "public_name": [],
         "model": None, "models": Path("models"), "device": "auto", "require_signature": False, "key": None,
-        "audit": None, "audit_always": False, "workers": None,
+        "audit": None, "audit_always": False, "audit_full": "stop", "workers": None,
     },
     "sign": {"model": [Path("m.onnx")], "key": None, "password_file": None, "lock": False},
     "verify": {"model": [Path("m.onnx")], "key": None, "as_json": False},
@@ -100,6 +100,7 @@ GIVEN = [
     ("serve", "--key", "k.pub", "key", Path("k.pub")),
     ("serve", "--audit", "a.jsonl", "audit", Path("a.jsonl")),
     ("serve", "--audit-always", None, "audit_always", True),
+    ("serve", "--audit-full", "go-on", "audit_full", "go-on"),
     ("serve", "--workers", "2", "workers", 2),
     ("sign", "--key", "k.pem", "key", Path("k.pem")),
     ("sign", "--password-file", "p", "password_file", Path("p")),

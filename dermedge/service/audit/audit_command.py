@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .verify_log import Verification
 
 _ACTIONS = ("verify", "head")
-_MOST_FAULTS = 50
-"""That are printed; the rest is counted."""
+_MOST_TOLD = 50
+"""Faults, or notes, that are printed; the rest is counted."""
 
 
 def parser() -> CommandParser:
@@ -110,13 +110,11 @@ def _record(found: Verification) -> dict[str, object]:
 
 
 def _text(found: Verification, expect: str | None) -> list[str]:
-    told = [f"{fault.file}{f':{fault.number}' if fault.number else ''}: {fault.what}" for fault in found.faults]
-    if (more := len(told) - _MOST_FAULTS) > 0:
-        told = [*told[:_MOST_FAULTS], f"and {more} more"]
+    told = _first([f"{fault.file}{f':{fault.number}' if fault.number else ''}: {fault.what}" for fault in found.faults])
     names = ", ".join(file.name for file in found.files)
     verdict = "whole" if not found.faults else f"NOT whole, {_counted(len(found.faults), 'fault')}"
     told.append(f"{names}: {verdict}; {_counted(found.lines, 'line')} in order")
-    told += [f"  {note}" for note in found.notes]
+    told += [f"  {note}" for note in _first(found.notes)]
     if found.first is not None and found.last is not None:
         told.append(
             f"  lines {found.first.seq} to {found.last.seq}, {found.first.text('time')} to {found.last.text('time')}"
@@ -129,6 +127,11 @@ def _text(found: Verification, expect: str | None) -> list[str]:
     elif expect is None and not found.faults:
         told.append("  whether its last lines were cut off shows only a head that was noted elsewhere: --expect")
     return told
+
+
+def _first(told: list[str]) -> list[str]:
+    more = len(told) - _MOST_TOLD
+    return [*told[:_MOST_TOLD], f"and {more} more"] if more > 0 else told
 
 
 def _counted(count: int, word: str) -> str:

@@ -7,7 +7,7 @@ clinical values: a picture is in it as a salted hash.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -18,15 +18,18 @@ from dermedge.batch.results.owner_lock import only_writer
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.prediction import now
 
-from .growing_file import AuditLogUnwritable, GrowingFile, read_tail, unwritable
+from .growing_file import AuditLogFull, AuditLogUnwritable, GrowingFile, read_tail, unwritable
 from .log_files import files_of, next_file
 from .log_line import BEGINNING, LogLine, is_sha256, make_line, read_line
+from .missing_lines import MissingLines
 from .salt_file import make_salt, read_salt, salt_fingerprint, salted
 from .sync_thread import SyncThread
 
 Event = Literal["started", "stopped", "predicted", "rejected"]
-"""What a service writes; the log's own lines are begun, continued and repaired."""
+"""What a service writes; the log's own lines are begun, continued, repaired and missing."""
 Sync = Literal["interval", "always"]
+WhenFull = Literal["stop", "go-on"]
+WHEN_FULL: tuple[WhenFull, ...] = get_args(WhenFull)
 LARGEST = 64 << 20
 _LONGEST_TEXT = 200
 _SMALLEST_FILE = 1024
@@ -43,17 +46,24 @@ class Written(NamedTuple):
 class AuditLog:
     """An open log. One process at a time writes it; any of its threads may."""
 
-    def __init__(self, path: Path, *, sync: Sync = "interval", largest: int = LARGEST) -> None:
+    def __init__(
+        self, path: Path, *, sync: Sync = "interval", when_full: WhenFull = "stop", largest: int = LARGEST
+    ) -> None:
         """Open a log, or begin it; the torn line of a killed process is moved to NAME.torn, and a line says so.
 
         :param path: of its first file, such as audit.jsonl; PATH.salt and PATH.lock lie beside it.
         :param sync: interval: lines are put on the disk in the background within a second, and only a power cut can
             lose that second; always: before `append` returns.
+        :param when_full: what `append` does where the disk is full. stop: it raises; go-on: it counts the line, and
+            once there is room, a line `missing` says how many there are and since when. Their count is in
+            PATH.missing, and the next process goes on with it.
         :param largest: bytes of a file, 1,024 or more; then the next one begins, audit.000002.jsonl.
         :raises UsageError: another word for `sync`, or too small a file.
         :raises DermedgeError: another process writes it, its salt is gone or another one, or its last line was changed.
         :raises AuditLogUnwritable: it cannot be written.
         """
+        if when_full not in WHEN_FULL:
+            raise UsageError(f"An audit log takes when_full stop or go-on, got {when_full!r}.")
         if sync not in get_args(Sync) or largest < _SMALLEST_FILE:
             raise UsageError(
                 f"An audit log takes sync interval or always, got {sync!r}, and files of at least {_SMALLEST_FILE}"
@@ -64,9 +74,13 @@ class AuditLog:
         self._seq, self._sha256, self._opening = 0, BEGINNING, 0
         self._file: GrowingFile | None = None
         self._held = ExitStack()
+        self._goes_on = when_full == "go-on"
         try:
             self._held.enter_context(only_writer(path))
+            self._missing = MissingLines(path, files_of(path)[-2:])
             self._open()
+            if self._goes_on:
+                self._missing.make_room()
         except OSError as error:
             self._held.close()
             raise unwritable(path, error) from error
@@ -91,8 +105,10 @@ class AuditLog:
         label: str | None = None,
         decision: str | None = None,
         device: str | None = None,
-    ) -> Written:
+    ) -> Written | None:
         """Write a line; the system has it when this returns, so an answer may leave.
+
+        None: the disk is full, the log goes on without lines, and this one is counted.
 
         :param model_sha256: of the model's file, in hexadecimal, as `Classifier.sha256`.
         :param versions: by package.
@@ -101,7 +117,8 @@ class AuditLog:
         :param decision: as `Prediction.decision`.
         :param device: as `Prediction.device`.
         :raises UsageError: a value that has no place in the log.
-        :raises AuditLogUnwritable: the disk is full, and nothing of the line is there; or it fails.
+        :raises AuditLogFull: the disk is, the log does not go on without lines, and nothing of this one is there.
+        :raises AuditLogUnwritable: the disk fails, or another program has touched the file.
         :raises DermedgeError: the log is closed, or the process is a fork of the one that opened it.
         """
         for name, value in (("model_sha256", model_sha256), ("picture_sha256", picture_sha256)):
@@ -117,7 +134,13 @@ class AuditLog:
         known = {"model_sha256": model_sha256, "versions": dict(versions or {}) or None, "picture": picture, **texts}
         with self._lock:
             self._require_open()
-            written = self._add(event, {name: value for name, value in known.items() if value is not None})
+            try:
+                written = self._add(event, {name: value for name, value in known.items() if value is not None})
+            except AuditLogFull as error:
+                if not self._goes_on:
+                    raise
+                self._missing.count(event, str(error))
+                return None
             if self._always:
                 self.sync()
             elif self._thread is not None:
@@ -200,12 +223,19 @@ class AuditLog:
             )
 
     def _add(self, event: str, values: Mapping[str, Any]) -> Written:
+        """Write a line, and with it the one about those that are missing: both have room, or the gap goes on."""
         assert self._file is not None
-        line, sha256 = self._line(event, values)
-        if self._file.size + len(line) > self._largest and self._file.size > self._opening:
+        entries = [(event, values)]
+        if self._missing:
+            entries.insert(0, ("missing", self._missing.record()))
+        content, written = self._chained(entries)
+        if self._file.size + len(content) > self._largest and self._file.size > self._opening:
             self._next_file()
-            line, sha256 = self._line(event, values)
-        return self._put(self._file, line, sha256)
+            content, written = self._chained(entries)
+        self._put(self._file, content, written)
+        if self._missing:
+            self._missing.told(written.seq - 1)
+        return written
 
     def _next_file(self) -> None:
         """Go on in a new file; where that fails, the old one stays the newest."""
@@ -239,16 +269,21 @@ class AuditLog:
             self._write(file, "continued", {**fixed, "file_before": before.name})
         self._opening = file.size
 
-    def _write(self, file: GrowingFile, event: str, values: Mapping[str, Any]) -> Written:
-        return self._put(file, *self._line(event, values))
+    def _write(self, file: GrowingFile, event: str, values: Mapping[str, Any]) -> None:
+        self._put(file, *self._chained([(event, values)]))
 
-    def _line(self, event: str, values: Mapping[str, Any]) -> tuple[bytes, str]:
-        return make_line({"seq": self._seq + 1, "time": now(), "event": event, **values, "before": self._sha256})
+    def _chained(self, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[bytes, Written]:
+        """Make the next lines; gives their bytes, and the head after them."""
+        lines, seq, sha256 = [], self._seq, self._sha256
+        for event, values in entries:
+            seq += 1
+            line, sha256 = make_line({"seq": seq, "time": now(), "event": event, **values, "before": sha256})
+            lines.append(line)
+        return b"".join(lines), Written(seq, sha256)
 
-    def _put(self, file: GrowingFile, line: bytes, sha256: str) -> Written:
-        file.append(line)
-        self._seq, self._sha256 = self._seq + 1, sha256
-        return Written(self._seq, sha256)
+    def _put(self, file: GrowingFile, content: bytes, written: Written) -> None:
+        file.append(content)
+        self._seq, self._sha256 = written
 
 
 def _whole(line: bytes, path: Path) -> LogLine:

@@ -16,10 +16,16 @@ from threading import Lock
 from dermedge_runtime.errors import DermedgeError
 
 _PIECE = 1 << 16
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk is full, or what this user may have of it, or the file is as long as one may be."""
 
 
 class AuditLogUnwritable(DermedgeError):
     """A line could not be written, and nothing of it is there; or it is there, and may not lie on the disk."""
+
+
+class AuditLogFull(AuditLogUnwritable):
+    """There is no room for a line, and nothing of it is there; all lines before it are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class GrowingFile:
             self.path.with_name(f"{self.path.name}.torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640
         )
         try:
-            _write_whole(descriptor, self.tail.torn)
+            write_whole(descriptor, self.tail.torn)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -104,7 +110,7 @@ class GrowingFile:
                     f"The audit log {self.path} was changed or replaced by another program: {self.size:,} bytes were"
                     f" written, and it has {found.st_size:,}. Verify it, and start again."
                 )
-            _write_whole(self._descriptor, line)
+            write_whole(self._descriptor, line)
         except OSError as error:
             with suppress(OSError):  # where it cannot be cut back, the next line is refused for the size
                 os.ftruncate(self._descriptor, self.size)
@@ -123,7 +129,8 @@ class GrowingFile:
                 os.fsync(self._descriptor)
             except OSError as error:
                 # The next fsync would succeed, and the system have forgotten what it could not write.
-                self._lost = unwritable(self.path, error)
+                # So it is more than a full disk, even where that is what it says: lines that were there are lost.
+                self._lost = AuditLogUnwritable(str(unwritable(self.path, error)))
                 raise self._lost from error
 
     def close(self) -> None:
@@ -142,10 +149,15 @@ class GrowingFile:
 
 def unwritable(path: Path, error: OSError) -> AuditLogUnwritable:
     """Make the error of a line that could not be written."""
-    return AuditLogUnwritable(f"The audit log {path} cannot be written: {error.strerror or error}.")
+    kind = AuditLogFull if error.errno in _NO_ROOM else AuditLogUnwritable
+    return kind(f"The audit log {path} cannot be written: {error.strerror or error}.")
 
 
-def _write_whole(descriptor: int, content: bytes) -> None:
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of some bytes.
+
+    :raises OSError: not all of them have room.
+    """
     left = memoryview(content)
     while left:
         written = os.write(descriptor, left)

@@ -16,6 +16,7 @@ from .check_chain import Chain, Fault, Gap, lines
 from .growing_file import read_tail
 from .log_files import files_of
 from .log_line import LogLine, read_line
+from .missing_lines import missing_text
 from .read_log import Found, found_lines, in_order
 
 
@@ -64,6 +65,9 @@ def verify_log(paths: Sequence[Path], expect: str | None = None) -> Verification
         if reading.chain.follow(found) and found.line is not None:
             reading.count += 1
             reading.events[found.line.text("event")] += 1
+            if found.line.text("event") == "missing":
+                told = missing_text(found.line.record)
+                reading.chain.notes.append(f"{_place(found)}: the disk was full before this line: {told}")
             if found.line.sha256 == expect:
                 reading.expected = found.line.seq
     chain = reading.chain

@@ -1,16 +1,35 @@
 """Logs of made-up answers."""
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dermedge.service.audit.audit_log import AuditLog
+from dermedge.service.audit.audit_log import AuditLog, Written
 
 MODEL = "a" * 64
 VERSIONS = {"dermedge": "0.2.0", "onnxruntime": "1.24.1"}
 
 
-def answer(log: AuditLog, number: int) -> None:
+@contextmanager
+def full_at(size: int, process: int = 0) -> Iterator[None]:
+    """Let no file grow beyond a size: the system writes what fits, and then refuses, as a full disk does.
+
+    :param process: by its number; 0: this one.
+    """
+    process = process or os.getpid()
+    limits = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, limits)
+
+
+def answer(log: AuditLog, number: int) -> Written | None:
     """Write what a service writes for one picture."""
-    log.append(
+    return log.append(
         "predicted",
         model_sha256=MODEL,
         versions=VERSIONS,

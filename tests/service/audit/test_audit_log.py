@@ -4,19 +4,16 @@ import hashlib
 import hmac
 import json
 import os
-import resource
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from service.audit.logs import MODEL, VERSIONS, answer, write_log
+from service.audit.logs import MODEL, VERSIONS, answer, full_at, write_log
 
 from dermedge.service.audit import growing_file
 from dermedge.service.audit.audit_log import AuditLog
@@ -221,23 +218,12 @@ def test_the_salt_stays(path: Path) -> None:
     AuditLog(path).close()
 
 
-@contextmanager
-def _full_at(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size: the system writes what fits, and then refuses, as a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize("room", [0, 1, 200])
 def test_a_full_disk_leaves_no_half_line(room: int, path: Path) -> None:
     with AuditLog(path) as log:
         answer(log, 1)
         before = path.read_bytes()
-        with _full_at(len(before) + room), pytest.raises(AuditLogUnwritable, match="cannot be written: File too large"):
+        with full_at(len(before) + room), pytest.raises(AuditLogUnwritable, match="cannot be written: File too large"):
             answer(log, 2)
         assert path.read_bytes() == before
         answer(log, 3)
@@ -248,7 +234,7 @@ def test_a_disk_that_is_full_when_the_next_file_begins(path: Path) -> None:
     with AuditLog(path, largest=1024) as log:
         answer(log, 1)
         for _ in range(2):
-            with _full_at(100), pytest.raises(AuditLogUnwritable):
+            with full_at(100), pytest.raises(AuditLogUnwritable):
                 answer(log, 2)
         assert log.head.seq == 2
         answer(log, 3)
