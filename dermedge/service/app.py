@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,13 +25,14 @@ from dermedge_runtime.inputs.prepared_picture import PreparedPicture
 from dermedge_runtime.model.answer_check import Outputs
 from dermedge_runtime.prediction import Prediction, Rejection
 
+from .answer_schema import add_answer_schemas, answer_response, problem_responses
 from .audit.audit_log import AuditLog, Event, Written
 from .audit.growing_file import AuditLogUnwritable
 from .batcher import Batcher
 from .decoders import Decoders
 from .decoding_process import Decoded, Upload
 from .kserve import add_kserve
-from .metrics import Metrics
+from .metrics import Counted, Metrics
 from .page import add_page
 from .problems import CONTENT_TYPE, Problem, busy, rejected
 from .request_form import Asked, form_schema, read_form
@@ -229,34 +229,8 @@ def make_app(service: Service) -> FastAPI:
     _add_state(app, service)
     add_kserve(app, service)
     add_page(app)
+    add_answer_schemas(app, service.classifier.spec)
     return app
-
-
-class Counted:
-    """Stands before the application and counts its answers."""
-
-    def __init__(self, app: Any, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, and count what comes back."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun, status = time.perf_counter(), 500
-
-        async def noted(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            path = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(path, str(status)).inc()
-            self._metrics.seconds.labels(path).observe(time.perf_counter() - begun)
 
 
 def _problem(problem: Problem) -> JSONResponse:
@@ -295,32 +269,23 @@ def _handle_problems(app: FastAPI, service: Service) -> None:
         return _problem(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log says why."))
 
 
-def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {
-        "type": "object",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string", "description": "What was asked, what was found, how to mend it."},
-        },
-    }
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {CONTENT_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
-
-
 def _add_predictions(app: FastAPI, service: Service) -> None:
     spec = service.classifier.spec
-    problems = _problem_responses(400, 401, 403, 413, 415, 422, 503)
+    problems = problem_responses(400, 401, 403, 413, 415, 422, 503)
+    one = answer_response("Prediction", "What the model says, and why.") | problems
+    many = answer_response("BatchAnswer", "An answer for each picture.") | problems
 
     def form(several: bool) -> dict[str, Any]:
         body = {"required": True, "content": {"multipart/form-data": {"schema": form_schema(spec, several=several)}}}
         return {"requestBody": body}
 
-    @app.post("/v1/predict", summary="Classify one picture.", responses=problems, openapi_extra=form(False))
+    @app.post(
+        "/v1/predict",
+        operation_id="predict",
+        summary="Classify one picture.",
+        responses=one,
+        openapi_extra=form(False),
+    )
     async def predict(request: Request) -> Response:
         asked = await read_form(request, spec, several=False)
         answers = await service.answer(asked)
@@ -333,7 +298,13 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             raise Problem(status, answer.reason)
         return _json(_record(answer, asked, service))
 
-    @app.post("/v1/predict/batch", summary="Classify many pictures.", responses=problems, openapi_extra=form(True))
+    @app.post(
+        "/v1/predict/batch",
+        operation_id="predict_batch",
+        summary="Classify many pictures.",
+        responses=many,
+        openapi_extra=form(True),
+    )
     async def predict_batch(request: Request) -> Response:
         asked = await read_form(request, spec, several=True)
         return _json({"results": [_record(answer, asked, service) for answer in await service.answer(asked)]})
@@ -358,27 +329,42 @@ def _json(record: Any) -> Response:
 def _add_state(app: FastAPI, service: Service) -> None:
     classifier = service.classifier
 
+    described_model = answer_response("Model", "The model that is open.") | problem_responses(401, 403)
+    alive = answer_response("Alive", "It lives.") | problem_responses(403)
+    is_ready = answer_response("Ready", "It answers.") | problem_responses(403, 503)
+
     @app.get(
-        "/v1/model", summary="Everything the model file says about itself.", responses=_problem_responses(401, 403)
+        "/v1/model",
+        operation_id="model",
+        summary="Everything the model file says about itself.",
+        responses=described_model,
     )
     async def model() -> Response:
         described = json.loads(classifier.spec.to_json())
         told = {"name": classifier.name, "sha256": classifier.sha256, "device": classifier.device}
         return _json({**told, "provider": classifier.provider, "description": described})
 
-    @app.get("/healthz", summary="Whether the service lives.")
+    @app.get("/healthz", operation_id="health", summary="Whether the service lives.", responses=alive)
     async def health() -> Response:
         return _json({"status": "alive"})
 
-    @app.get("/readyz", summary="Whether it answers: a real prediction came.", responses=_problem_responses(503))
+    @app.get("/readyz", operation_id="ready", summary="Whether it answers: a real prediction came.", responses=is_ready)
     async def ready() -> Response:
         if not service.ready:
             raise busy("The service is not ready yet.")
         return _json({"status": "ready", "model": classifier.name, "device": classifier.device})
 
-    plain: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Counters."}}
-    responses = plain | _problem_responses(401, 403)
+    plain: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Counters."}
+    }
+    responses = plain | problem_responses(401, 403)
 
-    @app.get("/metrics", summary="Counters for Prometheus.", response_class=PlainTextResponse, responses=responses)
+    @app.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Counters for Prometheus.",
+        response_class=PlainTextResponse,
+        responses=responses,
+    )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

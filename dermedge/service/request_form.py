@@ -123,9 +123,10 @@ def _patients(text: str, uploads: int) -> list[dict[str, ClinicalValue]]:
 
 
 def _truth(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
+    word = text.lower()  # generated Python clients send True and False
+    if word not in ("true", "false"):
         raise rejected(f"{name} is true or false, got {shown(text)}.")
-    return text == "true"
+    return word == "true"
 
 
 def _check_target(target: str | None, spec: ModelSpec) -> None:
