@@ -5,9 +5,11 @@ A page elsewhere cannot ask in a visitor's name (Origin), nor by a name of its o
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +27,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN = ("/", "/docs", "/healthz", "/readyz")
 """Paths that need no token, and whatever lies below /page: they say nothing of anybody."""
+_LONGEST_DRAIN_S = 2.0
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; manifest-src 'self'",
@@ -57,10 +60,11 @@ class Guards:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return  # no WebSocket is served
-        headers = Headers(scope=scope)
+        headers, limited = Headers(scope=scope), _Limited(receive)
 
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
+                await limited.drain()
                 there = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -78,7 +82,7 @@ class Guards:
             response = JSONResponse(problem.to_record(), problem.status, problem.headers, CONTENT_TYPE)
             await response(scope, receive, send_guarded)
             return
-        await self._app(scope, _Limited(receive), send_guarded)
+        await self._app(scope, limited, send_guarded)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -126,14 +130,22 @@ class _Limited:
     """Gives a request's body as it comes, and ends one that is too long, whatever its length was said to be."""
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self._taken = receive, 0
+        self._receive, self._taken, self._ended = receive, 0, False
 
     async def __call__(self) -> Any:
         message = await self._receive()
+        self._ended = not message.get("more_body", False)
         self._taken += len(message.get("body", b""))
         if self._taken > MOST_BYTES:
             raise too_large()
         return message
+
+    async def drain(self) -> None:
+        """Read what is left of the body, for a while: a client that still sends would lose an early answer."""
+        with suppress(Problem, TimeoutError):
+            async with asyncio.timeout(_LONGEST_DRAIN_S):
+                while not self._ended:
+                    await self()
 
 
 def too_large() -> Problem:

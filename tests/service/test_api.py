@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -106,6 +107,16 @@ def test_a_body_that_does_not_say_its_length_is_limited_too(client: httpx.Client
     with suppress(httpx.WriteError):  # the connection may be closed while more is coming
         assert "at most 25 MB" in problem(client.post("/v1/predict", content=endless(), headers=headers), 413)
     assert sent(client).status_code == 200
+
+
+def test_an_early_refusal_reaches_a_client_that_still_sends(service: Running) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="image"\r\nX: ' + b"x" * 5_000_000
+    asked = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n"
+    asked += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])), 20) as connection:
+            connection.sendall(asked % len(head) + head)
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize(
