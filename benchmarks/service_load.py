@@ -83,13 +83,17 @@ async def load(
 
 
 class Server:
-    """A service as a process."""
+    """A service as a process; what it says lies in FOLDER/serve.log."""
 
-    def __init__(self, model: str, folder: Path) -> None:
+    def __init__(self, model: str, folder: Path, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port = int(taken.getsockname()[1])
         command = [sys.executable, "-m", "dermedge", "serve", "--model", model, "--device", "cpu"]
-        self.process = subprocess.Popen([*command, "--port", str(self.port)], cwd=folder, stderr=subprocess.DEVNULL)
+        self.log = folder / "serve.log"
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(self.port), *arguments], cwd=folder, stdout=stream, stderr=stream
+            )
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
@@ -100,9 +104,11 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.1)
+        self.process.kill()
         raise SystemExit("the service did not start")
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
+        """The service and its decoding processes."""
         children = [
             int(child)
             for task in Path(f"/proc/{self.process.pid}/task").iterdir()
@@ -113,14 +119,14 @@ class Server:
     def cpu_seconds(self) -> float:
         """CPU time of the service and its decoding processes so far."""
         ticks = 0
-        for pid in self._processes():
+        for pid in self.processes():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
         """Memory of the service and its decoding processes."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._processes())
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.processes())
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
