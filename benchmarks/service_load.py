@@ -85,10 +85,14 @@ async def load(
 class Server:
     """A service as a process; what it says lies in FOLDER/serve.log."""
 
-    def __init__(self, model: str, folder: Path, *arguments: str) -> None:
+    def __init__(self, model: str, folder: Path, *arguments: str, under: Sequence[str] = ()) -> None:
+        """Start it, and wait until it answers.
+
+        :param under: a program, and its arguments, that runs it.
+        """
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port = int(taken.getsockname()[1])
-        command = [sys.executable, "-m", "dermedge", "serve", "--model", model, "--device", "cpu"]
+        command = [*under, sys.executable, "-m", "dermedge", "serve", "--model", model, "--device", "cpu"]
         self.log = folder / "serve.log"
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
