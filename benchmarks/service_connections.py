@@ -5,8 +5,9 @@
 The service and its decoding processes run under `strace -f -e trace=network`, over start, page, documents, predictions,
 a batch, a refused upload, an audit log and the end. Listed: each connect() and each sendto() or sendmsg() with an
 address, each socket that is neither local (AF_UNIX) nor the one that listens, and where bind() binds. A connect() to
-anything is one too many; the exit code is 1 then. What was accepted is no connection of the service's own. The first DICOM file makes a socket bind to ::1 and
-close again: pydicom imports requests where it is installed, which sees so whether the machine has IPv6.
+anything is one too many; the exit code is 1 then. What was accepted is no connection of the service's own. The first
+DICOM file makes a socket bind to ::1 and close again: pydicom imports requests where it is installed, which sees so
+whether the machine has IPv6.
 """
 
 from __future__ import annotations
