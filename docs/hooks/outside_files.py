@@ -35,7 +35,7 @@ ASSETS = (
     *(f"dermedge/data/schemas/{file.name}" for file in sorted((ROOT / "dermedge/data/schemas").glob("*.toml"))),
     *("examples/plain_python.py", "examples/node_client.js", "examples/cpp_client.cpp", "examples/CsharpClient.cs"),
     *("examples/golden/golden.json", "examples/golden/picture.png"),
-    *("examples/kuberay.yaml", "examples/slurm_ray.sh"),
+    *("examples/kuberay.yaml", "examples/slurm_ray.sh", "examples/Dockerfile", "examples/dermedge.service"),
 )
 """Files that pages lead to, and that are shown as they are, under the same path."""
 INSTEAD = {

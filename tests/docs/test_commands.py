@@ -10,7 +10,10 @@ from docs.parse_command import commands as all_commands
 
 _CALLS = [(place, words) for page in PAGES for place, words in commands(page)]
 _OPTION = re.compile(r"(?:^|(?<=\s))--[a-z][\w-]*")
-_OPTIONS_OF_OTHERS = {"--nproc-per-node", "--no-index", "--find-links", "--upgrade", "--only-binary", "--headless"}
+_OPTIONS_OF_OTHERS = {
+    *("--nproc-per-node", "--no-index", "--find-links", "--upgrade", "--only-binary", "--headless"),
+    *("--internal", "--network"),
+}
 
 
 @pytest.mark.parametrize(("place", "words"), _CALLS, ids=[place for place, _ in _CALLS])
