@@ -1,11 +1,13 @@
 """Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 import torch
 from batch_reader import BatchReader
 from onnx import numpy_helper
@@ -14,7 +16,7 @@ from torch import nn
 from dermedge.data.ham10000 import CLASSES, HAM10000
 from dermedge.models.branches.dermiresnet import ResidualUnit
 from dermedge.models.classifier import FusedClassifier
-from dermedge.models.fusion import fusion_class
+from dermedge.models.fusion import FUSIONS, fusion_class
 from dermedge_export.description import write_described
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.graph.to_onnx import output_names
@@ -23,7 +25,17 @@ from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
+_SELDOM = ("metanet", "mmf_net", "adaptive")
+"""Fusions whose exported graphs are exhaustive: tracing one takes seconds, and what is in them the others have too."""
 SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
+
+
+def fusion_cases(names: Iterable[str] = FUSIONS, *others: str) -> list[Any]:
+    """Every fusion, or these, as parameters of a test that needs its exported graph.
+
+    :param others: further parameters of every case.
+    """
+    return [pytest.param(name, *others, marks=pytest.mark.exhaustive if name in _SELDOM else ()) for name in names]
 
 
 def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY) -> FusedClassifier:
@@ -41,7 +53,7 @@ def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY) -> Fu
             model.head.clinical[0].parametrizations.weight.original.data.uniform_(-0.2, 0.2)
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.2)
                 module.running_var.uniform_(0.5, 2)
                 module.weight.uniform_(0.5, 1.5)

@@ -21,11 +21,10 @@ from dermedge_runtime.inputs.clinical import ClinicalSchema
 from .branches.families import new_branch
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .fusion import GivenImage, fusion_class
+from .fusions.base import HIDDEN_FEATURES
 from .image_head import ImageHead
 from .narrow import narrow
 from .preparation.preparation import Preparation
-
-_HIDDEN = 256
 
 
 class Head(nn.Module):
@@ -43,9 +42,8 @@ class Head(nn.Module):
         self.image = None if channels is None else ImageHead(channels)
         self.clinical: nn.Sequential | None = ClinicalMLP(schema) if kind.uses_clinical else None
         self.fusion = kind()
-        reader = nn.Linear(kind.features, _HIDDEN)
-        self.fusion.start_reader(reader)
-        self.classifier = nn.Sequential(reader, nn.ReLU(), nn.Dropout(dropout), nn.Linear(_HIDDEN, n_classes))
+        reader = self.fusion.new_reader(HIDDEN_FEATURES)
+        self.classifier = nn.Sequential(reader, nn.ReLU(), nn.Dropout(dropout), nn.Linear(HIDDEN_FEATURES, n_classes))
 
     def forward(self, pooled: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map float [B, C] and float [B, F] to logits float [B, classes]; None for a modality that is not read."""

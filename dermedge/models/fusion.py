@@ -1,6 +1,7 @@
-"""The table of the fusions of the 512 image features x and the 256 clinical features y (paper, section 3.5).
+"""The table of the fusions of the 512 image features x and the 256 clinical features y.
 
-A fusion is one class in `fusions/` and one line of `FUSIONS`.
+A fusion is one class in `fusions/` and one line: of `PAPERS_FUSIONS` where the paper has it (section 3.5, tables 6 and
+7), of `FURTHER_FUSIONS` otherwise.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from .fusions.large_products import Bilinear, TensorProduct
 from .fusions.self_attention import SelfAttention
 from .fusions.single import ClinicalOnly, ImageOnly
 
-__all__ = ["FUSIONS", "Fusion", "GivenImage", "fusion_class"]
+__all__ = ["FURTHER_FUSIONS", "FUSIONS", "PAPERS_FUSIONS", "Fusion", "GivenImage", "fusion_class"]
 
-FUSIONS: dict[str, type[Fusion]] = {
+PAPERS_FUSIONS: dict[str, type[Fusion]] = {
     "concat": Concatenation,
     "weighted_concat": WeightedConcatenation,
     "hadamard": Hadamard,
@@ -32,6 +33,8 @@ FUSIONS: dict[str, type[Fusion]] = {
     "image_only": ImageOnly,
     "clinical_only": ClinicalOnly,
 }
+FURTHER_FUSIONS: dict[str, type[Fusion]] = {}
+FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
 
 
 def fusion_class(name: str) -> type[Fusion]:

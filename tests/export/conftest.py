@@ -5,18 +5,17 @@ from pathlib import Path
 
 import onnx
 import pytest
-from export_networks import SIZE, in_precision, random_classifier
+from export_networks import SIZE, fusion_cases, in_precision, random_classifier
 from made_once import SharedFolder
 
 from dermedge.data.ham10000 import HAM10000
-from dermedge.models.fusion import FUSIONS
 from dermedge_export.graph.to_onnx import to_onnx
 
 Traced = Callable[[str], onnx.ModelProto]
 Converted = Callable[..., onnx.ModelProto]
 
 
-@pytest.fixture(params=list(FUSIONS))
+@pytest.fixture(params=fusion_cases())
 def fusion(request: pytest.FixtureRequest) -> str:
     """Every fusion of the project in turn."""
     return str(request.param)

@@ -1,1 +1,1 @@
-"""One fusion a file (paper, section 3.5); the table of all is `dermedge.models.fusion`."""
+"""One fusion a file (paper, section 3.5, and others); the table of all is `dermedge.models.fusion`."""

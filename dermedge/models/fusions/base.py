@@ -11,6 +11,8 @@ from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
+HIDDEN_FEATURES = 256
+"""Length of the classifier's hidden layer, which reads z."""
 GivenImage: TypeAlias = Callable[[Tensor], Tensor]
 """Clinical vectors y float [B, S, 256] of B images, S of each, to float [B, S, out]."""
 
@@ -40,6 +42,17 @@ class Fusion(nn.Module):
             return hidden.reshape(batch, steps, -1)
 
         return projected
+
+    def new_reader(self, hidden: int) -> nn.Module:
+        """Make the layer that reads z: float [B, `features`] to the classifier's hidden layer, before its activation.
+
+        A fusion whose z is that hidden layer already gives an `nn.Identity`.
+
+        :param hidden: length of the hidden layer.
+        """
+        reader = nn.Linear(self.features, hidden)
+        self.start_reader(reader)
+        return reader
 
     def start_reader(self, project: nn.Linear) -> None:
         """Initialise the layer that reads z, where torch's own initialisation does not suit z."""

@@ -45,17 +45,35 @@ class CrossAttention(Fusion):
 
         def projected(y: Tensor) -> Tensor:
             batch, steps, _ = y.shape
-            fused = x[:, None, :] + self._attended(queries, y, _Scores.apply).reshape(batch, steps, IMAGE_FEATURES)
+            fused = x[:, None, :] + self._attended(queries, y, _Scores.apply).reshape(batch, steps, x.shape[1])
             hidden: Tensor = project(fused.flatten(0, 1))
             return hidden.reshape(batch, steps, -1)
 
         return projected
 
+    def given_asked(self, asked: Tensor) -> GivenImage:
+        """Hold what is attended to: give the function from asking vectors to the same with what they attend to added.
+
+        The other way round than `given_image`, for a fusion in which the clinical values ask and the image answers.
+
+        :param asked: float [B, m * 32].
+        :return: function of float [B, S, n * 32] to the same shape.
+        """
+        keys = self.key(_tokens(asked)) @ self.query.weight / math.sqrt(_TOKEN)
+        values = self.value(_tokens(asked)).reshape(asked.shape[0], -1, _TOKEN)
+        turned = keys.reshape(asked.shape[0], -1, _TOKEN).transpose(1, 2)
+
+        def attended(asking: Tensor) -> Tensor:
+            # The tokens of all steps side by side: each asks for itself.
+            weights = torch.softmax(torch.bmm(asking.reshape(asking.shape[0], -1, _TOKEN), turned), dim=-1)
+            return asking + torch.bmm(weights, values).reshape(asking.shape)
+
+        return attended
+
     def _queries(self, x: Tensor) -> Tensor:
         """Give Q_x W_K / sqrt(d), float [B, 16, 32]: its product with a clinical token is the token's score."""
-        tokens = x.reshape(x.shape[0] * (IMAGE_FEATURES // _TOKEN), _TOKEN)
-        queries: Tensor = self.query(tokens) @ self.key.weight / math.sqrt(_TOKEN)
-        return queries.reshape(x.shape[0], IMAGE_FEATURES // _TOKEN, _TOKEN)
+        queries: Tensor = self.query(_tokens(x)) @ self.key.weight / math.sqrt(_TOKEN)
+        return queries.reshape(x.shape[0], x.shape[1] // _TOKEN, _TOKEN)
 
     def _attended(self, queries: Tensor, y: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Attend to the clinical tokens of float [B, S, 256]; float [B * S, 512].
@@ -72,6 +90,11 @@ class CrossAttention(Fusion):
         weights = torch.softmax(score(repeated, keys), dim=-1)
         values = self.value(y.reshape(batch * steps * n_clinical, _TOKEN)).reshape(batch * steps, n_clinical, _TOKEN)
         return torch.bmm(weights, values).reshape(batch * steps, n_image * _TOKEN)
+
+
+def _tokens(vectors: Tensor) -> Tensor:
+    """Cut float [B, n * 32] into float [B * n, 32]."""
+    return vectors.reshape(vectors.shape[0] * (vectors.shape[1] // _TOKEN), _TOKEN)
 
 
 def _scores(queries: Tensor, keys: Tensor) -> Tensor:

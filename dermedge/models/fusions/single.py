@@ -20,6 +20,11 @@ class ImageOnly(Fusion):
         """Give x."""
         return x
 
+    def given_image(self, x: Tensor, project: nn.Module) -> GivenImage:
+        """Project the image once; see the base class."""
+        held = project(x).unsqueeze(1)
+        return lambda y: held.expand(-1, y.shape[1], -1)
+
 
 class ClinicalOnly(Fusion):
     """z = y: the clinical branch alone (paper, table 6)."""

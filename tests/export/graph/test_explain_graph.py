@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam
-from export_networks import open_session, random_classifier, random_inputs
+from export_networks import fusion_cases, open_session, random_classifier, random_inputs
 from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier, pool
@@ -14,8 +14,8 @@ from dermedge_export.graph.ig_steps import DEFAULT_STEPS, MOST_STEPS, checked_st
 from dermedge_export.graph.merged_layers import with_merged_layers
 from dermedge_runtime.errors import UsageError
 
-IMAGE_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_image]
-CLINICAL_FUSIONS = [name for name, kind in FUSIONS.items() if kind.uses_clinical]
+IMAGE_FUSIONS = fusion_cases([name for name, kind in FUSIONS.items() if kind.uses_image])
+CLINICAL_FUSIONS = fusion_cases([name for name, kind in FUSIONS.items() if kind.uses_clinical])
 
 
 class Encoded(nn.Module):
@@ -30,7 +30,7 @@ class Encoded(nn.Module):
         return self.model.head(pooled, clinical)
 
 
-@pytest.fixture(scope="module", params=list(FUSIONS))
+@pytest.fixture(scope="module", params=fusion_cases())
 def case(request: pytest.FixtureRequest, traced):
     session = open_session(traced(request.param))
     return random_classifier(request.param), session
@@ -104,6 +104,11 @@ def test_attributions_add_up_to_the_score(case) -> None:
     assert np.median(remainder[counts] / np.abs(moved[counts])) < 0.05
 
 
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    """By more than a thousandth of the largest value: the attributions of random weights are small numbers."""
+    return not np.allclose(one, other, atol=1e-3 * np.abs(one).max())
+
+
 def test_explanations_change_with_the_input(case) -> None:
     model, session = case
     first, second = _prepare(model, 5)[0], _prepare(model, 6)[0]
@@ -113,7 +118,7 @@ def test_explanations_change_with_the_input(case) -> None:
     for name in explanations:
         # A class that nothing speaks for has an empty map, so all classes are asked.
         pairs = [(_run(session, first, [c] * 5)[name], _run(session, second, [c] * 5)[name]) for c in range(7)]
-        assert any(not np.allclose(one, other, atol=1e-3) for one, other in pairs), name
+        assert any(_differ(one, other) for one, other in pairs), name
 
 
 def test_explanations_change_with_the_class(case) -> None:
@@ -126,7 +131,7 @@ def test_explanations_change_with_the_class(case) -> None:
     assert explanations
     for name in explanations:
         # A class that nothing speaks for has an empty map, so all classes are asked.
-        assert any(not np.allclose(one[name], other[name], atol=1e-3) for other in others), name
+        assert any(_differ(one[name], other[name]) for other in others), name
 
 
 def test_rows_of_a_batch_do_not_mix(case) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from export_networks import SIZE, open_session, random_classifier, random_inputs, torch_probabilities_of
+from export_networks import SIZE, fusion_cases, open_session, random_classifier, random_inputs, torch_probabilities_of
 from graph_shapes import shapes_by_rule, shapes_by_running
 
 from dermedge.models.fusion import FUSIONS, fusion_class
@@ -28,8 +28,10 @@ RESULTS = {
 _IN_HALF = ("concat", "cross_attention", "clinical_only")
 """Fusions that are looked at in FP16 too; the others there are exhaustive."""
 _CASES = [
-    pytest.param((name, half), marks=pytest.mark.exhaustive if half and name not in _IN_HALF else ())
-    for name in FUSIONS
+    pytest.param(
+        (name, half), marks=[*case.marks, *([pytest.mark.exhaustive] if half and name not in _IN_HALF else [])]
+    )
+    for name, case in zip(FUSIONS, fusion_cases(), strict=True)
     for half in (False, True)
 ]
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from export_networks import SIZE, in_precision, random_model_file
+from export_networks import SIZE, fusion_cases, in_precision, random_model_file
 from onnx import numpy_helper
 
 from dermedge.config import TrainConfig
@@ -28,7 +28,7 @@ from dermedge_runtime.inputs.clinical import CATEGORY, IMPUTE
 
 FEATURES = HAM10000.clinical("grouped", CATEGORY).features
 CLINICAL = [name for name, kind in FUSIONS.items() if kind.uses_clinical]
-FILES = [(name, "fp32") for name in CLINICAL] + [("cross_attention", "fp16"), ("concat", "int8")]
+FILES = [*fusion_cases(CLINICAL, "fp32"), ("cross_attention", "fp16"), ("concat", "int8")]
 PATIENTS = [
     {},
     {"sex": "female"},

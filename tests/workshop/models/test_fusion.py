@@ -90,6 +90,14 @@ def test_an_image_held_fixed_equals_fusing_pair_by_pair(name, steps):
             torch.testing.assert_close(gradient[row, step], expected[0], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_a_picture_alone_held_fixed_is_the_same_for_every_patient():
+    fusion, project = made("image_only"), nn.Linear(IMAGE_FEATURES, 11)
+    x, y = torch.randn(2, IMAGE_FEATURES), torch.randn(2, 5, CLINICAL_FEATURES)
+    held = fusion.given_image(x, project)(y)
+    torch.testing.assert_close(held, project(x)[:, None].expand(-1, 5, -1))
+
+
 WITHOUT_PARAMETERS = ("concat", "tensor", "image_only", "clinical_only")
 
 

@@ -1,4 +1,4 @@
-"""Every fusion equals its equation in the paper, written out as slowly as it can be."""
+"""Every fusion equals its equation, written out as slowly as it can be; numbered ones are the paper's."""
 
 import math
 
