@@ -1,10 +1,10 @@
 """Merge what is constant after training into the layers beside it: batch normalisation and the skip weights alpha
-into the convolutions, the layers around a product fusion into it (`large_products.merged_product`), and what stands for
-the average patient into its weights.
+into the convolutions, batch normalisation of a fusion into its linear layers, the layers around a product fusion into
+it (`large_products.merged_product`), and what stands for the average patient into its weights.
 
-All are exact up to rounding. Batch normalisation after a convolution is a scaling of its weights. A residual unit
-computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and dividing the
-first convolution of F by alpha gives the same sum without a multiplication.
+All are exact up to rounding. Batch normalisation after a convolution or a linear layer is a scaling of its weights. A
+residual unit computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and
+dividing the first convolution of F by alpha gives the same sum without a multiplication.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from dermedge.models.branches.dermiresnet import ConvBlock, DermiResNet, ResidualUnit
 from dermedge.models.classifier import FusedClassifier
@@ -31,6 +31,7 @@ def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
         _merge_normalisation(merged.trunk)
     _plain_pooling(merged)
     _merge_average(merged)
+    _merge_after_linear(merged.head.fusion)
     merge_product(merged.head)
     return merged
 
@@ -63,6 +64,16 @@ def _merge_average(model: FusedClassifier) -> None:
     plain.weight.copy_(first.weight)
     plain.bias.copy_(first.bias)
     model.head.clinical[0] = plain
+
+
+def _merge_after_linear(fusion: nn.Module) -> None:
+    """Merge a batch normalisation into the linear layer before it; its gradient has no counterpart in ONNX."""
+    for module in list(fusion.modules()):
+        if not isinstance(module, nn.Sequential) or len(module) != 2:
+            continue
+        linear, norm = module
+        if isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+            module[0], module[1] = fuse_linear_bn_eval(linear, norm), nn.Identity()
 
 
 @torch.no_grad()
