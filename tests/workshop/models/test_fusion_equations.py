@@ -107,6 +107,20 @@ def test_self_attention_is_equation_12_within_each_modality():
         torch.testing.assert_close(z[row, X:], attended(fusion.clinical, y[row]), rtol=1e-4, atol=1e-5)
 
 
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+@torch.no_grad()
+def test_metanet_weighs_the_picture_by_the_patient():
+    fusion, (x, y) = fusion_class("metanet")(), vectors()
+    first, _, second, _ = fusion.gate
+    for row, z in enumerate(fusion(x, y)):
+        hidden = torch.tensor([max(value, 0) for value in linear(first, y[row])])
+        expected = [a * sigmoid(b) for a, b in zip(x[row].tolist(), linear(second, hidden), strict=True)]
+        torch.testing.assert_close(z, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["tensor", "bilinear"])
 def test_products_start_with_unit_variance(name):
