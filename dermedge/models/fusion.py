@@ -16,6 +16,7 @@ from .fusions.cross_attention import CrossAttention
 from .fusions.gated import Gated
 from .fusions.hadamard import Hadamard
 from .fusions.large_products import Bilinear, TensorProduct
+from .fusions.metablock import MetaBlock
 from .fusions.metanet import MetaNet
 from .fusions.self_attention import SelfAttention
 from .fusions.single import ClinicalOnly, ImageOnly
@@ -36,6 +37,7 @@ PAPERS_FUSIONS: dict[str, type[Fusion]] = {
 }
 FURTHER_FUSIONS: dict[str, type[Fusion]] = {
     "metanet": MetaNet,
+    "metablock": MetaBlock,
 }
 FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
 

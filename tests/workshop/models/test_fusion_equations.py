@@ -121,6 +121,26 @@ def test_metanet_weighs_the_picture_by_the_patient():
         torch.testing.assert_close(z, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
+def normalised(layers: nn.Sequential, vector: Tensor) -> list[float]:
+    layer, norm = layers
+    kept = zip(norm.running_mean, norm.running_var, norm.weight, norm.bias, strict=True)
+    return [
+        float((value - mean) / (var + norm.eps).sqrt() * weight + bias)
+        for value, (mean, var, weight, bias) in zip(linear(layer, vector), kept, strict=True)
+    ]
+
+
+@torch.no_grad()
+def test_metablock_scales_and_shifts_the_picture_by_the_patient():
+    fusion, (x, y) = fusion_class("metablock")(), vectors(8)
+    fusion.train()(x, y)  # so that the normalisation has seen something
+    z = fusion.eval()(x, y)
+    for row in range(2):
+        both = zip(x[row].tolist(), normalised(fusion.scale, y[row]), normalised(fusion.shift, y[row]), strict=True)
+        expected = [sigmoid(math.tanh(scale * a) + shift) for a, scale, shift in both]
+        torch.testing.assert_close(z[row], torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["tensor", "bilinear"])
 def test_products_start_with_unit_variance(name):
