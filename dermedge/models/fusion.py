@@ -18,6 +18,7 @@ from .fusions.hadamard import Hadamard
 from .fusions.large_products import Bilinear, TensorProduct
 from .fusions.metablock import MetaBlock
 from .fusions.metanet import MetaNet
+from .fusions.mmf_net import MMFNet
 from .fusions.self_attention import SelfAttention
 from .fusions.single import ClinicalOnly, ImageOnly
 
@@ -38,6 +39,7 @@ PAPERS_FUSIONS: dict[str, type[Fusion]] = {
 FURTHER_FUSIONS: dict[str, type[Fusion]] = {
     "metanet": MetaNet,
     "metablock": MetaBlock,
+    "mmf_net": MMFNet,
 }
 FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.fusion import fusion_class
+from dermedge.models.fusions.cross_attention import CrossAttention
 from dermedge.models.fusions.self_attention import TokenAttention
 
 X, Y = 512, 256
@@ -139,6 +140,26 @@ def test_metablock_scales_and_shifts_the_picture_by_the_patient():
         both = zip(x[row].tolist(), normalised(fusion.scale, y[row]), normalised(fusion.shift, y[row]), strict=True)
         expected = [sigmoid(math.tanh(scale * a) + shift) for a, scale, shift in both]
         torch.testing.assert_close(z[row], torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+def asked(layer: CrossAttention, asking: Tensor, other: Tensor) -> Tensor:
+    result = []
+    for token in asking.split(32):
+        scores = [(layer.query.weight @ token) @ (layer.key.weight @ key) / math.sqrt(32) for key in other.split(32)]
+        weights = torch.softmax(torch.stack(scores), dim=0)
+        values = [layer.value.weight @ value for value in other.split(32)]
+        result.append(token + sum(w * value for w, value in zip(weights, values, strict=True)))
+    return torch.cat(result)
+
+
+@torch.no_grad()
+def test_mmf_net_lets_each_modality_attend_to_itself_and_then_to_the_other():
+    fusion, (x, y) = fusion_class("mmf_net")(), vectors()
+    z = fusion(x, y)
+    for row in range(2):
+        image, clinical = attended(fusion.image, x[row]), attended(fusion.clinical, y[row])
+        torch.testing.assert_close(z[row, :X], asked(fusion.image_asks, image, clinical), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(z[row, X:], asked(fusion.clinical_asks, clinical, image), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
