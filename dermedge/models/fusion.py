@@ -16,6 +16,7 @@ from .fusions.cross_attention import CrossAttention
 from .fusions.gated import Gated
 from .fusions.hadamard import Hadamard
 from .fusions.large_products import Bilinear, TensorProduct
+from .fusions.late import Late
 from .fusions.metablock import MetaBlock
 from .fusions.metanet import MetaNet
 from .fusions.mmf_net import MMFNet
@@ -40,6 +41,7 @@ FURTHER_FUSIONS: dict[str, type[Fusion]] = {
     "metanet": MetaNet,
     "metablock": MetaBlock,
     "mmf_net": MMFNet,
+    "late": Late,
 }
 FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
 

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dermedge.data.ham10000 import HAM10000
+from dermedge.models.classifier import Head
 from dermedge.models.fusion import fusion_class
 from dermedge.models.fusions.cross_attention import CrossAttention
 from dermedge.models.fusions.self_attention import TokenAttention
@@ -160,6 +162,26 @@ def test_mmf_net_lets_each_modality_attend_to_itself_and_then_to_the_other():
         image, clinical = attended(fusion.image, x[row]), attended(fusion.clinical, y[row])
         torch.testing.assert_close(z[row, :X], asked(fusion.image_asks, image, clinical), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(z[row, X:], asked(fusion.clinical_asks, clinical, image), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_late_adds_the_scores_of_two_classifiers_that_know_nothing_of_each_other():
+    head = Head("late", HAM10000.clinical("grouped"), 7, 0.0, 40).eval()
+    pooled, clinical = torch.randn(3, 40), torch.randn(3, 17)
+    last = head.classifier[-1]
+    of_image = torch.relu(head.fusion.image(head.image(pooled))) @ last.weight[:, :128].T
+    of_clinical = torch.relu(head.fusion.clinical(head.clinical(clinical))) @ last.weight[:, 128:].T
+    torch.testing.assert_close(head(pooled, clinical), of_image + of_clinical + last.bias)
+    # The answer is the geometric mean of the two classifiers' answers, weighted two to two.
+    product = torch.softmax(of_image + last.bias, dim=1) * torch.softmax(of_clinical, dim=1)
+    torch.testing.assert_close(torch.softmax(head(pooled, clinical), dim=1), product / product.sum(dim=1, keepdim=True))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["late"])
+def test_a_fusion_whose_z_is_the_hidden_layer_is_read_by_nothing(name):
+    reader = fusion_class(name)().new_reader(256)
+    assert isinstance(reader, nn.Identity) and fusion_class(name).features == 256
 
 
 @torch.no_grad()
