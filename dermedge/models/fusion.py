@@ -10,6 +10,7 @@ import difflib
 
 from dermedge_runtime.errors import UsageError
 
+from .fusions.adaptive import Adaptive
 from .fusions.base import Fusion, GivenImage
 from .fusions.concatenation import Concatenation, WeightedConcatenation
 from .fusions.cross_attention import CrossAttention
@@ -42,6 +43,7 @@ FURTHER_FUSIONS: dict[str, type[Fusion]] = {
     "metablock": MetaBlock,
     "mmf_net": MMFNet,
     "late": Late,
+    "adaptive": Adaptive,
 }
 FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
 

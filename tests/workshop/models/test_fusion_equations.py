@@ -178,7 +178,22 @@ def test_late_adds_the_scores_of_two_classifiers_that_know_nothing_of_each_other
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["late"])
+def test_adaptive_mixes_four_fusions_anew_for_every_patient():
+    fusion, (x, y) = fusion_class("adaptive")(), vectors()
+    parts = ("concat", "hadamard", "cross_attention", "image_only")
+    assert tuple(fusion.parts) == parts
+    seen = []
+    for row, z in enumerate(fusion(x, y)):
+        seen.append(torch.softmax(torch.tensor(linear(fusion.gate, torch.cat([x[row], y[row]]))), dim=0))
+        one = x[row : row + 1], y[row : row + 1]
+        projected = [fusion.projections[name](fusion.parts[name](*one))[0] for name in parts]
+        expected = sum(weight * part for weight, part in zip(seen[-1], projected, strict=True))
+        torch.testing.assert_close(z, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(seen[0], seen[1], atol=1e-2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["late", "adaptive"])
 def test_a_fusion_whose_z_is_the_hidden_layer_is_read_by_nothing(name):
     reader = fusion_class(name)().new_reader(256)
     assert isinstance(reader, nn.Identity) and fusion_class(name).features == 256
