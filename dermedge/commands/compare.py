@@ -35,7 +35,9 @@ _OWN = (
 """Settings that a comparison chooses itself, for every training, or has no use for."""
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]
-_Fusions = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
+_Fusions = Annotated[
+    str, option(_PANEL, "Comma-separated; all: the paper's, further: the others.", **any_text("words"))
+]
 _Branches = Annotated[str, option(_PANEL, "Comma-separated.", "--image-branches", **any_text("words"))]
 _Protocols = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
 _Seeds = Annotated[int, option(_PANEL, "0 to SEEDS - 1, also splits'.", **whole(1, 100))]
@@ -116,6 +118,7 @@ def compare(
       dermedge compare --data data/ham10000
       dermedge compare --data data/ham10000 --fusions gated,concat --seeds 1
       dermedge compare --data data/ham10000 --trunk shared --epochs 30
+      dermedge compare --fusions image_only,further --seeds 1
       dermedge compare --image-branches dermiresnet,resnet18 --seeds 1
       dermedge compare --report page.html
     """

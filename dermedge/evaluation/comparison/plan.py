@@ -16,7 +16,7 @@ from dermedge.config import Protocol, TrainConfig
 from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.branches.families import family_of
-from dermedge.models.fusion import FUSIONS, fusion_class
+from dermedge.models.fusion import FURTHER_FUSIONS, PAPERS_FUSIONS, fusion_class
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
@@ -94,21 +94,24 @@ class Plan:
         return config
 
 
-def choose_names(text: str, known: Collection[str], what: str) -> list[str]:
-    """Split names at the commas; `all` gives all.
+def choose_names(text: str, known: Collection[str], what: str, further: Collection[str] = ()) -> list[str]:
+    """Split names at the commas; `all` stands for the known ones, `further` for the further ones.
 
+    :param further: names beside the known ones that `all` does not mean.
     :raises UsageError: an unknown name or none; the message lists the known and the nearest.
     """
-    if text.strip() == "all":
-        return list(known)
-    names = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    groups = {"all": known} | ({"further": further} if further else {})
+    single = [*known, *further]
+    listed = ", ".join([*groups, *single])
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    names = list(dict.fromkeys(name for word in words for name in groups.get(word, (word,))))
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+        if name not in single:
+            near = difflib.get_close_matches(name, single, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise UsageError(f"Unknown {what} '{name}'; known are all, {', '.join(known)}.{hint}")
+            raise UsageError(f"Unknown {what} '{name}'; known are {listed}.{hint}")
     if not names:
-        raise UsageError(f"No {what} was given; known are all, {', '.join(known)}.")
+        raise UsageError(f"No {what} was given; known are {listed}.")
     return names
 
 
@@ -137,7 +140,8 @@ def plan_cells(
     :param trunk: `OWN` or `SHARED`, for fusions that read pictures.
     :raises UsageError: an unknown fusion, protocol or image branch.
     """
-    chosen = choose_names(fusions, FUSIONS, "fusion")
+    # `all` are the paper's, so that the command of an earlier comparison still means what it meant.
+    chosen = choose_names(fusions, PAPERS_FUSIONS, "fusion", FURTHER_FUSIONS)
     parts, branches = choose_names(protocols, PROTOCOLS, "protocol"), choose_branches(image_branches)
     return tuple(
         Cell(protocol, seed, fusion, its_trunk, NONE if its_trunk == NONE else branch)

@@ -359,8 +359,8 @@ def test_killed_and_resumed_it_ends_with_the_same_results(synthetic_data, tmp_pa
     assert [name for name in whole if whole[name] != killed.get(name)] == []
 
 
-def test_all_means_all_of_the_table(synthetic_data, tmp_path):
-    from dermedge.models.fusion import FUSIONS as TABLE
+def test_all_means_all_of_the_paper(synthetic_data, tmp_path):
+    from dermedge.models.fusion import PAPERS_FUSIONS as TABLE
 
     cells = small_plan(tmp_path, synthetic_data, fusions="all", protocols="all", seeds=2).cells
     assert len(cells) == len(set(cells)) == len(TABLE) * 2 * 2

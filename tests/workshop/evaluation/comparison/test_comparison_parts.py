@@ -22,6 +22,8 @@ KNOWN = ("image_only", "cross_attention", "gated")
 def test_names_are_split_and_kept_once():
     assert choose_names("gated, image_only,gated", KNOWN, "fusion") == ["gated", "image_only"]
     assert choose_names("all", KNOWN, "fusion") == list(KNOWN)
+    assert choose_names("all,late", KNOWN, "fusion", ("late", "adaptive")) == [*KNOWN, "late"]
+    assert choose_names("further, gated", KNOWN, "fusion", ("late", "adaptive")) == ["late", "adaptive", "gated"]
 
 
 @pytest.mark.parametrize("text", ["", " , "])
