@@ -219,7 +219,9 @@ class RequestedSettings:
         Group.MACHINE,
     ] = "auto"
     freeze_image_branch: Annotated[
-        bool, Field(description="Keep the image branch of --start-from; train the rest on its features."), Group.NETWORK
+        bool,
+        Field(description="Keep the image branch of --start-from or --pretrained; train the rest on its features."),
+        Group.NETWORK,
     ] = False
     """Takes the trunk of these weights as it is; the features are computed once (`head_training`)."""
     quantise_aware: Annotated[

@@ -74,7 +74,9 @@ def check_frozen(config: TrainConfig, processes: Processes, *, compiled: bool) -
     :raises UsageError: no weights to take the branch from, cutmix, several processes or torch.compile.
     """
     if not config.start_from:
-        raise UsageError("--freeze-image-branch needs --start-from: the run whose image branch is taken as it is.")
+        raise UsageError(
+            "--freeze-image-branch needs --start-from, the run whose image branch is taken as it is, or --pretrained."
+        )
     _check_mixing(config)
     if processes.count > 1 or compiled:
         raise UsageError(

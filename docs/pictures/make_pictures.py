@@ -67,7 +67,7 @@ def make_pipeline() -> None:
     draw.frame(650, 10, 340, 250, "Edge: numpy, Pillow, ONNX Runtime")
     draw.box(25, 60, 125, 70, "photographs", "any folder")
     draw.box(25, 160, 125, 70, "table", "age, sex, site, ...")
-    draw.box(190, 110, 110, 70, "train", "10 fusions")
+    draw.box(190, 110, 110, 70, "train", "15 fusions")
     draw.box(340, 110, 120, 70, "export", "compare first")
     draw.box(500, 90, 130, 110, "one ONNX file", "FP32, FP16", "or INT8", fill="#fde9c9")
     draw.box(670, 110, 110, 70, "infer", "milliseconds")

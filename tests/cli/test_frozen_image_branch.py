@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 SETTINGS = ("--image-size", 32, "--per-class", 6, "--batch-size", 16, "--fusion", "concat", "--feature-views", 2)
 FROZEN = (*SETTINGS, "--start-from", "runs/cross_attention", "--freeze-image-branch")
@@ -59,6 +59,19 @@ def test_it_is_resumed_without_the_run_that_it_started_from(cli_here, trained, s
     done = cli_here("train", "--run", "stopped", "--resume", "--feature-views", 2)
     assert done.returncode == 0, done.stderr
     assert "resumed after epoch 2" in done.stderr
+
+
+def test_a_branch_that_others_have_trained_stays_as_it_is(cli_here, trained, synthetic_data, workspace: Path) -> None:
+    tensors = load_file(_earlier(workspace) / "weights.safetensors")
+    others = {name.removeprefix("trunk."): tensor for name, tensor in tensors.items() if name.startswith("trunk.")}
+    save_file(others, workspace / "others.safetensors")
+    options = (*SETTINGS[:-4], "--fusion", "late", "--feature-views", 0, "--freeze-image-branch", "--epochs", 1)
+    source = ("--pretrained-file", workspace / "others.safetensors")
+    done = cli_here("train", "--data", synthetic_data, *options, *source, "--run", "features")
+    assert done.returncode == 0, done.stderr
+    after = load_file(workspace / "features" / "weights.safetensors")
+    assert all(torch.equal(after[f"trunk.{name}"], tensor) for name, tensor in others.items())
+    assert after["head.fusion.image.weight"].shape == (128, 512)
 
 
 @pytest.mark.parametrize(
