@@ -64,6 +64,19 @@ def read_line(line: bytes) -> LogLine | None:
     return LogLine(seq, before, sha256, record)
 
 
+def missing_text(record: Mapping[str, object]) -> str:
+    """Say what is missing from a log: 3 lines (2 predicted, 1 rejected) are missing since 2026-01-31T12:00:00.000Z.
+
+    :param record: of a line `missing`.
+    """
+    given = record.get("missing")
+    counts = given if isinstance(given, dict) else {}
+    lines = sum(count for count in counts.values() if isinstance(count, int))
+    told = ", ".join(f"{count} {event}" for event, count in counts.items())
+    are = "line is" if lines == 1 else "lines are"
+    return f"{lines} {are} missing since {record.get('since')} ({told})"
+
+
 def is_sha256(text: object) -> bool:
     """Tell whether something is 64 hexadecimal digits in small letters."""
     return isinstance(text, str) and len(text) == 64 and _DIGITS.issuperset(text)

@@ -11,14 +11,14 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.prediction import now
 
 from .growing_file import write_whole
-from .log_line import LogLine
+from .log_line import LogLine, missing_text
 from .read_log import found_lines
 
 _log = logging.getLogger(__name__)
@@ -114,16 +114,3 @@ class MissingLines:
 
 def _is_about(since: str, line: LogLine | None) -> bool:
     return line is not None and line.text("event") == "missing" and line.text("since") == since
-
-
-def missing_text(record: Mapping[str, object]) -> str:
-    """Say what is missing from a log: 3 lines (2 predicted, 1 rejected) are missing since 2026-01-31T12:00:00.000Z.
-
-    :param record: of a line `missing`.
-    """
-    given = record.get("missing")
-    counts = given if isinstance(given, dict) else {}
-    lines = sum(count for count in counts.values() if isinstance(count, int))
-    told = ", ".join(f"{count} {event}" for event, count in counts.items())
-    are = "line is" if lines == 1 else "lines are"
-    return f"{lines} {are} missing since {record.get('since')} ({told})"

@@ -15,8 +15,7 @@ from dermedge_runtime.errors import DermedgeError, InputRejected
 from .check_chain import Chain, Fault, Gap, lines
 from .growing_file import read_tail
 from .log_files import files_of
-from .log_line import LogLine, read_line
-from .missing_lines import missing_text
+from .log_line import LogLine, missing_text, read_line
 from .read_log import Found, found_lines, in_order
 
 
