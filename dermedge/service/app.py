@@ -27,7 +27,7 @@ from dermedge_runtime.prediction import Prediction, Rejection
 
 from .answer_schema import add_answer_schemas, answer_response, problem_responses
 from .audit.audit_log import AuditLog, Event, Written
-from .audit.growing_file import AuditLogUnwritable
+from .audit.growing_file import LineUnwritable
 from .batcher import Batcher
 from .decoders import Decoders
 from .decoding_process import Decoded, Upload
@@ -91,7 +91,7 @@ class Service:
     def note_start(self) -> None:
         """Append the start to the audit log, before anything else is done.
 
-        :raises AuditLogUnwritable: it cannot be written.
+        :raises LineUnwritable: it cannot be written.
         """
         if self.audit is not None:
             self._write_line(self.audit, "started", None, {})
@@ -130,7 +130,7 @@ class Service:
         assert self.audit is not None
         try:
             written = self._write_line(self.audit, event, sha256, told)
-        except AuditLogUnwritable as error:
+        except LineUnwritable as error:
             _log.error("%s", error)
             raise busy("The audit log cannot be written, so no answer is given.", 30) from error
         if written is None and event in ("predicted", "rejected"):

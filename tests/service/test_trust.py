@@ -64,7 +64,7 @@ def test_a_log_that_cannot_be_written_stops_the_answers(tmp_path: Path, monkeypa
     from starlette.testclient import TestClient
 
     from dermedge.service.app import Limits, Service, make_app
-    from dermedge.service.audit.growing_file import AuditLogUnwritable
+    from dermedge.service.audit.growing_file import LineUnwritable
     from dermedge_runtime import Classifier
 
     log = AuditLog(tmp_path / "audit.jsonl")
@@ -73,7 +73,7 @@ def test_a_log_that_cannot_be_written_stops_the_answers(tmp_path: Path, monkeypa
         assert client.post("/v1/predict", files={"image": encoded(1)}).status_code == 200
 
         def full(*_: object, **__: object) -> None:
-            raise AuditLogUnwritable("audit.jsonl cannot be written: No space left on device.")
+            raise LineUnwritable("audit.jsonl cannot be written: No space left on device.")
 
         monkeypatch.setattr(log, "append", full)
         answer = client.post("/v1/predict", files={"image": encoded(2)})

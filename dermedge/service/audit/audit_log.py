@@ -18,7 +18,7 @@ from dermedge.batch.results.owner_lock import only_writer
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.prediction import now
 
-from .growing_file import AuditLogFull, AuditLogUnwritable, GrowingFile, read_tail, unwritable
+from .growing_file import NoRoomForLine, LineUnwritable, GrowingFile, read_tail, unwritable
 from .log_files import files_of, next_file
 from .log_line import BEGINNING, LogLine, is_sha256, make_line, read_line
 from .missing_lines import MissingLines
@@ -60,7 +60,7 @@ class AuditLog:
         :param largest: bytes of a file, 1,024 or more; then the next one begins, audit.000002.jsonl.
         :raises UsageError: another word for `sync`, or too small a file.
         :raises DermedgeError: another process writes it, its salt is gone or another one, or its last line was changed.
-        :raises AuditLogUnwritable: it cannot be written.
+        :raises LineUnwritable: it cannot be written.
         """
         if when_full not in WHEN_FULL:
             raise UsageError(f"An audit log takes when_full stop or go-on, got {when_full!r}.")
@@ -117,8 +117,8 @@ class AuditLog:
         :param decision: as `Prediction.decision`.
         :param device: as `Prediction.device`.
         :raises UsageError: a value that has no place in the log.
-        :raises AuditLogFull: the disk is, the log does not go on without lines, and nothing of this one is there.
-        :raises AuditLogUnwritable: the disk fails, or another program has touched the file.
+        :raises NoRoomForLine: the disk is, the log does not go on without lines, and nothing of this one is there.
+        :raises LineUnwritable: the disk fails, or another program has touched the file.
         :raises DermedgeError: the log is closed, or the process is a fork of the one that opened it.
         """
         for name, value in (("model_sha256", model_sha256), ("picture_sha256", picture_sha256)):
@@ -136,7 +136,7 @@ class AuditLog:
             self._require_open()
             try:
                 written = self._add(event, {name: value for name, value in known.items() if value is not None})
-            except AuditLogFull as error:
+            except NoRoomForLine as error:
                 if not self._goes_on:
                     raise
                 self._missing.count(event, str(error))
@@ -150,7 +150,7 @@ class AuditLog:
     def sync(self) -> None:
         """See that all lines lie on the disk.
 
-        :raises AuditLogUnwritable: they do not.
+        :raises LineUnwritable: they do not.
         """
         if self._file is not None:
             self._file.sync()
@@ -158,7 +158,7 @@ class AuditLog:
     def close(self) -> None:
         """Put everything on the disk and let the next process write; a second call does nothing.
 
-        :raises AuditLogUnwritable: it does not lie on the disk.
+        :raises LineUnwritable: it does not lie on the disk.
         """
         if self._process != os.getpid():
             return  # the log is that of the process that opened it
@@ -249,9 +249,7 @@ class AuditLog:
             raise unwritable(path, error) from error
         try:
             if new.size:
-                raise AuditLogUnwritable(
-                    f"{path}, in which the audit log was to go on, is there already. Move it away."
-                )
+                raise LineUnwritable(f"{path}, in which the audit log was to go on, is there already. Move it away.")
             self._begin(new, old.path)
         except BaseException:
             new.close()

@@ -20,11 +20,11 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk is full, or what this user may have of it, or the file is as long as one may be."""
 
 
-class AuditLogUnwritable(DermedgeError):
+class LineUnwritable(DermedgeError):
     """A line could not be written, and nothing of it is there; or it is there, and may not lie on the disk."""
 
 
-class AuditLogFull(AuditLogUnwritable):
+class NoRoomForLine(LineUnwritable):
     """There is no room for a line, and nothing of it is there; all lines before it are."""
 
 
@@ -59,16 +59,17 @@ def read_tail(path: Path) -> Tail:
 class GrowingFile:
     """An open file of lines."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "audit log") -> None:
         """Open a file, or make it; its name lies on the disk afterwards.
 
+        :param what: it is, for messages.
         :raises OSError: it cannot be written.
         """
-        self.path = path
+        self.path, self._what = path, what
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self._descriptor = os.open(path, flags, 0o640)
         self._disk = Lock()
-        self._lost: AuditLogUnwritable | None = None
+        self._lost: LineUnwritable | None = None
         _sync_folder(path.parent)
         self._state = os.fstat(self._descriptor)
         self.size = self._state.st_size
@@ -99,28 +100,28 @@ class GrowingFile:
     def append(self, line: bytes) -> None:
         """Add a whole line, or nothing.
 
-        :raises AuditLogUnwritable: the disk is full or fails, or another program has touched the file.
+        :raises LineUnwritable: the disk is full or fails, or another program has touched the file.
         """
         if self._lost is not None:
             raise self._lost
         try:
             found = os.stat(self.path)
             if found.st_size != self.size or not os.path.samestat(found, self._state):
-                raise AuditLogUnwritable(
-                    f"The audit log {self.path} was changed or replaced by another program: {self.size:,} bytes were"
-                    f" written, and it has {found.st_size:,}. Verify it, and start again."
+                raise LineUnwritable(
+                    f"The {self._what} {self.path} was changed or replaced by another program: {self.size:,} bytes"
+                    f" were written, and it has {found.st_size:,}. Verify it, and start again."
                 )
             write_whole(self._descriptor, line)
         except OSError as error:
             with suppress(OSError):  # where it cannot be cut back, the next line is refused for the size
                 os.ftruncate(self._descriptor, self.size)
-            raise unwritable(self.path, error) from error
+            raise unwritable(self.path, error, self._what) from error
         self.size += len(line)
 
     def sync(self) -> None:
         """See that all lines lie on the disk; once it has failed, no line is taken any more.
 
-        :raises AuditLogUnwritable: they do not.
+        :raises LineUnwritable: they do not.
         """
         with self._disk:
             if self._descriptor < 0:
@@ -130,13 +131,13 @@ class GrowingFile:
             except OSError as error:
                 # The next fsync would succeed, and the system have forgotten what it could not write.
                 # So it is more than a full disk, even where that is what it says: lines that were there are lost.
-                self._lost = AuditLogUnwritable(str(unwritable(self.path, error)))
+                self._lost = LineUnwritable(str(unwritable(self.path, error, self._what)))
                 raise self._lost from error
 
     def close(self) -> None:
         """Put everything on the disk and close the file.
 
-        :raises AuditLogUnwritable: it does not lie there.
+        :raises LineUnwritable: it does not lie there.
         """
         try:
             self.sync()
@@ -147,10 +148,10 @@ class GrowingFile:
                     os.close(descriptor)
 
 
-def unwritable(path: Path, error: OSError) -> AuditLogUnwritable:
+def unwritable(path: Path, error: OSError, what: str = "audit log") -> LineUnwritable:
     """Make the error of a line that could not be written."""
-    kind = AuditLogFull if error.errno in _NO_ROOM else AuditLogUnwritable
-    return kind(f"The audit log {path} cannot be written: {error.strerror or error}.")
+    kind = NoRoomForLine if error.errno in _NO_ROOM else LineUnwritable
+    return kind(f"The {what} {path} cannot be written: {error.strerror or error}.")
 
 
 def write_whole(descriptor: int, content: bytes) -> None:

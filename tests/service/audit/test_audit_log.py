@@ -17,7 +17,7 @@ from service.audit.logs import MODEL, VERSIONS, answer, full_at, write_log
 
 from dermedge.service.audit import growing_file
 from dermedge.service.audit.audit_log import AuditLog
-from dermedge.service.audit.growing_file import AuditLogUnwritable
+from dermedge.service.audit.growing_file import LineUnwritable
 from dermedge.service.audit.log_files import files_of
 from dermedge.service.audit.verify_log import verify_log
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_no_half_line(room: int, path: Path) -> None:
     with AuditLog(path) as log:
         answer(log, 1)
         before = path.read_bytes()
-        with full_at(len(before) + room), pytest.raises(AuditLogUnwritable, match="cannot be written: File too large"):
+        with full_at(len(before) + room), pytest.raises(LineUnwritable, match="cannot be written: File too large"):
             answer(log, 2)
         assert path.read_bytes() == before
         answer(log, 3)
@@ -234,7 +234,7 @@ def test_a_disk_that_is_full_when_the_next_file_begins(path: Path) -> None:
     with AuditLog(path, largest=1024) as log:
         answer(log, 1)
         for _ in range(2):
-            with full_at(100), pytest.raises(AuditLogUnwritable):
+            with full_at(100), pytest.raises(LineUnwritable):
                 answer(log, 2)
         assert log.head.seq == 2
         answer(log, 3)
@@ -248,7 +248,7 @@ def test_a_file_in_the_way_of_the_next_one(path: Path) -> None:
         other = path.with_name("audit.000002.jsonl")
         other.write_text("something\n")
         with pytest.raises(
-            AuditLogUnwritable, match=r"audit\.000002\.jsonl, in which the audit log was to go on, is there"
+            LineUnwritable, match=r"audit\.000002\.jsonl, in which the audit log was to go on, is there"
         ):
             answer(log, 2)
         other.unlink()
@@ -270,7 +270,7 @@ def test_another_program_touches_it(how: str, path: Path) -> None:
             if how == "replaced":
                 path.write_bytes(content)
         told = "cannot be written: No such file" if how == "removed" else "was changed or replaced by another program"
-        with pytest.raises(AuditLogUnwritable, match=told):
+        with pytest.raises(LineUnwritable, match=told):
             answer(log, 2)
 
 
@@ -282,13 +282,13 @@ def test_a_disk_that_does_not_keep_its_word(sync: str, path: Path, monkeypatch: 
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(growing_file.os, "fsync", fails)
-    with pytest.raises(AuditLogUnwritable, match="Input/output error"):
+    with pytest.raises(LineUnwritable, match="Input/output error"):
         for number in range(2):
             answer(log, number)
-            with pytest.raises(AuditLogUnwritable):
+            with pytest.raises(LineUnwritable):
                 log.sync()
     monkeypatch.undo()
-    with pytest.raises(AuditLogUnwritable):  # what was lost stays lost, though the disk says yes again
+    with pytest.raises(LineUnwritable):  # what was lost stays lost, though the disk says yes again
         answer(log, 3)
     log.close()
 

@@ -18,7 +18,7 @@ from service.audit.logs import answer, full_at
 from service.serving import free_port, running
 
 from dermedge.service.audit.audit_log import AuditLog
-from dermedge.service.audit.growing_file import AuditLogFull, AuditLogUnwritable
+from dermedge.service.audit.growing_file import NoRoomForLine, LineUnwritable
 from dermedge.service.audit.verify_log import verify_log
 from dermedge.service.serve_command import run
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -125,9 +125,9 @@ def test_only_a_full_disk_is_gone_on_with(path: Path) -> None:
         answer(log, 1)
         with path.open("a") as other:
             other.write("another program's\n")
-        with pytest.raises(AuditLogUnwritable, match="changed or replaced by another program") as caught:
+        with pytest.raises(LineUnwritable, match="changed or replaced by another program") as caught:
             answer(log, 2)
-        assert not isinstance(caught.value, AuditLogFull)
+        assert not isinstance(caught.value, NoRoomForLine)
     with pytest.raises(UsageError, match="takes when_full stop or go-on, got 'never'"):
         AuditLog(path, when_full="never")  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ def test_a_count_that_is_none_is_told(path: Path) -> None:
 def test_a_start_on_a_full_disk_is_one_sentence(path: Path) -> None:
     AuditLog(path).close()
     arguments = ["--model", str(TINY), "--device", "cpu", "--port", str(free_port()), "--audit", str(path)]
-    with full_at(path.stat().st_size), pytest.raises(AuditLogFull, match="cannot be written: File too large") as caught:
+    with full_at(path.stat().st_size), pytest.raises(NoRoomForLine, match="cannot be written: File too large") as caught:
         run(arguments)
     assert caught.value.exit_code == 1
     with pytest.raises(UsageError, match="--audit-full is about the audit log"):
