@@ -104,6 +104,7 @@ def _schemas(spec: ModelSpec) -> Schema:
                 "sha256": _SHA256,
                 "device": _TEXT,
                 "provider": _TEXT,
+                "feedback": {"type": "boolean", "description": "Readers' opinions are kept; see /v1/feedback."},
                 "description": {"type": "object", "additionalProperties": True},
             }
         ),

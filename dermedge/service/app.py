@@ -31,6 +31,8 @@ from .audit.growing_file import LineUnwritable
 from .batcher import Batcher
 from .decoders import Decoders
 from .decoding_process import Decoded, Upload
+from .feedback.feedback_log import FeedbackLog
+from .feedback.routes import ONE_AT_A_TIME, add_feedback, as_problems
 from .kserve import add_kserve
 from .metrics import Counted, Metrics
 from .page import add_page
@@ -59,13 +61,20 @@ class Limits:
 class Service:
     """One open model, and everything between it and the requests."""
 
-    def __init__(self, classifier: Classifier, limits: Limits, audit: AuditLog | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        limits: Limits,
+        audit: AuditLog | None = None,
+        feedback: FeedbackLog | None = None,
+    ) -> None:
         """Make ready, without starting anything.
 
         :param audit: log that every answer is appended to, before it leaves.
+        :param feedback: study that every answer belongs to; without one, answers belong to nothing.
         """
         assert classifier.spec.image is not None
-        self.classifier, self.limits, self.audit = classifier, limits, audit
+        self.classifier, self.limits, self.audit, self.feedback = classifier, limits, audit, feedback
         self.decoders = Decoders(
             classifier.spec.image, classifier.spec.clinical, count=limits.decoders, seconds=limits.seconds
         )
@@ -228,6 +237,8 @@ def make_app(service: Service) -> FastAPI:
     _add_predictions(app, service)
     _add_state(app, service)
     add_kserve(app, service)
+    if service.feedback is not None:
+        add_feedback(app, service.feedback)
     add_page(app)
     add_answer_schemas(app, service.classifier.spec)
     return app
@@ -270,14 +281,14 @@ def _handle_problems(app: FastAPI, service: Service) -> None:
 
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
-    spec = service.classifier.spec
-    problems = problem_responses(400, 401, 403, 413, 415, 422, 503)
+    spec, feedback = service.classifier.spec, service.feedback
+    problems = problem_responses(400, 401, 403, *([] if feedback is None else [409]), 413, 415, 422, 503)
     one = answer_response("Prediction", "What the model says, and why.") | problems
     many = answer_response("BatchAnswer", "An answer for each picture.") | problems
 
     def form(several: bool) -> dict[str, Any]:
-        body = {"required": True, "content": {"multipart/form-data": {"schema": form_schema(spec, several=several)}}}
-        return {"requestBody": body}
+        schema = form_schema(spec, several=several, study=feedback is not None)
+        return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
     @app.post(
         "/v1/predict",
@@ -287,15 +298,23 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         openapi_extra=form(False),
     )
     async def predict(request: Request) -> Response:
-        asked = await read_form(request, spec, several=False)
+        asked = await read_form(request, spec, several=False, study=feedback is not None)
+        reading = (asked.reader, asked.case, hashlib.sha256(asked.uploads[0].content).hexdigest())
+        if feedback is not None:
+            with as_problems():
+                feedback.require_may_ask(*reading)
         answers = await service.answer(asked)
         if len(answers) > 1:
-            raise rejected(f"{asked.uploads[0].name} holds {len(answers)} pictures: send it to /v1/predict/batch.")
+            mend = "send it to /v1/predict/batch" if feedback is None else "a case of a study is one picture"
+            raise rejected(f"{asked.uploads[0].name} holds {len(answers)} pictures: {mend}.")
         [answer] = answers
         if isinstance(answer, Rejection):
             no_picture = "its content is no picture of a known format" in answer.reason
             status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE if no_picture else HTTPStatus.UNPROCESSABLE_ENTITY
             raise Problem(status, answer.reason)
+        if feedback is not None:
+            with as_problems():
+                feedback.answer(*reading, answer)
         return _json(_record(answer, asked, service))
 
     @app.post(
@@ -304,8 +323,11 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         summary="Classify many pictures.",
         responses=many,
         openapi_extra=form(True),
+        include_in_schema=feedback is None,
     )
     async def predict_batch(request: Request) -> Response:
+        if feedback is not None:
+            raise Problem(HTTPStatus.CONFLICT, ONE_AT_A_TIME)
         asked = await read_form(request, spec, several=True)
         return _json({"results": [_record(answer, asked, service) for answer in await service.answer(asked)]})
 
@@ -342,7 +364,8 @@ def _add_state(app: FastAPI, service: Service) -> None:
     async def model() -> Response:
         described = json.loads(classifier.spec.to_json())
         told = {"name": classifier.name, "sha256": classifier.sha256, "device": classifier.device}
-        return _json({**told, "provider": classifier.provider, "description": described})
+        study = service.feedback is not None
+        return _json({**told, "provider": classifier.provider, "feedback": study, "description": described})
 
     @app.get("/healthz", operation_id="health", summary="Whether the service lives.", responses=alive)
     async def health() -> Response:

@@ -21,6 +21,7 @@ from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.model.answer_check import Outputs
 from dermedge_runtime.model.description import ModelSpec
 
+from .feedback.routes import ONE_AT_A_TIME
 from .problems import Problem, busy
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _add_inference(app: FastAPI, service: Service) -> None:
     @app.post("/v2/models/{model}/infer", include_in_schema=False)
     async def infer(model: str, request: Request) -> Response:
         name = _require_known(model, service)
+        if service.feedback is not None:
+            raise _Refused(HTTPStatus.CONFLICT, ONE_AT_A_TIME)
         asked, arrays = _read(await request.body(), request.headers.get(_HEADER_LENGTH))
         try:
             outputs = await service.batcher.alone(lambda: _run(service, arrays))

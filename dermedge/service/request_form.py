@@ -22,6 +22,9 @@ from dermedge_runtime.inputs.patients import read_patient
 from dermedge_runtime.model.description import ModelSpec
 
 from .decoding_process import Upload
+from .feedback.feedback_log import FIELDS
+from .feedback.routes import as_problems, name_schema
+from .feedback.study import require_name
 from .problems import Problem, rejected
 
 MOST_BYTES = 25 * 2**20
@@ -45,12 +48,16 @@ class Asked:
     """One for each upload."""
     explain: bool = True
     target: str | None = None
+    reader: str = ""
+    case: str = ""
+    """Both only in a study."""
 
 
-async def read_form(request: Request, spec: ModelSpec, *, several: bool) -> Asked:
+async def read_form(request: Request, spec: ModelSpec, *, several: bool, study: bool = False) -> Asked:
     """Read a request's form.
 
     :param several: whether it is one for many pictures.
+    :param study: whether it names a reader and a case.
     :raises InputRejected: a value that the model does not take, given for all pictures.
     :raises Problem: 415 for another kind of body, 413 for too large a one, 422 for what the model does not have.
     """
@@ -76,6 +83,7 @@ async def read_form(request: Request, spec: ModelSpec, *, several: bool) -> Aske
             raise rejected(f"{shown(name)} is given twice.")
         else:
             values[name] = value
+    reader, case = _reading(values) if study else ("", "")
     if not uploads:
         raise rejected(f"There is no picture: send it as a file in the part {part}.")
     if len(uploads) > 1 and not several:
@@ -90,7 +98,19 @@ async def read_form(request: Request, spec: ModelSpec, *, several: bool) -> Aske
     for row in rows:
         require_fields(row, spec)
     patients = [{**shared, **row} for row in (rows or [{} for _ in uploads])]
-    return Asked(uploads, patients, explain, target)
+    return Asked(uploads, patients, explain, target, reader, case)
+
+
+def _reading(values: dict[str, str]) -> tuple[str, str]:
+    """Take the names of a reading out of a form's values.
+
+    :raises Problem: one is missing, or is no name.
+    """
+    if missing := [name for name in FIELDS if name not in values]:
+        raise rejected(f"A study is on: a picture comes with reader and case, and there is no {missing[0]}.")
+    with as_problems():
+        reader, case = (require_name(name, values.pop(name, "")) for name in FIELDS)
+    return reader, case
 
 
 def require_fields(values: Mapping[str, Any], spec: ModelSpec) -> None:
@@ -136,8 +156,8 @@ def _check_target(target: str | None, spec: ModelSpec) -> None:
         raise rejected("The model was exported without explanations, so there is no target.")
 
 
-def form_schema(spec: ModelSpec, *, several: bool) -> dict[str, Any]:
-    """Give the OpenAPI schema of the form, made from the model's own fields."""
+def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[str, Any]:
+    """Give the OpenAPI schema of the form, made from the model's own fields; a study's has reader and case too."""
     fields: dict[str, Any] = {}
     for number in spec.clinical.numeric:
         fields[number.name] = {
@@ -158,6 +178,7 @@ def form_schema(spec: ModelSpec, *, several: bool) -> dict[str, Any]:
             else {"image": picture}
         ),
         **fields,
+        **(name_schema() if study else {}),
         "explain": {"type": "boolean", "default": True, "description": "Also the explanation."},
     }
     if spec.explains:
@@ -168,5 +189,5 @@ def form_schema(spec: ModelSpec, *, several: bool) -> dict[str, Any]:
             "description": "JSON: a list with one object of values for each picture. They come before those for all.",
             "example": json.dumps([{name: None for name in spec.clinical.names}]),
         }
-    required = ["images" if several else "image"]
+    required = ["images" if several else "image", *(FIELDS if study else ())]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

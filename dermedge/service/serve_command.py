@@ -24,6 +24,7 @@ from dermedge_runtime.errors import DermedgeError, ModelFileError, UsageError
 
 from . import SUMMARIES
 from .audit.audit_log import WHEN_FULL, AuditLog
+from .feedback.feedback_log import FeedbackLog
 from .signing.verify_model import verify_model
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def parser() -> CommandParser:
         default="stop",
         help="Where the disk is full: stop answering, or go-on, counting what is missing from the log.",
     )
+    defined.option("--feedback", path, metavar="PATH", help="Readers' opinions before and after the answer go here.")
     defined.option("--workers", whole_number(1), metavar="NUMBER", help="Decoding processes; by default one a CPU.")
     return defined
 
@@ -89,7 +91,8 @@ def run(arguments: Sequence[str]) -> int:
         if classifier.spec.image is None:
             raise UsageError(f"{classifier.name} reads no picture; a service has no use for it.")
         limits = Limits(decoders=options.workers or usable_cpus())
-        service = Service(classifier, limits, _audit_log(options, held))
+        audit = _audit_log(options, held)
+        service = Service(classifier, limits, audit, _feedback_log(options, classifier, held))
         service.note_start()
         app = make_app(service)
         hosts = (options.host, *options.public_name)
@@ -144,6 +147,14 @@ def _audit_log(options: Namespace, held: ExitStack) -> AuditLog | None:
             raise UsageError("--audit-full is about the audit log; name it with --audit.")
         return None
     log = AuditLog(options.audit, sync="always" if options.audit_always else "interval", when_full=options.audit_full)
+    held.callback(log.close)
+    return log
+
+
+def _feedback_log(options: Namespace, classifier: Classifier, held: ExitStack) -> FeedbackLog | None:
+    if options.feedback is None:
+        return None
+    log = FeedbackLog(options.feedback, model=classifier.name, sha256=classifier.sha256, spec=classifier.spec)
     held.callback(log.close)
     return log
 

@@ -18,7 +18,7 @@ from dermedge.batch.results.owner_lock import only_writer
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.prediction import now
 
-from .growing_file import NoRoomForLine, LineUnwritable, GrowingFile, read_tail, unwritable
+from .growing_file import GrowingFile, LineUnwritable, NoRoomForLine, read_tail, unwritable
 from .log_files import files_of, next_file
 from .log_line import BEGINNING, LogLine, is_sha256, make_line, read_line
 from .missing_lines import MissingLines

@@ -4,6 +4,7 @@ import { answerView } from './answer.js';
 import { ClinicalForm } from './clinical.js';
 import { badge, english, find, icon, labelled, make, put, say, tally, verdictOf } from './dom.js';
 import { fromInput, fromTransfer } from './files.js';
+import { tooLarge } from './limits.js';
 import { ManyPictures } from './many.js';
 import { framed } from './picture.js';
 import { ask, whenTokenIsNeeded } from './service.js';
@@ -14,6 +15,7 @@ import { tokenForm } from './token.js';
 const MOST_SIDE_BY_SIDE = 6; // more pictures at once are a table
 
 let about = {}; // what the model file says of itself
+let study = null; // where the service keeps one
 const session = new Session((picture) => {
   render();
   if (picture) tell(picture);
@@ -42,6 +44,7 @@ function take({ files, folder }) {
     trouble(texts.noFiles);
     return;
   }
+  if (study && !beginsCase(files)) return;
   if (folder || files.length > MOST_SIDE_BY_SIDE) setMode('many');
   if (mode() === 'many') {
     many.add(files);
@@ -51,6 +54,21 @@ function take({ files, folder }) {
     // On a phone the answer would be out of sight.
     if (find('answers').getBoundingClientRect().top > window.innerHeight / 2) find('answers').scrollIntoView();
   }
+}
+
+// A case of a study is one picture, and is finished or left before the next.
+function beginsCase(files) {
+  const [{ file, name }] = files;
+  const { pictures, opinion } = session.current;
+  const reason = files.length > 1 ? texts.study.onePicture : pictures.length && !opinion?.second ? texts.study.unfinished : tooLarge(file, name);
+  if (reason) trouble(reason);
+  else if (pictures.length) newPatient();
+  return !reason;
+}
+
+function nextCase() {
+  newPatient();
+  find('pick').focus();
 }
 
 function newPatient() {
@@ -82,7 +100,8 @@ function render() {
   find('drop-title').textContent = isMany ? texts.dropMany : pictures.length ? texts.dropNext : texts.dropFirst;
   find('folder').hidden = !isMany;
   find('photograph').hidden = isMany;
-  find('new-patient').hidden = isMany || !pictures.length;
+  find('drop').hidden = study && pictures.length > 0; // else values for the next case would count for this one
+  find('new-patient').hidden = isMany || !pictures.length || Boolean(session.current.opinion?.second);
   find('many').hidden = !isMany;
   find('shown').hidden = isMany;
   find('patient').hidden = isMany || !find('patient').childElementCount;
@@ -123,6 +142,7 @@ function problemView(picture) {
 
 function pictureView(picture) {
   const { answer, problem } = picture;
+  if (study && !picture.patient.opinion) return study.firstView(picture);
   if (problem) return problemView(picture);
   if (!answer) return make('div', { class: 'panel waiting' }, framed(picture), make('p', {}, texts.working));
   const explain = (code) => {
@@ -130,10 +150,11 @@ function pictureView(picture) {
     session.ask(picture);
   };
   return [
+    study?.secondView(picture),
     answerView(picture, about, { explain }),
     make('div', { class: 'buttons actions no-print' },
       make('button', { type: 'button', id: 'print', class: 'main', onclick: () => window.print() }, texts.print),
-      make('button', { type: 'button', id: 'remove', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name }))),
+      !study && make('button', { type: 'button', id: 'remove', onclick: () => session.remove(picture) }, fill(texts.remove, { file: picture.name }))),
   ];
 }
 
@@ -185,10 +206,7 @@ function listen() {
   find('photograph').addEventListener('click', () => find('camera').click());
   find('folder').addEventListener('click', () => find('directory').click());
   for (const id of ['files', 'camera', 'directory']) find(id).addEventListener('change', (event) => take(fromInput(event.target)));
-  find('new-patient').addEventListener('click', () => {
-    newPatient();
-    find('pick').focus();
-  });
+  find('new-patient').addEventListener('click', nextCase);
   find('modes').addEventListener('change', render);
   document.addEventListener('paste', (event) => {
     const files = [...event.clipboardData.files];
@@ -218,6 +236,7 @@ async function open() {
     about = model.description;
     clinical.build(about.clinical);
     many.classes = about.classes;
+    if (model.feedback) await beginStudy();
     put(find('model'), `${model.name} · ${model.device}`);
     find('about').hidden = false;
     put(find('about-text'), aboutModel(model));
@@ -225,6 +244,21 @@ async function open() {
   } catch (error) {
     trouble(error.message, open);
   }
+}
+
+async function beginStudy() {
+  const { Study } = await import('./study.js');
+  const show = (picture) => {
+    if (picture) session.ask(picture);
+    else render();
+    find('answers').focus({ preventScroll: true });
+  };
+  study = new Study(about, { show, next: nextCase });
+  session.study = true;
+  find('modes').hidden = true;
+  find('files').multiple = false;
+  find('pick').textContent = texts.study.pick;
+  find('new-patient').textContent = texts.study.leave;
 }
 
 labelled();

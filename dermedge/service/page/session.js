@@ -7,6 +7,7 @@ const MOST_KEPT = 40; // patients: older ones are forgotten, and their pictures'
 export class Session {
   #patients = [];
   #changed;
+  study = false; // whether an answer waits for the first opinion on its case
   current = { pictures: [], values: {}, selected: 0, begun: new Date() };
 
   // `changed(picture)`: something is to be shown anew; of `picture` there is a new answer or problem.
@@ -64,6 +65,7 @@ export class Session {
   }
 
   async ask(picture) {
+    if (this.study && !picture.patient.opinion) return;
     picture.stop?.abort();
     const stop = new AbortController();
     Object.assign(picture, { stop, asking: true, problem: null });
@@ -82,6 +84,7 @@ export class Session {
     if (tooLarge(file, name)) throw new Error(tooLarge(file, name));
     const body = new FormData();
     body.append('image', file, name);
+    if (this.study) for (const each of ['reader', 'case']) body.append(each, patient.opinion[each]);
     for (const [field, value] of Object.entries(patient.values)) body.append(field, value);
     if (target) body.append('target', target);
     return ask('v1/predict', { body, signal });

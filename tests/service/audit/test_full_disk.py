@@ -142,7 +142,10 @@ def test_a_count_that_is_none_is_told(path: Path) -> None:
 def test_a_start_on_a_full_disk_is_one_sentence(path: Path) -> None:
     AuditLog(path).close()
     arguments = ["--model", str(TINY), "--device", "cpu", "--port", str(free_port()), "--audit", str(path)]
-    with full_at(path.stat().st_size), pytest.raises(NoRoomForLine, match="cannot be written: File too large") as caught:
+    with (
+        full_at(path.stat().st_size),
+        pytest.raises(NoRoomForLine, match="cannot be written: File too large") as caught,
+    ):
         run(arguments)
     assert caught.value.exit_code == 1
     with pytest.raises(UsageError, match="--audit-full is about the audit log"):
