@@ -248,7 +248,8 @@ async function open() {
 
 async function beginStudy() {
   const { Study } = await import('./study.js');
-  const show = (picture) => {
+  const show = (patient, opinion, picture) => {
+    patient.opinion = opinion;
     if (picture) session.ask(picture);
     else render();
     find('answers').focus({ preventScroll: true });

@@ -6,120 +6,99 @@ import { fill, sentence, texts } from './text.js';
 
 const KEPT = 'dermedge-reader';
 const DO_NOT_KNOW = 'do_not_know';
-const LONGEST_NAME = 64;
+const words = texts.study;
 
 export class Study {
-  #choices;
-  #reader = sessionStorage.getItem(KEPT) ?? '';
+  #names;
   #show;
   #next;
 
-  // `about`: what the model file says of itself; `show(picture)`: asks for the answer, `next()`: begins another case.
+  // `show(patient, opinion, picture)`: takes what is stored, and asks for the answer; `next()`: begins another case.
   constructor(about, { show, next }) {
     const named = about.classes.map((code) => [code, about.class_names[code] ?? code]);
-    this.#choices = [...named.sort(([, one], [, other]) => one.localeCompare(other)), [DO_NOT_KNOW, texts.study.doNotKnow]];
+    this.#names = new Map([...named.sort(([, one], [, other]) => one.localeCompare(other)), [DO_NOT_KNOW, words.doNotKnow]]);
     [this.#show, this.#next] = [show, next];
   }
 
-  #name(code) {
-    return this.#choices.find(([each]) => each === code)?.[1] ?? code;
+  // The form of an opinion; what was begun in it outlives that it is made anew.
+  #form(title, patient, send, ...children) {
+    const draft = (patient.draft ??= { reader: sessionStorage.getItem(KEPT) ?? '' });
+    const form = make('form', {
+      class: 'panel study no-print', novalidate: true, autocomplete: 'off', 'aria-labelledby': 'study-title', oninput: ({ target }) => (draft[target.id] = target.value), onsubmit: (event) => {
+        event.preventDefault();
+        send(form, draft);
+      },
+    }, make('h2', { id: 'study-title' }, title), children, make('p', { class: 'wrong', role: 'alert' }));
+    for (const each of form.querySelectorAll('input, select')) each.value = draft[each.id] ?? '';
+    return form;
   }
 
-  #diagnosis(id, label, draft) {
-    const blank = make('option', { value: '', selected: !draft[id] }, texts.study.choose);
-    const options = this.#choices.map(([code, name]) => make('option', { value: code, lang: code === DO_NOT_KNOW ? null : 'en', selected: draft[id] === code }, sentence(name)));
-    return make('div', { class: 'field' },
-      make('label', { for: id }, label),
-      make('select', { id, required: true, onchange: ({ target }) => (draft[id] = target.value) }, blank, options));
-  }
+  #field = (id, label, input) => make('div', { class: 'field' }, make('label', { for: id }, label), input);
 
-  // Sends an opinion; what the service says against it stands in the form.
-  async #send(form, which, opinion) {
-    const [wrong] = form.getElementsByClassName('wrong');
-    const buttons = [...form.querySelectorAll('button')];
+  #text = (id, label) => this.#field(id, label, make('input', { id, maxlength: 64, required: true, spellcheck: 'false' }));
+
+  #diagnosis = (id, label) => this.#field(id, label, make('select', { id, required: true }, make('option', { value: '' }, words.choose),
+    [...this.#names].map(([code, name]) => make('option', { value: code, lang: code === DO_NOT_KNOW ? null : 'en' }, sentence(name)))));
+
+  // Sends an opinion; what speaks against it stands in the form.
+  async #send(form, which, opinion, missing) {
+    const wrong = form.querySelector('.wrong');
+    const buttons = form.querySelectorAll('button');
+    if (Object.values(opinion).some((each) => !each?.trim())) {
+      wrong.textContent = missing;
+      return null;
+    }
     wrong.textContent = '';
-    for (const button of buttons) button.disabled = true;
+    for (const each of buttons) each.disabled = true;
     try {
       return await ask(`v1/feedback/${which}`, { body: new Blob([JSON.stringify(opinion)], { type: 'application/json' }) });
     } catch (error) {
       wrong.textContent = error.message;
       return null;
     } finally {
-      for (const button of buttons) button.disabled = false;
+      for (const each of buttons) each.disabled = false;
     }
   }
 
   // The picture, and the form that asks for the opinion before the answer.
   firstView(picture) {
     const { patient } = picture;
-    patient.draft ??= {};
-    const { draft } = patient;
-    const text = (id, label, value, kept) => make('div', { class: 'field' },
-      make('label', { for: id }, label),
-      make('input', { id, value, maxlength: LONGEST_NAME, required: true, spellcheck: 'false', oninput: ({ target }) => kept(target.value) }));
-    const send = async (event) => {
-      event.preventDefault();
-      const form = event.currentTarget;
-      const [wrong] = form.getElementsByClassName('wrong');
-      const opinion = { reader: this.#reader.trim(), case: (draft.case ?? '').trim(), diagnosis: draft.first };
-      if (!opinion.reader || !opinion.case || !opinion.diagnosis) {
-        wrong.textContent = texts.study.missing;
-        return;
-      }
-      const stored = await this.#send(form, 'first', opinion);
-      if (stored?.second) wrong.textContent = fill(texts.study.finished, stored);
-      else if (stored) {
-        patient.opinion = stored;
-        this.#show(picture);
-      }
+    const send = async (form, { reader, case: name, first }) => {
+      const stored = await this.#send(form, 'first', { reader, case: name, diagnosis: first }, words.missing);
+      if (!stored) return;
+      sessionStorage.setItem(KEPT, stored.reader);
+      if (stored.second) form.querySelector('.wrong').textContent = fill(words.finished, stored);
+      else this.#show(patient, stored, picture);
     };
     return make('div', { class: 'columns' },
       make('div', { class: 'panel' }, framed(picture)),
-      make('form', { class: 'panel study', onsubmit: send, novalidate: true, autocomplete: 'off', 'aria-labelledby': 'study-title' },
-        make('h2', { id: 'study-title' }, texts.study.first),
-        text('reader', texts.study.reader, this.#reader, (value) => sessionStorage.setItem(KEPT, (this.#reader = value))),
-        text('case', texts.study.case, draft.case ?? '', (value) => (draft.case = value)),
-        this.#diagnosis('first', texts.diagnosis, draft),
-        make('p', { class: 'wrong', role: 'alert' }),
-        make('button', { class: 'main', id: 'store-first' }, texts.study.storeFirst),
-        make('p', { class: 'hint' }, texts.study.hint)));
+      this.#form(words.first, patient, send,
+        this.#text('reader', words.reader),
+        this.#text('case', words.case),
+        this.#diagnosis('first', texts.diagnosis),
+        make('p', { class: 'hint' }, words.hint),
+        make('button', { class: 'main', id: 'store-first' }, words.storeFirst)));
   }
 
   // What stands over the answer: the question for the second opinion, or both opinions.
   secondView({ patient, asking }) {
-    const { opinion } = patient;
-    patient.draft ??= {};
-    const { draft } = patient;
-    const head = make('p', { class: 'hint' }, `${fill(texts.study.which, opinion)} `, texts.study.before, ' ', english('strong', {}, this.#name(opinion.first)),
-      opinion.second && ['. ', texts.study.after, ' ', english('strong', {}, this.#name(opinion.second))], '.');
-    if (opinion.second) {
+    const { reader, case: name, first, second } = patient.opinion;
+    const said = (word, code) => [' ', word, ' ', english('strong', {}, this.#names.get(code)), '.'];
+    const head = make('p', { class: 'hint' }, fill(words.which, patient.opinion), said(words.before, first), second && said(words.after, second));
+    if (second) {
       return make('section', { class: 'panel study no-print', 'aria-labelledby': 'study-title' },
-        make('h2', { id: 'study-title' }, texts.study.stored), head,
-        make('div', { class: 'buttons' }, make('button', { type: 'button', class: 'main', id: 'next-case', onclick: this.#next }, texts.study.next)));
+        make('h2', { id: 'study-title' }, words.stored), head,
+        make('button', { type: 'button', class: 'main', id: 'next-case', onclick: this.#next }, words.next));
     }
     const send = async (form, diagnosis) => {
-      if (!diagnosis) {
-        form.getElementsByClassName('wrong')[0].textContent = texts.study.missingSecond;
-        return;
-      }
-      const { reader, case: name } = opinion;
-      const stored = await this.#send(form, 'second', { reader, case: name, diagnosis });
-      if (!stored) return;
-      patient.opinion = stored;
-      this.#show(null);
+      const stored = await this.#send(form, 'second', { reader, case: name, diagnosis }, words.missingSecond);
+      if (stored) this.#show(patient, stored);
     };
-    const stay = (event) => send(event.currentTarget.form, opinion.first);
-    const change = (event) => {
-      event.preventDefault();
-      send(event.currentTarget, draft.second);
-    };
-    return make('form', { class: 'panel study no-print', onsubmit: change, novalidate: true, autocomplete: 'off', 'aria-labelledby': 'study-title' },
-      make('h2', { id: 'study-title' }, texts.study.second), head,
+    return this.#form(words.second, patient, (form, draft) => send(form, draft.second), head,
       make('div', { class: 'either' },
-        make('button', { type: 'button', id: 'stay', disabled: asking, onclick: stay },
-          opinion.first === DO_NOT_KNOW ? texts.study.stillNot : fill(texts.study.stay, { name: this.#name(opinion.first) })),
-        this.#diagnosis('second', texts.study.other, draft),
-        make('button', { id: 'store-second', disabled: asking }, texts.study.storeSecond)),
-      make('p', { class: 'wrong', role: 'alert' }));
+        make('button', { type: 'button', id: 'stay', disabled: asking, onclick: ({ target }) => send(target.form, first) },
+          first === DO_NOT_KNOW ? words.stillNot : fill(words.stay, { name: this.#names.get(first) })),
+        this.#diagnosis('second', words.other),
+        make('button', { id: 'store-second', disabled: asking }, words.storeSecond)));
   }
 }

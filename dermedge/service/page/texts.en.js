@@ -122,7 +122,7 @@ export default {
     choose: 'choose …',
     doNotKnow: 'I do not know',
     storeFirst: 'Store it and show the answer',
-    hint: 'A study is on: your diagnoses and the answers are stored, pictures and clinical values are not. What is stored cannot be changed. Write no name of a patient.',
+    hint: 'A study is on: diagnoses and answers are stored and cannot be changed, pictures and clinical values are not. Write no name of a patient.',
     missing: 'Give the reader, the case and a diagnosis.',
     finished: '{reader} has finished case {case}. Name another one.',
     second: 'Your diagnosis, after the answer',
