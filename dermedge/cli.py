@@ -36,6 +36,7 @@ _ABOVE_THE_RUNTIME = {
     "sign": "dermedge.service.signing.sign_command",
     "verify": "dermedge.service.signing.verify_command",
     "audit": "dermedge.service.audit.audit_command",
+    "feedback": "dermedge.evaluation.reader_study.feedback_command",
 }
 _COMPLETION = ("--install-completion", "--show-completion")
 _ASKED_BY_SHELL = "_DERMEDGE_COMPLETE"

@@ -9,5 +9,6 @@ SUMMARIES = {
     "sign": "Sign a model file with a key, or note its hash in a lock file, beside it.",
     "verify": "Check a model file against the signature and the lock file beside it.",
     "audit": "Check the log of a service line by line, or print its head.",
+    "feedback": "Say how right readers were before and after the model's answer, from a service's file.",
 }
 """Commands of the service, one line each."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from .bootstrap import REPLICATES, Interval, multiplicities
+
+_NORMAL_975 = 1.959963984540054
+"""97.5 % quantile of the normal distribution."""
 
 
 def share_interval(
@@ -34,8 +36,9 @@ def share_interval(
     total = np.bincount(own, minlength=len(names)).astype(np.float64)
     value = float(right.sum() / total.sum())
     if value in (0.0, 1.0):
-        ends = binomtest(round(value * len(names)), len(names)).proportion_ci(method="wilson")
-        return Interval(value, float(ends.low), float(ends.high))
+        # Wilson's formula for all hits, or none: so that shares need no SciPy, which only the workshop has.
+        far = len(names) / (len(names) + _NORMAL_975**2)
+        return Interval(value, far, 1.0) if value else Interval(value, 0.0, 1 - far)
     drawn = np.concatenate(
         [(counts @ right) / (counts @ total) for counts in multiplicities(len(names), replicates, seed)]
     )

@@ -7,6 +7,7 @@ import pytest
 
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
+from dermedge.evaluation.reader_study import feedback_command
 from dermedge.service import serve_command
 from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
@@ -23,6 +24,7 @@ PARSERS = {
     "sign": sign_command.parser,
     "verify": verify_command.parser,
     "audit": audit_command.parser,
+    "feedback": feedback_command.parser,
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "infer": {
@@ -41,13 +43,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "serve": {
         "host": "127.0.0.1", "port": 8000, "token_file": None, "tls_cert": None, "tls_key": None, "public_name": [],
         "model": None, "models": Path("models"), "device": "auto", "require_signature": False, "key": None,
-        "audit": None, "audit_always": False, "audit_full": "stop", "workers": None,
+        "audit": None, "audit_always": False, "audit_full": "stop", "feedback": None, "workers": None,
     },
     "sign": {"model": [Path("m.onnx")], "key": None, "password_file": None, "lock": False},
     "verify": {"model": [Path("m.onnx")], "key": None, "as_json": False},
     "audit": {"words": ["verify", "a.jsonl"], "expect": None, "as_json": False},
+    "feedback": {
+        "file": [Path("r.jsonl")], "truth": None, "case_column": None, "truth_column": None, "json_file": None,
+    },
 }  # fmt: skip
-NEEDED = {"sign": ["m.onnx"], "verify": ["m.onnx"], "audit": ["verify", "a.jsonl"]}
+NEEDED = {"sign": ["m.onnx"], "verify": ["m.onnx"], "audit": ["verify", "a.jsonl"], "feedback": ["r.jsonl"]}
 """What a command does not do without."""
 GIVEN = [
     ("infer", "--model", "m.onnx", "model", Path("m.onnx")),
@@ -101,6 +106,7 @@ GIVEN = [
     ("serve", "--audit", "a.jsonl", "audit", Path("a.jsonl")),
     ("serve", "--audit-always", None, "audit_always", True),
     ("serve", "--audit-full", "go-on", "audit_full", "go-on"),
+    ("serve", "--feedback", "r.jsonl", "feedback", Path("r.jsonl")),
     ("serve", "--workers", "2", "workers", 2),
     ("sign", "--key", "k.pem", "key", Path("k.pem")),
     ("sign", "--password-file", "p", "password_file", Path("p")),
@@ -109,6 +115,10 @@ GIVEN = [
     ("verify", "--json", None, "as_json", True),
     ("audit", "--expect", "0" * 64, "expect", "0" * 64),
     ("audit", "--json", None, "as_json", True),
+    ("feedback", "--truth", "t.csv", "truth", Path("t.csv")),
+    ("feedback", "--case-column", "Fall", "case_column", "Fall"),
+    ("feedback", "--truth-column", "dx", "truth_column", "dx"),
+    ("feedback", "--json", "f.json", "json_file", Path("f.json")),
 ]
 
 

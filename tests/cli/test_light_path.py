@@ -108,6 +108,19 @@ def test_lock_files_and_logs_need_no_package_more_and_signatures_name_theirs(tmp
     assert (code, modules) == (3, ["argparse"])
 
 
+def test_a_study_needs_pandas_alone_and_names_its_extra(tmp_path: Path) -> None:
+    begun = {"event": "begun", "format": "dermedge feedback 1", "classes": ["nv", "mel"], "class_names": {}}
+    (tmp_path / "r.jsonl").write_text(f"{json.dumps(begun)}\n")
+    (tmp_path / "t.csv").write_text("case,dx\n")
+    arguments = ("feedback", str(tmp_path / "r.jsonl"), "--truth", str(tmp_path / "t.csv"))
+    done, code, modules = _run(*arguments)
+    assert (code, set(modules) & set(HEAVY)) == (3, set())
+    assert "To read t.csv, pandas is needed. Run: pip install 'dermedge[batch]'" in done.stderr
+    done, code, modules = _run(*arguments, blocked=tuple(name for name in HEAVY if name != "pandas"))
+    assert (code, set(modules) & set(HEAVY)) == (3, {"pandas"})
+    assert "holds no reading yet" in done.stderr
+
+
 def test_doctor_needs_no_heavy_package() -> None:
     done, code, modules = _run("doctor", "--device", "cpu")
     assert (code, modules) == (0, ["argparse", "numpy", "onnxruntime"])

@@ -13,6 +13,7 @@ from dermedge import cli
 from dermedge.batch import infer_command
 from dermedge.bench import bench_command
 from dermedge.commands import workshop
+from dermedge.evaluation.reader_study import feedback_command
 from dermedge.service import serve_command
 from dermedge.service.audit import audit_command
 from dermedge.service.signing import sign_command, verify_command
@@ -29,6 +30,7 @@ _EDGE: dict[str, Callable[[], CommandParser]] = {
     "sign": sign_command.parser,
     "verify": verify_command.parser,
     "audit": audit_command.parser,
+    "feedback": feedback_command.parser,
 }
 _WORKSHOP: dict[str, Any] = workshop.group().commands
 _ALONE = [[word] for word in ("--help", "-h", "--version", *cli._COMPLETION)]

@@ -64,7 +64,7 @@ def find_columns(
             raise UsageError(f"--columns names {name}, which is no field of the model: {', '.join((IMAGE, *fields))}.")
     for column in (*given.values(), *([] if id_column is None else [id_column])):
         if column not in columns:
-            raise InputRejected(f"The table {table} has no column {shown(column)}{_nearest(column, columns)}")
+            raise InputRejected(f"The table {table} has no column {shown(column)}{nearest_column(column, columns)}")
         if list(columns).count(column) > 1:
             raise InputRejected(f"The table {table} has the column {shown(column)} twice; rename one of them.")
     found = {name: given.get(name) or _find(name, columns, schema.get(name), table) for name in (IMAGE, *fields)}
@@ -79,30 +79,41 @@ def find_columns(
 
 def _find(name: str, columns: Sequence[str], schema: str | None, table: str) -> str | None:
     """Find the column of one field: of its own name, else that of the training data, else a usual one."""
+    words = (name, *([schema] if schema else []), *_USUAL.get(name, ()))
+    return find_column(words, columns, table=table, what=name, option=f"--columns {name}=COLUMN")
+
+
+def find_column(words: Sequence[str], columns: Sequence[str], *, table: str, what: str, option: str) -> str | None:
+    """Find the column that is called by the first of some words that any is called by; None: there is none.
+
+    :param what: it is, and `option`, which names it, for messages.
+    :raises InputRejected: two are.
+    """
     folded: dict[str, list[str]] = {}
     for column in columns:
-        folded.setdefault(_fold(column), []).append(column)
-    for word in (name, *([schema] if schema else []), *_USUAL.get(name, ())):
-        same = folded.get(_fold(word), [])
+        folded.setdefault(fold(column), []).append(column)
+    for word in words:
+        same = folded.get(fold(word), [])
         if len(same) > 1:
             raise InputRejected(
-                f"The table {table} has {len(same)} columns that may be {name}: {', '.join(map(shown, same))}."
-                f" Say which: --columns {name}=COLUMN"
+                f"The table {table} has {len(same)} columns that may be {what}: {', '.join(map(shown, same))}."
+                f" Say which: {option}"
             )
         if same:
             return same[0]
     return None
 
 
-def _fold(word: str) -> str:
+def fold(word: str) -> str:
     """Give a name without case, and with one sign for blanks, dashes, dots and underscores."""
     plain = unicodedata.normalize("NFKC", word).casefold()
     return "_".join("".join(c if c.isalnum() else " " for c in plain).split())
 
 
-def _nearest(column: str, columns: Sequence[str]) -> str:
-    by_fold = {_fold(each): each for each in columns}
-    near = get_close_matches(_fold(column), by_fold, n=1, cutoff=0.6)
+def nearest_column(column: str, columns: Sequence[str]) -> str:
+    """End a sentence about a column that is not there: with the one nearest to it, or all."""
+    by_fold = {fold(each): each for each in columns}
+    near = get_close_matches(fold(column), by_fold, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {shown(by_fold[near[0]])}?"
     return f"; its columns are {', '.join(map(shown, columns))}."

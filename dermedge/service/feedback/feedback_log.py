@@ -16,7 +16,7 @@ from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.prediction import Prediction, now
 
 from .feedback_file import FORMAT, line_of, study_of
-from .study import OutOfOrder, Reading, ShownAnswer, Study
+from .study import DO_NOT_KNOW, OutOfOrder, Reading, ShownAnswer, Study
 
 _WHAT = "feedback file"
 FIELDS = ("reader", "case")
@@ -31,7 +31,8 @@ class FeedbackLog:
 
         :param model: its name.
         :param sha256: of its file.
-        :raises UsageError: the file is a study of another model, or the model has a field called reader or case.
+        :raises UsageError: the file is a study of another model, or the model has a field called reader or case, or a
+            class do_not_know.
         :raises InputRejected: there is a file, and it is none of a study.
         :raises DermedgeError: another process writes it.
         :raises LineUnwritable: it cannot be written.
@@ -41,6 +42,8 @@ class FeedbackLog:
                 raise UsageError(
                     f"{model} has a field of its own called {name}, so it cannot be served with --feedback."
                 )
+        if DO_NOT_KNOW in spec.classes:
+            raise UsageError(f"{model} has a class {DO_NOT_KNOW}, so it cannot be served with --feedback.")
         self.path = path
         begun = Study(
             model, sha256, tuple(spec.classes), {code: spec.class_names.get(code, code) for code in spec.classes}
