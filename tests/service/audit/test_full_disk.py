@@ -18,7 +18,7 @@ from service.audit.logs import answer, full_at
 from service.serving import free_port, running
 
 from dermedge.service.audit.audit_log import AuditLog
-from dermedge.service.audit.growing_file import NoRoomForLine, LineUnwritable
+from dermedge.service.audit.growing_file import LineUnwritable, NoRoomForLine
 from dermedge.service.audit.verify_log import verify_log
 from dermedge.service.serve_command import run
 from dermedge_runtime.errors import DermedgeError, UsageError
