@@ -14,11 +14,13 @@ from dermedge.training import train as train_module
 from dermedge.training.train import Trainer, epoch_line, predict_logits, torch_device, train
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
+_SELDOM = ("bilinear", "tensor", "metanet", "mmf_net", "late", "adaptive")
+"""Fusions whose training is exhaustive: the large ones, and those that learn by layers which the others have too."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "fusion",
-    [pytest.param(name, marks=pytest.mark.exhaustive if name in ("bilinear", "tensor") else ()) for name in FUSIONS],
+    "fusion", [pytest.param(name, marks=pytest.mark.exhaustive if name in _SELDOM else ()) for name in FUSIONS]
 )
 def test_the_loss_falls_on_generated_pictures(new_run, samples, fusion):
     config, run = new_run(fusion=fusion, epochs=5, per_class=12, batch_size=28, seed=1)
