@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dermedge.toml_faults import described, key_name, unknown_key
 from dermedge_runtime.errors import InputRejected
 
 from .schema import DataSchema, TableField
@@ -22,9 +23,6 @@ from .schema_entries import MODELS, SchemaEntries
 from .spelling import fold
 
 _SUFFIX = ".toml"
-_Place = tuple[int | str, ...]
-"""Where a fault is, as pydantic gives it; the name of an entry's kind follows its number in a list."""
-_KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 _WANTED = {
     "string_type": "a text",
     "string_too_short": "a text",
@@ -128,7 +126,7 @@ def _faults(error: ValidationError) -> list[str]:
 
 def _reasons(fault: ErrorDetails) -> Sequence[str]:
     kind, place, given = fault["type"], fault["loc"], fault.get("ctx", {})
-    name = _name(place)
+    name = key_name(place, kinds=True)
     if kind == "contradictions":
         reasons: list[str] = given["reasons"]
         return reasons
@@ -138,31 +136,10 @@ def _reasons(fault: ErrorDetails) -> Sequence[str]:
         return [f"the key {name if kind == 'missing' else f'{name}.kind'} is missing"]
     if kind == "extra_forbidden":
         table = MODELS[tuple(part for part in place[:-1] if isinstance(part, str))]
-        return [f"the key {name} is unknown{_hint(str(place[-1]), list(table.model_fields))}"]
+        return [f"the key {name} is unknown{unknown_key(str(place[-1]), list(table.model_fields))}"]
     if kind == "union_tag_invalid":
         return [f"{name}.kind must be numeric, categorical or boolean, found '{given['tag']}'"]
     wanted = "one or more tables [[fields]]" if name == "fields" else _WANTED.get(kind, "a table")
     if kind == "dict_type" and "numeric" in place:
         wanted = "a table of numbers"
-    return [f"{name or 'it'} must be {wanted}, found {_described(fault['input'])}"]
-
-
-def _name(place: _Place) -> str:
-    """Full name of a key, such as table.image or fields[2].unit."""
-    name = ""
-    for before, part in zip((None, *place), place, strict=False):
-        if isinstance(part, int):
-            name += f"[{part + 1}]"
-        elif not isinstance(before, int) and part != "[key]":
-            name += f".{part}"
-    return name.removeprefix(".")
-
-
-def _hint(key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-
-
-def _described(value: Any) -> str:
-    kind = _KINDS.get(type(value), "something else")
-    return f"{kind}, {value!r}" if isinstance(value, str | int | float) else kind
+    return [f"{name or 'it'} must be {wanted}, found {described(fault['input'])}"]
