@@ -7,9 +7,9 @@ This list is the only one: the record of a run and the options of the command li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, ValidationError
@@ -305,6 +305,9 @@ class TrainConfig(RequestedSettings):
         return [f"{key} {theirs[key]} -> {mine[key]}" for key in mine if mine[key] != theirs[key]]
 
 
+_Settings = TypeVar("_Settings", bound=RequestedSettings)
+
+
 @dataclass(frozen=True, slots=True)
 class AskedSettings:
     """Settings with the names of those that somebody has really asked for; the others are defaults."""
@@ -336,3 +339,29 @@ class AskedSettings:
             raise UsageError(f"{text[0].upper()}{text[1:]}.") from error
         names = {known[name].name for name in given}
         return cls(values, frozenset(names if data is None else {*names, "data"}))
+
+    def put_into(self, settings: _Settings, **decided: Any) -> _Settings:
+        """Give other settings with what was asked for in their place; nothing else of them is changed.
+
+        :param decided: values of settings that were asked for, where they are no longer `auto`.
+        """
+        names = {name.partition(".")[::2] for name in self.given}
+        strengths = {inner: getattr(self.values.augmentation, inner) for _, inner in names if inner}
+        values = {name: getattr(self.values, name) for name, inner in names if not inner}
+        augmentation: Augmentation = replace(settings.augmentation, **strengths)
+        return replace(settings, augmentation=augmentation, **{**values, **decided})
+
+    def over(self, base: AskedSettings) -> AskedSettings:
+        """Put what was given here over what was given before."""
+        return AskedSettings(self.put_into(base.values), base.given | self.given)
+
+    def to_record(self) -> dict[str, Any]:
+        """Give what was given, JSON-ready, by the names of the settings; the data folder is nobody else's."""
+        every = {setting.name: setting.path for setting in settings_of(RequestedSettings)}
+        found: dict[str, Any] = {}
+        for name in sorted(self.given & set(every)):
+            value: Any = self.values
+            for part in every[name]:
+                value = getattr(value, part)
+            found[name] = value
+        return found

@@ -10,6 +10,7 @@ from dermedge.require import extras
 from dermedge.training.run_names import run_name
 
 from .names import path_of, refined_name, run_of
+from .recipe_settings import by_recipe, recipe_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ def train(
     schema: Path | str = "ham10000",
     allow_missing_images: bool = False,
     start_from: Run | Path | str | None = None,
-    pretrained: bool = False,
+    pretrained: bool | None = None,
     download: bool = False,
     pretrained_file: Path | str | None = None,
     teachers: Runs = (),
+    recipe: str | None = None,
     overwrite: bool = False,
     compiled: bool = False,
     **settings: Any,
@@ -51,15 +53,19 @@ def train(
     :param fusion: one of `dermedge.models.fusion.FUSIONS`; by default cross_attention.
     :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
         the precision that suit this machine. `AskedSettings` are what a command line was given.
-    :param run: folder to write; by default `runs/FUSION`, or `runs/START-quantised` and `runs/START-pruned`.
+    :param run: folder to write; by default `runs/FUSION`, `runs/RECIPE`, or `runs/START-quantised` and
+        `runs/START-pruned`.
     :param schema: of the data: a shipped one such as ham10000 or pad_ufes_20, or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
     :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` or
         `prune` its settings are taken too where none are given, but a tenth of its learning rate.
-    :param pretrained: start the image branch from weights that others have trained.
+    :param pretrained: start the image branch from weights that others have trained; None: as the recipe does, and not
+        where there is none.
     :param download: open a connection for them if they are not here; without it none is opened.
     :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.
     :param teachers: runs whose answers it learns too (`temperature`, `teacher_weight`), one or several.
+    :param recipe: name of a system of the literature (`dermedge recipes`), or a `.toml` file: its settings, where
+        nothing else is given.
     :param overwrite: replace an earlier run in the folder.
     :param compiled: score with torch.compile, for GPUs.
     :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
@@ -78,12 +84,16 @@ def train(
         settings["fusion"] = fusion
     start = None if start_from is None else _folder("start_from", start_from)
     taught = _folders("teachers", teachers)
-    wanted = settings_of(config, data, settings, start, taught=bool(taught))
-    name = refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
-    folder = RUNS / name if run is None else path_of("run", run)
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
-    others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
-    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught)
+    started = start is not None or file is not None
+    by = None if recipe is None else by_recipe(recipe, config, settings, pretrained=pretrained, started=started)
+    if by is not None:
+        config, pretrained, settings = by.asked, by.pretrained, {}
+    wanted = settings_of(config, data, settings, start, taught=bool(taught))
+    name = by.record["name"] if by else refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
+    folder = RUNS / name if run is None else path_of("run", run)
+    others = Pretrained.asked(pretrained=bool(pretrained), download=download, file=file)
+    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught, by.record if by else {})
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 
@@ -99,6 +109,7 @@ def resume(
     download: bool = False,
     pretrained_file: Path | str | None = None,
     teachers: Runs = (),
+    recipe: str | None = None,
     compiled: bool = False,
     **settings: Any,
 ) -> Run:
@@ -113,7 +124,7 @@ def resume(
     :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
         refused.
     :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images`, `start_from`,
-        `pretrained`, `pretrained_file` and `teachers`; nothing is downloaded, because the run has its weights.
+        `pretrained`, `pretrained_file`, `teachers` and `recipe`; nothing is downloaded: the run has its weights.
     :param compiled: as `train`.
     :param settings: expected ones by name, as `train` takes them.
     :return: the run, opened.
@@ -130,7 +141,8 @@ def resume(
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
     others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
     asked, taught = expected_settings(expected, data, settings), _folders("teachers", teachers)
-    wanted = Expected(asked, named, allow_missing_images, start, others, taught)
+    by = "" if recipe is None else recipe_of(recipe).name
+    wanted = Expected(asked, named, allow_missing_images, start, others, taught, by)
     return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from dermedge.api import train as api
 from dermedge.api.names import refined_name
+from dermedge.api.recipe_settings import recipe_of
 from dermedge.api.train import RUNS
 from dermedge.config import AskedSettings
 from dermedge.setting_fields import Group
@@ -32,9 +33,22 @@ _StartFrom = Annotated[
     Path | None,
     option(Group.NETWORK.value, "Run whose best weights to start from, whole or its image branch.", **path("folder")),
 ]
+_Recipe = Annotated[
+    str | None,
+    option(
+        RUN_PANEL,
+        "A system of the literature, whose settings hold where none are given; `dermedge recipes` lists them.",
+        "--recipe",
+        **any_text("name"),
+    ),
+]
 _Pretrained = Annotated[
-    bool,
-    option(Group.NETWORK.value, "Start the image branch from weights that others have trained.", "--pretrained"),
+    bool | None,
+    option(
+        Group.NETWORK.value,
+        "Start the image branch from weights that others have trained, or from random ones.",
+        "--pretrained/--untrained",
+    ),
 ]
 _Download = Annotated[
     bool,
@@ -70,11 +84,12 @@ def train(
     schema: _Schema = None,
     allow_missing_images: _AllowMissing = False,
     start_from: _StartFrom = None,
-    pretrained: _Pretrained = False,
+    pretrained: _Pretrained = None,
     download: _Download = False,
     pretrained_file: _PretrainedFile = None,
     teacher: _Teacher = None,
     compiled: _Compile = False,
+    recipe: _Recipe = None,
     run: RunPath = None,
     runs: Runs = RUNS,
     resume: _Resume = False,
@@ -82,8 +97,9 @@ def train(
 ) -> None:
     """Train one fusion; the defaults are the paper's settings.
 
-    The run goes to RUNS/FUSION, or to the folder of --run. On several GPUs, start it by torchrun. With --quantise-aware
-    and --prune the settings are those of --start-from where none are given, but a tenth of its learning rate.
+    The run goes to RUNS/FUSION, RUNS/RECIPE or the folder of --run. On several GPUs, start it by torchrun. With
+    --quantise-aware and --prune the settings are those of --start-from where none are given, but a tenth of its
+    learning rate.
 
     Examples:
       dermedge train --data data/ham10000
@@ -93,18 +109,21 @@ def train(
       dermedge train --data data/ham10000 --teacher runs/a,runs/b
       dermedge train --start-from runs/concat --prune 0.3 --epochs 5
       dermedge train --start-from runs/concat --quantise-aware --epochs 2
+      dermedge train --data data/ham10000 --recipe metablock --epochs 10
       dermedge train --resume
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
     folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
-    if run is None and (name := refined_name(start_from, asked.values)):
+    if recipe is not None:
+        folder = run or runs / recipe_of(recipe).name
+    elif run is None and (name := refined_name(start_from, asked.values)):
         folder = runs / name
-    shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from}
-    shared |= {"pretrained": pretrained, "download": download, "pretrained_file": pretrained_file}
+    shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from, "recipe": recipe}
+    shared |= {"download": download, "pretrained_file": pretrained_file, "compiled": compiled}
     shared["teachers"] = () if teacher is None else teacher.split(",")
     if resume:
-        api.resume(folder, expected=asked, schema=schema, compiled=compiled, **shared)
+        api.resume(folder, expected=asked, schema=schema, pretrained=bool(pretrained), **shared)
     else:
         chosen = "ham10000" if schema is None else schema
-        api.train(config=asked, run=folder, schema=chosen, overwrite=overwrite, compiled=compiled, **shared)
+        api.train(config=asked, run=folder, schema=chosen, overwrite=overwrite, pretrained=pretrained, **shared)

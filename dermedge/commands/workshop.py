@@ -25,11 +25,13 @@ from .evaluate import evaluate
 from .explain import explain
 from .export import export
 from .prior_shift import prior_shift
+from .recipes import recipes
 from .train import train
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "branches": branches,
+    "recipes": recipes,
     "prior-shift": prior_shift,
     "evaluate": evaluate,
     "export": export,

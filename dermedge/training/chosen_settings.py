@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
-from dermedge.config import AskedSettings, Augmentation, Device, Precision, RequestedSettings, TrainConfig
+from dermedge.config import AskedSettings, Device, Precision, RequestedSettings, TrainConfig
 
 REFINING_RATE = 0.1
 """Learning rate of a training that goes on with a trained network, as a share of the earlier one's."""
@@ -47,15 +48,12 @@ def refined_settings(earlier: TrainConfig, asked: AskedSettings) -> TrainConfig:
 
 def changed_settings(config: TrainConfig, asked: AskedSettings) -> TrainConfig:
     """Give the settings of an earlier run, with what was asked for in their place; nothing else is changed."""
-    names = {name.partition(".")[::2] for name in asked.given}
-    strengths = {inner: getattr(asked.values.augmentation, inner) for _, inner in names if inner}
-    values = {name: getattr(asked.values, name) for name, inner in names if not inner}
-    if "device" in values:
-        values["device"] = _device(asked.values)
-    if "precision" in values:
-        values["precision"] = _precision(asked.values, values.get("device", config.device))
-    augmentation: Augmentation = replace(config.augmentation, **strengths)
-    return replace(config, augmentation=augmentation, **values)
+    decided: dict[str, Any] = {}
+    if "device" in asked.given:
+        decided["device"] = _device(asked.values)
+    if "precision" in asked.given:
+        decided["precision"] = _precision(asked.values, decided.get("device", config.device))
+    return asked.put_into(config, **decided)
 
 
 def _device(request: RequestedSettings) -> Device:

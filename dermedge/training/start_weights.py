@@ -148,7 +148,10 @@ def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights
 def _published(name: str, *, download: bool) -> PretrainedWeights:
     source = family_of(name).weight_source(name)
     if source is None:
-        raise UsageError(f"There are no pretrained weights of {name}. Leave --pretrained out, or name another branch.")
+        raise UsageError(
+            f"There are no pretrained weights of {name}. Leave --pretrained out (with a recipe: --untrained),"
+            " or name another branch."
+        )
     return source.load(download=download)
 
 

@@ -20,6 +20,7 @@ from dermedge.data.schema_file import load_schema
 from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge.models.branches.picture_size import check_picture_size
 from dermedge.models.fusion import fusion_class
+from dermedge.recipes.training_settings import RECIPE
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files.file_lock import one_at_a_time
 
@@ -56,6 +57,8 @@ class NewRun:
     """Replace an earlier run in the same folder."""
     teachers: tuple[Path, ...] = ()
     """Folders of the runs that teach it."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """What the run's record is to say of the recipe that it is trained by; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Expected:
     start_from: Path | None = None
     pretrained: Pretrained | None = None
     teachers: tuple[Path, ...] = ()
+    recipe: str = ""
+    """Name of the recipe that it was trained by; empty: whichever it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +242,8 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
         changed += expected.pretrained.differences(run)
     if expected.teachers and [Run.open(path).weights_sha256 for path in expected.teachers] != config.teachers:
         changed.append(f"teachers {_short(config.teachers)} -> {', '.join(map(str, expected.teachers))}")
+    if expected.recipe and (by := run.record.get(RECIPE, {}).get("name")) != expected.recipe:
+        changed.append(f"recipe {by or 'none'} -> {expected.recipe}")
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
@@ -280,6 +287,8 @@ def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
     extra = {} if start is None else keep_start_weights(start, folder)
     if ready.teachers:
         extra |= {TEACHERS: ready.teachers}
+    if new.recipe:
+        extra |= {RECIPE: new.recipe}
     allow = new.allow_missing_images
     start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=allow, extra=extra)
 

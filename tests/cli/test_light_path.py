@@ -142,6 +142,13 @@ def test_bench_needs_no_heavy_package_and_no_model_of_your_own(tmp_path: Path) -
     assert "left out: torch; not installed: typer, pydantic, torch, pandas" in done.stderr
 
 
+def test_recipes_are_listed_without_torch() -> None:
+    own = ("click", "typer", "pydantic", "rich")  # of every command of the workshop
+    done, code, modules = _run("recipes", blocked=tuple(name for name in HEAVY if name not in own))
+    assert (code, set(modules) & set(HEAVY) - set(own)) == (0, set()), done.stderr
+    assert "\nwang2023 " in done.stdout
+
+
 @pytest.mark.parametrize("word", ["train", "demo"])
 def test_the_workshop_names_all_that_is_missing(word: str) -> None:
     done, code, modules = _run(word, "--help", blocked=HEAVY)

@@ -21,9 +21,11 @@ OF_THE_JOB = {
     "--allow-missing-images",
     "--start-from",
     "--pretrained",
+    "--untrained",
     "--download",
     "--pretrained-file",
     "--teacher",
+    "--recipe",
     "--compile",
     "--run",
     "--runs",
@@ -48,6 +50,7 @@ BEFORE = {
     "train": f"{RUN} {SETTINGS} --protocol refit --seed 4294967295 --schema x.toml --allow-missing-images"
     " --start-from r --freeze-image-branch --feature-views 0 --compile --no-compile --resume --overwrite",
     "branches": "resnet* --image-size 160 --json",
+    "recipes": "ou2022 --json",
     "evaluate": f"{RUN} --models m --split validation --device openvino --flips --json",
     "export": f"{RUN} --models m --fp16 --int8 --target rtx --engine --gpu rtx4060 --compute-capability 8.9,12.0"
     f" --max-batch 1024 --ig-steps 50 --sensitivity --no-explanations {LIMITS} --json",

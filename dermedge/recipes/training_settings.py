@@ -1,0 +1,55 @@
+"""What a recipe says of a training, in the place of what nobody has given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dermedge.config import AskedSettings
+from dermedge_runtime.errors import UsageError
+
+from .missing_parts import check_built
+from .recipe import Recipe
+
+RECIPE = "recipe"
+"""The key of `RecipeTraining.record` in the record of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeTraining:
+    """A training by a recipe."""
+
+    asked: AskedSettings
+    pretrained: bool
+    record: dict[str, Any]
+    """What the record of the run is to say: the recipe's name, and the settings that were given beside it."""
+
+
+def settings_of_recipe(recipe: Recipe, *, original: bool) -> AskedSettings:
+    """Give what a recipe asks for.
+
+    :param original: with what the original was made with beside its idea.
+    :raises DermedgeError: something that it needs is not built.
+    :raises UsageError: the recipe is an ensemble, which no single training makes.
+    """
+    check_built(recipe)
+    if recipe.members:
+        raise UsageError(
+            f"The recipe {recipe.name} is an ensemble of {len(recipe.members)} networks."
+            f" `dermedge recipes {recipe.name}` says how each is trained, and how they are joined."
+        )
+    frozen = {"freeze_image_branch": True} if recipe.start == "frozen" else {}
+    return AskedSettings.of(None, {**(recipe.own_settings if original else recipe.settings), **frozen})
+
+
+def recipe_training(recipe: Recipe, given: AskedSettings, *, pretrained: bool | None, started: bool) -> RecipeTraining:
+    """Put together what a recipe says and what somebody has given, which comes first.
+
+    :param pretrained: start from weights that others have trained; None: as the recipe does.
+    :param started: somebody has said otherwise what the training starts from.
+    :raises DermedgeError: as `settings_of_recipe`.
+    :raises UsageError: as `settings_of_recipe`.
+    """
+    own = settings_of_recipe(recipe, original=True)
+    wanted = recipe.start != "random" and not started if pretrained is None else pretrained
+    return RecipeTraining(given.over(own), wanted, {"name": recipe.name, "given": given.to_record()})
