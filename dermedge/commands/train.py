@@ -43,12 +43,12 @@ _Recipe = Annotated[
     ),
 ]
 _Pretrained = Annotated[
-    bool | None,
-    option(
-        Group.NETWORK.value,
-        "Start the image branch from weights that others have trained, or from random ones.",
-        "--pretrained/--untrained",
-    ),
+    bool,
+    option(Group.NETWORK.value, "Start the image branch from weights that others have trained.", "--pretrained"),
+]
+_Untrained = Annotated[
+    bool,
+    option(Group.NETWORK.value, "Start from random weights where --recipe takes trained ones.", "--untrained"),
 ]
 _Download = Annotated[
     bool,
@@ -84,7 +84,8 @@ def train(
     schema: _Schema = None,
     allow_missing_images: _AllowMissing = False,
     start_from: _StartFrom = None,
-    pretrained: _Pretrained = None,
+    pretrained: _Pretrained = False,
+    untrained: _Untrained = False,
     download: _Download = False,
     pretrained_file: _PretrainedFile = None,
     teacher: _Teacher = None,
@@ -114,6 +115,8 @@ def train(
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
+    if untrained and (pretrained or recipe is None):
+        raise UsageError("--untrained is for a --recipe that starts from trained weights; --pretrained excludes it.")
     folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
     if recipe is not None:
         folder = run or runs / recipe_of(recipe).name
@@ -123,7 +126,8 @@ def train(
     shared |= {"download": download, "pretrained_file": pretrained_file, "compiled": compiled}
     shared["teachers"] = () if teacher is None else teacher.split(",")
     if resume:
-        api.resume(folder, expected=asked, schema=schema, pretrained=bool(pretrained), **shared)
+        api.resume(folder, expected=asked, schema=schema, pretrained=pretrained, **shared)
     else:
         chosen = "ham10000" if schema is None else schema
-        api.train(config=asked, run=folder, schema=chosen, overwrite=overwrite, pretrained=pretrained, **shared)
+        start = None if pretrained == untrained else pretrained
+        api.train(config=asked, run=folder, schema=chosen, overwrite=overwrite, pretrained=start, **shared)
