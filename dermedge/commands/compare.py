@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dermedge.config import AskedSettings
+from dermedge.evaluation.comparison.rows import BASELINE
 from dermedge.require import extras
 from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -36,7 +37,20 @@ _OWN = (
 
 _Folder = Annotated[Path, option(OUTPUT_PANEL, "Runs and results.", **path("folder"))]
 _Fusions = Annotated[
-    str, option(_PANEL, "Comma-separated; all: the paper's, further: the others.", **any_text("words"))
+    str | None,
+    option(
+        _PANEL,
+        "Comma-separated; all: the paper's, further: the others. By default all, or image_only,concat with --recipes.",
+        **any_text("words"),
+    ),
+]
+_Recipes = Annotated[
+    str | None,
+    option(
+        _PANEL,
+        "Systems of the literature (dermedge recipes), comma-separated, or all: trained and measured beside ours.",
+        **any_text("words"),
+    ),
 ]
 _Branches = Annotated[str, option(_PANEL, "Comma-separated.", "--image-branches", **any_text("words"))]
 _Protocols = Annotated[str, option(_PANEL, "Comma-separated.", **any_text("words"))]
@@ -78,6 +92,7 @@ class _Wanted:
     page: Path
     settings: AskedSettings
     fusions: str
+    recipes: str | None
     image_branches: str
     protocols: str
     seeds: int
@@ -91,7 +106,8 @@ class _Wanted:
 @with_settings(without=_OWN)
 def compare(
     asked: AskedSettings,
-    fusions: _Fusions = "all",
+    fusions: _Fusions = None,
+    recipes: _Recipes = None,
     image_branches: _Branches = PAPERS_BRANCH,
     protocols: _Protocols = "grouped,paper",
     seeds: _Seeds = 3,
@@ -113,6 +129,7 @@ def compare(
 
     What is missing is trained and measured. Stopped or killed, the same command goes on where it was. The page is
     FOLDER/report.html. The settings hold for every training. Clinical values alone are trained once, not per branch.
+    With --recipes the page is FOLDER/recipes.html; a recipe that names no image branch takes the first one.
 
     Examples:
       dermedge compare --data data/ham10000
@@ -120,6 +137,7 @@ def compare(
       dermedge compare --data data/ham10000 --trunk shared --epochs 30
       dermedge compare --fusions image_only,further --seeds 1
       dermedge compare --image-branches dermiresnet,resnet18 --seeds 1
+      dermedge compare --recipes all --image-branches efficientnet_lite0 --pretrained --trunk shared
       dermedge compare --report page.html
     """
     if image_branch in ("own", "shared"):
@@ -130,19 +148,27 @@ def compare(
         raise UsageError("--download is for --pretrained: give both or neither.")
     with extras("export"):
         from dermedge.evaluation.comparison.publish import PAGE, comparison_text, publish
+        from dermedge.evaluation.comparison.recipe_publish import (
+            RECIPES_PAGE,
+            publish_recipes,
+            recipes_comparison_text,
+        )
+        from dermedge.evaluation.comparison.recipe_summary import asked_before
         from dermedge_export.check.parity import limits_from_percent
-    page, failed = report or folder / PAGE, list[str]()
+    page, failed = report or folder / (PAGE if recipes is None else RECIPES_PAGE), list[str]()
+    fusions = fusions or ("all" if recipes is None else f"{BASELINE},concat")
     if page.is_dir():
         raise UsageError(f"--report {page} is a folder; name a file.")
     if report is not None:
         _check_rebuilding(asked, folder, page)
-        record = publish(folder, page)
+        record = publish(folder, page) if recipes is None else publish_recipes(folder, page, asked_before(folder))
     else:
         limits = limits_from_percent("int8", min_agreement, max_drop, min_heatmap) if int8 else None
-        wanted = _Wanted(folder, page, asked, fusions, image_branches, protocols, seeds, trunk, head_epochs, pretrained,
-                         download, latency)  # fmt: skip
+        wanted = _Wanted(folder, page, asked, fusions, recipes, image_branches, protocols, seeds, trunk, head_epochs,
+                         pretrained, download, latency)  # fmt: skip
         record, failed = _run(wanted, limits)
-    typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else comparison_text(record))
+    as_text = comparison_text if recipes is None else recipes_comparison_text
+    typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else as_text(record))
     if failed:
         raise DermedgeError(
             f"{len(failed)} trainings failed and are missing: {' '.join(failed)} Remove a run folder to train it anew."
@@ -163,10 +189,26 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     with extras("export"):
         from dermedge.data.ham10000 import read_samples
         from dermedge.evaluation.comparison.compare import compare_fusions
-        from dermedge.evaluation.comparison.plan import Plan, plan_cells, start_hashes
+        from dermedge.evaluation.comparison.plan import (
+            Plan,
+            choose_branches,
+            in_order,
+            plan_cells,
+            plan_recipe_cells,
+            start_hashes,
+        )
+        from dermedge.evaluation.comparison.planned_recipe import plan_recipes
         from dermedge.training.chosen_settings import chosen_settings
         from dermedge.training.start_weights import Pretrained
     cells = plan_cells(wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk, wanted.image_branches)
+    planned, left_out = (
+        ({}, {}) if wanted.recipes is None else plan_recipes(wanted.recipes, pretrained=wanted.pretrained)
+    )
+    usual = choose_branches(wanted.image_branches)[0]
+    of_recipes = plan_recipe_cells(
+        planned, wanted.protocols, wanted.seeds, wanted.trunk, usual, pretrained=wanted.pretrained
+    )
+    cells = in_order((*cells, *of_recipes))
     request = wanted.settings.values
     if request.prior_shift == "auto" and any(cell.protocol != "grouped" for cell in cells):
         raise UsageError("--prior-shift auto needs a validation split, which paper has not: add --protocols grouped.")
@@ -175,5 +217,5 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     others = Pretrained(wanted.download) if wanted.pretrained else None
     starts = {} if others is None else start_hashes(others, cells, base)
     epochs, views = wanted.head_epochs or base.epochs, request.feature_views
-    plan = Plan(wanted.folder, cells, base, epochs, views, others, starts)
+    plan = Plan(wanted.folder, cells, base, epochs, views, others, starts, planned, left_out)
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

@@ -41,14 +41,14 @@ def score_intervals(
     cell = own * cells + labels * n_classes + predicted
     by_lesion = np.bincount(cell, minlength=len(names) * cells).reshape(len(names), cells).astype(np.float64)
     drawn = [
-        _figures((counts @ by_lesion).reshape(-1, n_classes, n_classes))
+        confusion_figures((counts @ by_lesion).reshape(-1, n_classes, n_classes))
         for counts in multiplicities(len(names), replicates, seed)
     ]
-    value = _figures(by_lesion.sum(axis=0).reshape(1, n_classes, n_classes))
+    value = confusion_figures(by_lesion.sum(axis=0).reshape(1, n_classes, n_classes))
     return {name: _intervals(value[name][0], np.concatenate([part[name] for part in drawn])) for name in value}
 
 
-def _figures(matrices: _Floats) -> dict[str, _Floats]:
+def confusion_figures(matrices: _Floats) -> dict[str, _Floats]:
     """Figures of confusion matrices float [R, C, C] (rows: truth); float [R, 1] or [R, C] each."""
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     actual, claimed = matrices.sum(axis=2), matrices.sum(axis=1)
@@ -96,13 +96,14 @@ def recall_at_specificity_interval(
     # A threshold takes all photographs of one score, or none of them.
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     drawn = [
-        _recall_at(counts[:, own], hit, ends, specificity) for counts in multiplicities(len(names), replicates, seed)
+        weighted_recall_at(counts[:, own], hit, ends, specificity)
+        for counts in multiplicities(len(names), replicates, seed)
     ]
-    value = _recall_at(np.ones((1, len(hit))), hit, ends, specificity)
+    value = weighted_recall_at(np.ones((1, len(hit))), hit, ends, specificity)
     return _intervals(value, np.concatenate(drawn)[:, None])[0]
 
 
-def _recall_at(weights: _Floats, hit: NDArray[np.bool_], ends: NDArray[np.intp], specificity: float) -> _Floats:
+def weighted_recall_at(weights: _Floats, hit: NDArray[np.bool_], ends: NDArray[np.intp], specificity: float) -> _Floats:
     """Recall [R] of photographs that count `weights` [R, N] times, by falling score; `ends`: possible thresholds."""
     found = np.cumsum(weights * hit, axis=1)[:, ends]
     alarms = np.cumsum(weights * ~hit, axis=1)[:, ends]

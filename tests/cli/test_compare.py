@@ -18,6 +18,8 @@ import pytest
         ("--image-branch", "shared", "--image-branch is now called --trunk: write --trunk shared."),
         ("--image-branch", "resnet18", "takes several image branches: write --image-branches resnet18."),
         ("--image-branches", "efficientnet", "There is no image branch 'efficientnet'; did you mean efficientnet_"),
+        ("--recipes", "ou2023", "There is no recipe 'ou2023'; dermedge has "),
+        ("--recipes", ",", "--recipes takes names of recipes, comma-separated, or all"),
         ("--seeds", "0", "--seeds takes a whole number from 1 to 100, got '0'."),
     ],
 )

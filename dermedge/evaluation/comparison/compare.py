@@ -19,7 +19,9 @@ from dermedge_runtime.errors import DermedgeError
 from .latency import is_timed, measure_latency
 from .measure_cell import is_measured, measure_cell
 from .plan import Cell, Plan, check_plan
-from .publish import publish
+from .publish import PAGE, publish
+from .recipe_publish import asked_of, publish_recipes
+from .recipe_runs import recipe_files
 from .results import read_results
 from .rows import NONE, SHARED, Record, row_name
 from .runs import read_runs
@@ -45,6 +47,7 @@ def compare_fusions(
     :raises DeviceUnavailable: cuda without a usable GPU.
     """
     check_plan(plan, samples)
+    recipes = bool(plan.recipes or plan.left_out)
     wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
     missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run_folder(plan.root), limits)]
     _log.info("%s trainings, %s of them measured already", len(plan.cells), len(plan.cells) - len(missing))
@@ -58,7 +61,8 @@ def compare_fusions(
     except KeyboardInterrupt:
         _log.info("Go on with the same command: it goes on after the last whole epoch.")
         raise
-    return publish(plan.root, page, plan.cells), failed
+    record = publish(plan.root, plan.root / PAGE if recipes else page, [cell for cell in plan.cells if not cell.recipe])
+    return publish_recipes(plan.root, page, asked_of(plan)) if recipes else record, failed
 
 
 def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
@@ -67,8 +71,9 @@ def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
 
 
 def _check_ready(plan: Plan, samples: list[Sample]) -> None:
-    firsts = {cell.image_branch: cell for cell in reversed(plan.cells)}  # a branch that cannot be made is told at once
-    for branch, first in firsts.items():
+    # A branch that cannot be made is told at once.
+    firsts = {(cell.image_branch, cell.recipe): cell for cell in reversed(plan.cells)}
+    for (branch, _), first in firsts.items():
         if branch != NONE:
             new_branch(branch)
         check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
@@ -127,6 +132,7 @@ def _time_files(root: Path) -> None:
     """Time one INT8 file of every row that is there, whichever plan it is of: their ratios are what counts."""
     runs = read_runs(root)
     paths = {row_name(key): int8_path(runs.of(key)) for key in sorted(runs.keys())}
+    paths |= recipe_files(root)
     files = {row: path for row, path in paths.items() if path is not None and path.is_file()}
     if files and not is_timed(root, files):
         measure_latency(root, files)

@@ -18,6 +18,7 @@ import pandas as pd
 from dermedge.data.ham10000 import CLASSES
 from dermedge.data.samples import Sample
 from dermedge.data.splits import count_leaks
+from dermedge.recipes.training_settings import RECIPE
 from dermedge.statistics.metrics import score
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
@@ -80,6 +81,7 @@ def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, 
         "image_branch": cell.image_branch,
         "fusion": cell.fusion,
         "trunk": cell.trunk,
+        **({RECIPE: cell.recipe} if cell.recipe else {}),
         "pretrained": run.record.get(PRETRAINED),
         "shared": recorded_trunk(run.record),
         "settings": settings,

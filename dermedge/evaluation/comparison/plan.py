@@ -17,6 +17,7 @@ from dermedge.data.samples import Sample
 from dermedge.data.splits import make_split
 from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import FURTHER_FUSIONS, PAPERS_FUSIONS, fusion_class
+from dermedge.training.chosen_settings import changed_settings
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
@@ -24,7 +25,8 @@ from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge.training.start_weights import Pretrained, pretrained_weights
 from dermedge_runtime.errors import UsageError
 
-from .rows import BASELINE, NONE, OWN, PROTOCOLS, SHARED, model_name
+from .planned_recipe import PlannedRecipe
+from .rows import BASELINE, NONE, OWN, PROTOCOLS, RECIPE_FOLDER, SHARED, model_name
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +43,13 @@ class Cell:
     """`OWN`, `SHARED` or `NONE`: how it was trained."""
     image_branch: str = PAPERS_BRANCH
     """`NONE` where no picture is read."""
+    recipe: str = ""
+    """Name of the recipe that it is trained by; empty: a fusion with the settings of all."""
 
     @property
     def name(self) -> str:
-        """Of its network."""
-        return model_name(self.image_branch, self.fusion)
+        """Of its recipe or its network."""
+        return f"{RECIPE_FOLDER}{self.recipe}" if self.recipe else model_name(self.image_branch, self.fusion)
 
     def run_folder(self, root: Path) -> RunFolder:
         """Its run folder below the comparison's."""
@@ -55,7 +59,7 @@ class Cell:
     @property
     def trunk_source(self) -> Cell:
         """The cell whose trunk a `SHARED` one takes; of the same image branch."""
-        return replace(self, fusion=BASELINE, trunk=OWN)
+        return replace(self, fusion=BASELINE, trunk=OWN, recipe="")
 
     @property
     def title(self) -> str:
@@ -79,15 +83,23 @@ class Plan:
     """Weights that others have trained, for the image branches of which there are any."""
     starts: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of these weights by image branch; the other branches start from random ones."""
+    recipes: Mapping[str, PlannedRecipe] = field(default_factory=dict)
+    """Those of the cells, by name."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Recipes that were asked for and are not trained, with the reason."""
 
     def settings(self, cell: Cell) -> TrainConfig:
         """Settings of one training."""
         protocol = cast("Protocol", cell.protocol)  # `plan_cells` knows no other
-        config = replace(self.base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
+        recipe = self.recipes[cell.recipe] if cell.recipe else None
+        base = self.base if recipe is None else changed_settings(self.base, recipe.asked)
+        config = replace(base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
         if cell.trunk != NONE:
             config = replace(config, image_branch=cell.image_branch)
-        if cell.trunk == OWN:
+        if cell.trunk == OWN and (recipe is None or recipe.trained_start):
             config = replace(config, start_from=self.starts.get(cell.image_branch, ""))
+        if config.freeze_image_branch:
+            config = replace(config, feature_views=self.views, cutmix=0.0)
         if cell.trunk == SHARED:
             # A head reads features and no picture: there is nothing to paste.
             config = replace(config, epochs=self.head_epochs, cutmix=0.0)
@@ -151,6 +163,31 @@ def plan_cells(
         for fusion, its_trunk in _rows(chosen, trunk)
         if its_trunk != NONE or branch == branches[0]  # clinical values alone are trained once
     )
+
+
+def plan_recipe_cells(
+    recipes: Mapping[str, PlannedRecipe], protocols: str, seeds: int, trunk: str, image_branch: str, *, pretrained: bool
+) -> tuple[Cell, ...]:
+    """Give the cells of recipes, seed by seed.
+
+    :param image_branch: of the recipes that name none.
+    :param pretrained: the comparison starts from weights that others have trained.
+    :raises UsageError: an unknown protocol or image branch.
+    """
+    cells = []
+    for seed in range(seeds):
+        for protocol in choose_names(protocols, PROTOCOLS, "protocol"):
+            for name, each in recipes.items():
+                branch, own = each.image_branch(image_branch), each.trunk(trunk, pretrained=pretrained)
+                if branch != NONE:
+                    family_of(branch)
+                cells.append(Cell(protocol, seed, each.asked.values.fusion, own, branch, name))
+    return tuple(cells)
+
+
+def in_order(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Order cells so that the whole table of a seed comes before the next seed."""
+    return tuple(sorted(cells, key=lambda cell: cell.seed))
 
 
 def start_hashes(request: Pretrained, cells: Sequence[Cell], base: TrainConfig) -> dict[str, str]:

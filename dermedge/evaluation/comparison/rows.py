@@ -18,6 +18,9 @@ BASELINE = "image_only"
 ROW = ["protocol", "image_branch", "fusion", "trunk"]
 """Names of what tells one row from another, in this order."""
 
+RECIPE_FOLDER = "recipe-"
+"""What the names of the run folders of recipes begin with; they are no rows of the fusions' tables."""
+
 Key: TypeAlias = tuple[str, str, str, str]
 """Protocol, image branch, fusion, trunk."""
 Record: TypeAlias = dict[str, Any]

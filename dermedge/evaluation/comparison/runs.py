@@ -12,7 +12,7 @@ from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError
 
 from .results import read_results
-from .rows import NONE, OWN, PROTOCOLS, ROW, SHARED, Key, Record, row_key
+from .rows import NONE, OWN, PROTOCOLS, RECIPE_FOLDER, ROW, SHARED, Key, Record, row_key
 
 FIGURES = ["accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "auc"]
 VALIDATION = "validation_balanced_accuracy"
@@ -63,7 +63,7 @@ def read_runs(root: Path) -> Runs:
         folder = config.parent
         protocol, number = folder.parts[-3:-1]
         seed = number.removeprefix("seed")
-        if protocol not in PROTOCOLS or not seed.isdecimal():
+        if protocol not in PROTOCOLS or not seed.isdecimal() or folder.name.startswith(RECIPE_FOLDER):
             continue
         record = read_results(folder)
         if record is None:

@@ -9,7 +9,8 @@ from typing import Any
 from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.data.samples import Sample
 from dermedge.data.splits import check_leaks, make_split
-from dermedge.training.head_training import HeadOnFeatures, recorded_trunk, shared_trunk_record
+from dermedge.recipes.training_settings import RECIPE
+from dermedge.training.head_training import HeadOnFeatures, head_on_start_weights, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
@@ -47,6 +48,8 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
     if trunk is not None:
         _check_trunk(run, trunk, cell.trunk_source.name)
         part = HeadOnFeatures(config, run.schema, trunk)
+    elif config.freeze_image_branch:
+        part = head_on_start_weights(config, run)
     trainer = Trainer(config, samples, run, part=part)
     if resume(trainer):
         _log.info("  resumed after epoch %s%s", len(trainer.history), on_epoch(trainer.history, config.epochs))
@@ -57,14 +60,15 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
 
 def _begin(plan: Plan, cell: Cell, folder: RunFolder, trunk: FrozenTrunk | None) -> dict[str, Any]:
     """Keep the weights that a new run starts from, and give what its record is to say of them and of its trunk."""
+    recipe: dict[str, Any] = {RECIPE: {"name": cell.recipe}} if cell.recipe else {}
     if trunk is not None:
         source = Run.open(cell.trunk_source.run_folder(plan.root).path).record
         pretrained = {PRETRAINED: source[PRETRAINED]} if PRETRAINED in source else {}
-        return shared_trunk_record(trunk) | pretrained
+        return recipe | shared_trunk_record(trunk) | pretrained
     config = plan.settings(cell)
     if not config.start_from or plan.pretrained is None:
-        return {}
-    return keep_start_weights(pretrained_weights(plan.pretrained, config), folder)
+        return recipe
+    return recipe | keep_start_weights(pretrained_weights(plan.pretrained, config), folder)
 
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:

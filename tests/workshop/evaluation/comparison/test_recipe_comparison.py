@@ -1,0 +1,182 @@
+"""A small comparison of recipes: the trunk of each, what is told of each, what is left out; stopped and resumed."""
+
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from comparisons import row_of, run_plan, small_plan
+from safetensors.torch import load_file
+
+from dermedge.evaluation.comparison import planned_recipe, recipe_summary, train_cell
+from dermedge.evaluation.comparison.plan import Cell, Plan, in_order, plan_recipe_cells
+from dermedge.evaluation.comparison.planned_recipe import plan_recipes
+from dermedge.evaluation.comparison.publish import publish
+from dermedge.evaluation.comparison.recipe_plots import pareto_front
+from dermedge.evaluation.comparison.recipe_publish import publish_recipes, recipes_comparison_text
+from dermedge.evaluation.comparison.recipe_summary import asked_before
+from dermedge.recipes.recipe import Recipe
+from dermedge.recipes.recipe_file import parse_recipe
+from dermedge.training.run import Run
+from dermedge_runtime.errors import DermedgeError, UsageError
+
+BEGIN = """
+title = "A title"
+authors = "Somebody"
+year = 2026
+different = "Nothing."
+deviations = ["Ours is small."]
+why_it_differs = "It is a test."
+start = "pretrained"
+[published]
+data = "none"
+protocol = "none"
+[[published.figures]]
+metric = "accuracy"
+value = 0.99
+of = "HAM10000"
+source = "its abstract"
+"""
+RECIPES = {
+    "gates": '[settings]\nfusion = "gated"\n[original]\nimage_branch = "resnet50"\n',
+    "smooth": '[settings]\nfusion = "image_only"\nlabel_smoothing = 0.1\n',
+    "never": '[settings]\nfusion = "image_only"\nsparkle = true\n',
+    "icy": '[settings]\nfusion = "concat"\n',
+    "many": '[settings]\nfusion = "concat"\n[[members]]\nsettings = { image_size = 64 }\n',
+    "other": '[settings]\nfusion = "concat"\nimage_branch = "efficientnet_lite0"\n',
+    "table": '[settings]\nfusion = "clinical_only"\n',
+}
+
+
+def recipe(name: str) -> Recipe:
+    begin = BEGIN.replace("pretrained", "frozen") if name == "icy" else BEGIN
+    return parse_recipe((begin + RECIPES[name]).encode(), name, name)
+
+
+@pytest.fixture(autouse=True)
+def own_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes of this file in the place of those that are shipped, which need what may not be there."""
+    monkeypatch.setattr(planned_recipe, "load_recipe", recipe)
+    monkeypatch.setattr(planned_recipe, "shipped_recipes", lambda: tuple(RECIPES))
+    monkeypatch.setattr(recipe_summary, "load_recipe", recipe)
+
+
+def plan_of(root: Path, data: Path, recipes: str, **settings) -> Plan:
+    plan = small_plan(root, data, "shared", fusions="image_only", **settings)
+    planned, left_out = plan_recipes(recipes, pretrained=False)
+    own = plan_recipe_cells(planned, "grouped", 1, "shared", "dermiresnet", pretrained=False)
+    return replace(plan, cells=in_order((*plan.cells, *own)), recipes=planned, left_out=left_out)
+
+
+def test_a_recipe_shares_the_trunk_where_its_fusion_alone_is_another() -> None:
+    planned, left_out = plan_recipes("all", pretrained=True)
+    trunks = {
+        name: (each.trunk("shared", pretrained=True), each.image_branch("usual")) for name, each in planned.items()
+    }
+    assert trunks == {
+        "gates": ("shared", "usual"), "smooth": ("own", "usual"), "icy": ("own", "usual"),
+        "other": ("own", "efficientnet_lite0"), "table": ("none", "none"),
+    }  # fmt: skip
+    assert all(each.trunk("own", pretrained=True) != "shared" for each in planned.values())
+    assert left_out == {
+        "never": "not built: --sparkle",
+        "many": "an ensemble, which is trained in steps: dermedge recipes many",
+    }
+    _, without = plan_recipes("icy", pretrained=False)
+    assert without == {"icy": "keeps trained weights as they are: add --pretrained"}
+
+
+def test_cells_of_before_have_the_folders_of_before_and_recipes_their_own(tmp_path) -> None:
+    plan = plan_of(tmp_path, tmp_path, "gates,smooth,icy", views=3)
+    names = [cell.run_folder(Path()).path.as_posix() for cell in plan.cells]
+    assert names == [
+        "grouped/seed0/image_only", "grouped/seed0/image_only-shared", "grouped/seed0/recipe-gates-shared",
+        "grouped/seed0/recipe-smooth",
+    ]  # fmt: skip
+    assert plan.cells[2].trunk_source == plan.cells[0] == Cell("grouped", 0, "image_only", "own")
+    assert plan.settings(plan.cells[3]).label_smoothing == 0.1 and plan.settings(plan.cells[0]).label_smoothing == 0
+    planned, _ = plan_recipes("icy,smooth", pretrained=True)
+    own = plan_recipe_cells(planned, "grouped", 1, "shared", "dermiresnet", pretrained=True)
+    frozen = replace(plan, recipes=planned, starts={"dermiresnet": "abc"})
+    settings = [frozen.settings(cell) for cell in own]
+    assert [(each.freeze_image_branch, each.feature_views, each.start_from) for each in settings] == [
+        (True, 3, "abc"), (False, 0, "abc"),
+    ]  # fmt: skip
+
+
+def test_names_that_are_none_are_refused() -> None:
+    with pytest.raises(UsageError, match="--recipes takes names of recipes"):
+        plan_recipes(" ,", pretrained=False)
+    with pytest.raises(UsageError, match=r"mine\.toml is a file"):
+        plan_recipes("gates,mine.toml", pretrained=False)
+
+
+def test_nothing_of_the_front_is_beaten() -> None:
+    assert pareto_front([(3, 0.7), (1, 0.5), (2, 0.4), (1, 0.3), (4, 0.7), (5, 0.9)]) == [(1, 0.5), (3, 0.7), (5, 0.9)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_trunk")
+def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path, monkeypatch) -> None:
+    wanted = "gates,smooth,never"
+    whole = plan_of(tmp_path / "whole", synthetic_data, wanted, epochs=2)
+    record, failed = run_plan(whole)
+    assert failed == []
+    gates, smooth, never = record["rows"][2:]
+    assert (gates["recipe"], gates["trunk"], smooth["trunk"], never["left_out"]) == (
+        "gates", "shared", "own", "not built: --sparkle",
+    )  # fmt: skip
+    folder = tmp_path / "whole" / "grouped" / "seed0"
+    trunk, own = (load_file(folder / name / "weights.safetensors") for name in ("image_only", "recipe-gates-shared"))
+    shared = [name for name in own if name.startswith("trunk.")]
+    assert shared and all((own[name] == trunk[name]).all() for name in shared)
+    assert Run.open(folder / "recipe-smooth").record["recipe"] == {"name": "smooth"}
+    results = json.loads((folder / "recipe-smooth" / "results.json").read_text(encoding="utf-8"))
+    figure = smooth["figures"]["accuracy"]
+    assert figure["mean"] == pytest.approx(results["scores"]["accuracy"]) and figure["values"] == [figure["mean"]]
+    assert figure["low"] <= figure["mean"] <= figure["high"]
+    assert gates["literature"]["published"]["value"] == 0.99 and never["seeds"] == []
+
+    text = recipes_comparison_text(record)
+    assert "grouped, smooth" in text and "accuracy 0.99 (HAM10000)" in text and "never: not built: --sparkle" in text
+    page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    assert "It is a test." in page and "not built: --sparkle" in page and "dermiresnet for resnet50" in page
+    assert not re.search(r"<script|<link|src=\"(?!data:)", page)
+    with (tmp_path / "whole" / "recipes.csv").open(encoding="utf-8", newline="") as stream:
+        lines = {line["recipe"]: line for line in csv.DictReader(stream)}
+    assert float(lines["smooth"]["accuracy"]) == pytest.approx(figure["mean"]) and lines["never"]["accuracy"] == ""
+    again = publish_recipes(whole.root, tmp_path / "again.html", asked_before(whole.root))
+    assert json.loads(json.dumps(again)) == json.loads(json.dumps(record))
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    fusions = publish(whole.root, tmp_path / "fusions.html")
+    assert [row["trunk"] for row in fusions["rows"]] == ["own", "shared"] and row_of(fusions, "image_only", "own")
+
+    remaining = train_cell.remaining_epochs
+
+    def stop(trainer):
+        for row in remaining(trainer):
+            yield row
+            if trainer.config.label_smoothing:
+                raise KeyboardInterrupt
+
+    before = (folder / "recipe-smooth" / "predictions.csv").read_bytes()
+    shutil.rmtree(folder / "recipe-smooth")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_cell, "remaining_epochs", stop)
+        run_plan(whole)
+    begun = publish_recipes(whole.root, tmp_path / "begun.html", asked_before(whole.root))
+    assert begun["rows"][3]["begun_seeds"] == [0] and "seed 0 begun" in recipes_comparison_text(begun)
+    resumed, _ = run_plan(whole)
+    assert resumed["rows"] == record["rows"]
+    assert (folder / "recipe-smooth" / "predictions.csv").read_bytes() == before
+
+
+def test_a_page_needs_a_comparison(tmp_path) -> None:
+    with pytest.raises(DermedgeError, match="There is no comparison of recipes in"):
+        asked_before(tmp_path)
+    (tmp_path / "recipes.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DermedgeError, match=r"recipes\.json is damaged"):
+        asked_before(tmp_path)
