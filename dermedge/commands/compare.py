@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +75,14 @@ _Download = Annotated[
     bool,
     option(_PANEL, "Open a connection for them if they are not here.", "--download"),
 ]
+_StartFrom = Annotated[
+    Path | None,
+    option(
+        _PANEL,
+        "Run whose image branch all take (shared) or start from (own), with its split; --seeds are of the trainings.",
+        **path("folder"),
+    ),
+]
 _FormerTrunk = Annotated[str | None, typer.Option("--image-branch", hidden=True)]
 _Int8 = Annotated[bool, option(_MODEL_PANEL, "Export and measure INT8 files.")]
 _Latency = Annotated[bool, option(_MODEL_PANEL, "Time the INT8 files at the end.")]
@@ -98,6 +106,7 @@ class _Wanted:
     seeds: int
     trunk: str
     head_epochs: int | None
+    start_from: Path | None
     pretrained: bool
     download: bool
     latency: bool
@@ -113,6 +122,7 @@ def compare(
     seeds: _Seeds = 3,
     trunk: _Trunk = "own",
     head_epochs: _HeadEpochs = None,
+    start_from: _StartFrom = None,
     pretrained: _Pretrained = False,
     download: _Download = False,
     int8: _Int8 = True,
@@ -165,7 +175,7 @@ def compare(
     else:
         limits = limits_from_percent("int8", min_agreement, max_drop, min_heatmap) if int8 else None
         wanted = _Wanted(folder, page, asked, fusions, recipes, image_branches, protocols, seeds, trunk, head_epochs,
-                         pretrained, download, latency)  # fmt: skip
+                         start_from, pretrained, download, latency)  # fmt: skip
         record, failed = _run(wanted, limits)
     as_text = comparison_text if recipes is None else recipes_comparison_text
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else as_text(record))
@@ -189,6 +199,7 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     with extras("export"):
         from dermedge.data.ham10000 import read_samples
         from dermedge.evaluation.comparison.compare import compare_fusions
+        from dermedge.evaluation.comparison.given_trunk import GivenTrunk
         from dermedge.evaluation.comparison.plan import (
             Plan,
             choose_branches,
@@ -200,13 +211,16 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
         from dermedge.evaluation.comparison.planned_recipe import plan_recipes
         from dermedge.training.chosen_settings import chosen_settings
         from dermedge.training.start_weights import Pretrained
-    cells = plan_cells(wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk, wanted.image_branches)
+    given = None if wanted.start_from is None else GivenTrunk.open(wanted.start_from)
+    cells = plan_cells(
+        wanted.fusions, wanted.protocols, wanted.seeds, wanted.trunk, wanted.image_branches, given=given is not None
+    )
     planned, left_out = (
         ({}, {}) if wanted.recipes is None else plan_recipes(wanted.recipes, pretrained=wanted.pretrained)
     )
     usual = choose_branches(wanted.image_branches)[0]
     of_recipes = plan_recipe_cells(
-        planned, wanted.protocols, wanted.seeds, wanted.trunk, usual, pretrained=wanted.pretrained
+        planned, wanted.protocols, wanted.seeds, wanted.trunk, usual, pretrained=wanted.pretrained or given is not None
     )
     cells = in_order((*cells, *of_recipes))
     request = wanted.settings.values
@@ -215,7 +229,11 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     base = chosen_settings(request)
     samples = read_samples(Path(request.data) if request.data else None)
     others = Pretrained(wanted.download) if wanted.pretrained else None
-    starts = {} if others is None else start_hashes(others, cells, base)
+    if given is not None:
+        given.check({cell.protocol for cell in cells}, set(choose_branches(wanted.image_branches)), base.image_size)
     epochs, views = wanted.head_epochs or base.epochs, request.feature_views
-    plan = Plan(wanted.folder, cells, base, epochs, views, others, starts, planned, left_out)
+    plan = Plan(wanted.folder, cells, base, epochs, views, others, {}, planned, left_out, given)
+    if others is not None:
+        rest = [cell for cell in cells if not plan.takes_given(cell)]
+        plan = replace(plan, starts=start_hashes(others, rest, base) if rest else {})
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

@@ -9,7 +9,6 @@ from typing import Any
 
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample
-from dermedge.data.splits import make_split
 from dermedge.models.branches.families import new_branch
 from dermedge.training.run import Run
 from dermedge.training.train import check_ready
@@ -76,7 +75,7 @@ def _check_ready(plan: Plan, samples: list[Sample]) -> None:
     for (branch, _), first in firsts.items():
         if branch != NONE:
             new_branch(branch)
-        check_ready(plan.settings(first), samples, make_split(samples, first.protocol, first.seed), HAM10000)
+        check_ready(plan.settings(first), samples, plan.split(first, samples), HAM10000)
 
 
 def _do_missing(
@@ -113,8 +112,9 @@ def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
 
 
 def _train_and_measure(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
-    if cell.trunk == SHARED and read_results(cell.trunk_source.run_folder(plan.root).path) is None:
-        raise DermedgeError(f"its trunk, {cell.trunk_source.name}, could not be trained.")
+    source = cell.trunk_source
+    if cell.trunk == SHARED and plan.given is None and read_results(source.run_folder(plan.root).path) is None:
+        raise DermedgeError(f"its trunk, {source.name}, could not be trained.")
 
     def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
         return f"; {left.text(cell, epochs_left(history, epochs))}"

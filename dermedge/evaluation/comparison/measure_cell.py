@@ -29,6 +29,7 @@ from dermedge_export.check.parity import Limits, ParityError
 from dermedge_export.pipeline import export_model
 from dermedge_runtime.errors import DermedgeError
 
+from .given_trunk import GIVEN
 from .plan import Cell
 from .results import Predictions, int8_file, read_results, write_predictions, write_results
 from .runs import VALIDATION
@@ -83,6 +84,7 @@ def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, 
         "trunk": cell.trunk,
         **({RECIPE: cell.recipe} if cell.recipe else {}),
         "pretrained": run.record.get(PRETRAINED),
+        **({GIVEN: given} if (given := run.record.get(GIVEN)) else {}),
         "shared": recorded_trunk(run.record),
         "settings": settings,
         "data": Path(config.data).name,

@@ -14,7 +14,7 @@ from typing import cast
 
 from dermedge.config import Protocol, TrainConfig
 from dermedge.data.samples import Sample
-from dermedge.data.splits import make_split
+from dermedge.data.splits import Split, make_split
 from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import FURTHER_FUSIONS, PAPERS_FUSIONS, fusion_class
 from dermedge.training.chosen_settings import changed_settings
@@ -25,6 +25,7 @@ from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge.training.start_weights import Pretrained, pretrained_weights
 from dermedge_runtime.errors import UsageError
 
+from .given_trunk import GivenTrunk
 from .planned_recipe import PlannedRecipe
 from .rows import BASELINE, NONE, OWN, PROTOCOLS, RECIPE_FOLDER, SHARED, model_name
 
@@ -37,7 +38,7 @@ class Cell:
 
     protocol: str
     seed: int
-    """Of the training and of the split."""
+    """Of the training, and of the split where no trunk is given."""
     fusion: str
     trunk: str
     """`OWN`, `SHARED` or `NONE`: how it was trained."""
@@ -87,6 +88,18 @@ class Plan:
     """Those of the cells, by name."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Recipes that were asked for and are not trained, with the reason."""
+    given: GivenTrunk | None = None
+    """Image branch that is taken or started from in the place of `image_only`'s and of `starts`."""
+
+    def takes_given(self, cell: Cell) -> bool:
+        """Whether a training takes the given image branch or starts from it."""
+        if self.given is None or cell.trunk == NONE or cell.image_branch != self.given.image_branch:
+            return False
+        return not cell.recipe or self.recipes[cell.recipe].recipe.start == "pretrained"
+
+    def split(self, cell: Cell, samples: Sequence[Sample]) -> Split:
+        """Split the data for one training."""
+        return make_split(samples, cell.protocol, self.settings(cell).seed_of_split)
 
     def settings(self, cell: Cell) -> TrainConfig:
         """Settings of one training."""
@@ -97,7 +110,12 @@ class Plan:
         if cell.trunk != NONE:
             config = replace(config, image_branch=cell.image_branch)
         if cell.trunk == OWN and (recipe is None or recipe.trained_start):
-            config = replace(config, start_from=self.starts.get(cell.image_branch, ""))
+            start = self.starts.get(cell.image_branch, "")
+            if self.given is not None and self.takes_given(cell):
+                start = self.given.run.weights_sha256
+            config = replace(config, start_from=start)
+        if self.given is not None:
+            config = replace(config, split_seed=self.given.run.config.seed_of_split)
         if config.freeze_image_branch:
             config = replace(config, feature_views=self.views, cutmix=0.0)
         if cell.trunk == SHARED:
@@ -141,7 +159,13 @@ def choose_branches(text: str) -> list[str]:
 
 
 def plan_cells(
-    fusions: str, protocols: str, seeds: int, trunk: str, image_branches: str = PAPERS_BRANCH
+    fusions: str,
+    protocols: str,
+    seeds: int,
+    trunk: str,
+    image_branches: str = PAPERS_BRANCH,
+    *,
+    given: bool = False,
 ) -> tuple[Cell, ...]:
     """Give the cells in the order of their work: a whole table with the first seed comes before the second seed.
 
@@ -150,6 +174,7 @@ def plan_cells(
     picture is trained once.
 
     :param trunk: `OWN` or `SHARED`, for fusions that read pictures.
+    :param given: the shared trunk is there already.
     :raises UsageError: an unknown fusion, protocol or image branch.
     """
     # `all` are the paper's, so that the command of an earlier comparison still means what it meant.
@@ -160,7 +185,7 @@ def plan_cells(
         for seed in range(seeds)
         for protocol in parts
         for branch in branches
-        for fusion, its_trunk in _rows(chosen, trunk)
+        for fusion, its_trunk in _rows(chosen, trunk, given=given)
         if its_trunk != NONE or branch == branches[0]  # clinical values alone are trained once
     )
 
@@ -212,11 +237,12 @@ def start_hashes(request: Pretrained, cells: Sequence[Cell], base: TrainConfig) 
     return found
 
 
-def _rows(fusions: Sequence[str], trunk: str) -> Iterable[tuple[str, str]]:
+def _rows(fusions: Sequence[str], trunk: str, *, given: bool) -> Iterable[tuple[str, str]]:
     ordered = sorted(fusions, key=lambda fusion: fusion != BASELINE)
     reads_images = any(fusion_class(fusion).uses_image for fusion in fusions)
     if trunk == SHARED and reads_images:
-        yield BASELINE, OWN
+        if not given:
+            yield BASELINE, OWN
         ordered = [BASELINE, *(fusion for fusion in ordered if fusion != BASELINE)]
     for fusion in ordered:
         yield fusion, trunk if fusion_class(fusion).uses_image else NONE
@@ -238,7 +264,9 @@ def _check_run(plan: Plan, cell: Cell, run: Run, samples: Sequence[Sample]) -> N
     # The data may lie elsewhere by now; the split says whether it is the same.
     differing = replace(wanted, data=found.data, start_from=found.start_from).differences(found)
     if wanted.start_from != found.start_from:
-        differing.append(f"pretrained weights {found.start_from[:12] or 'none'} -> {wanted.start_from[:12] or 'none'}")
+        differing.append(
+            f"weights to start from {found.start_from[:12] or 'none'} -> {wanted.start_from[:12] or 'none'}"
+        )
     shared = recorded_trunk(run.record)
     if shared and shared.get("views") != plan.views:
         differing.append(f"feature_views {shared.get('views')} -> {plan.views}")
@@ -247,7 +275,7 @@ def _check_run(plan: Plan, cell: Cell, run: Run, samples: Sequence[Sample]) -> N
             f"The run in {run.path} has other settings: {', '.join(differing)}."
             " Ask for the same ones, or give another folder with --folder."
         )
-    if run.record["split_sha256"] != make_split(samples, cell.protocol, cell.seed).sha256:
+    if run.record["split_sha256"] != plan.split(cell, samples).sha256:
         raise UsageError(
             f"The run in {run.path} was trained on another split of the data, or on other data."
             " Give the same data folder with --data, or another folder with --folder."

@@ -22,6 +22,7 @@ from dermedge.statistics.bootstrap import REPLICATES
 from dermedge.statistics.pooled_intervals import POOLED, Answers, pooled_intervals
 from dermedge_runtime.errors import DermedgeError
 
+from .given_trunk import GIVEN
 from .latency import read_latency
 from .recipe_runs import read_recipe_runs, recipe_row_name
 from .results import int8_file, read_predictions
@@ -139,6 +140,7 @@ def _start(first: Record | None) -> str | None:
     if first is None:
         return None
     source = first["pretrained"]["source"] if first["pretrained"] else "random weights"
+    source += f", trained as the run {first[GIVEN]['run']}" if GIVEN in first else ""
     return f"{source}, frozen" if first["settings"].get("freeze_image_branch") else source
 
 

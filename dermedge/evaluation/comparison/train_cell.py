@@ -8,7 +8,7 @@ from typing import Any
 
 from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.data.samples import Sample
-from dermedge.data.splits import check_leaks, make_split
+from dermedge.data.splits import check_leaks
 from dermedge.recipes.training_settings import RECIPE
 from dermedge.training.head_training import HeadOnFeatures, head_on_start_weights, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
@@ -39,14 +39,14 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
     if folder.config_file.is_file():
         run = Run.open(folder.path)
     else:
-        split = make_split(samples, cell.protocol, cell.seed)
+        split = plan.split(cell, samples)
         check_leaks(split, samples)
         run = start_run(plan.settings(cell), split, folder, extra=_begin(plan, cell, folder, trunk))
     # The record's settings, not the plan's: both are the same but for the place of the data.
     config = run.config
     part = None
     if trunk is not None:
-        _check_trunk(run, trunk, cell.trunk_source.name)
+        _check_trunk(run, trunk, cell.trunk_source.name if plan.given is None else plan.given.run.path.name)
         part = HeadOnFeatures(config, run.schema, trunk)
     elif config.freeze_image_branch:
         part = head_on_start_weights(config, run)
@@ -61,6 +61,9 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
 def _begin(plan: Plan, cell: Cell, folder: RunFolder, trunk: FrozenTrunk | None) -> dict[str, Any]:
     """Keep the weights that a new run starts from, and give what its record is to say of them and of its trunk."""
     recipe: dict[str, Any] = {RECIPE: {"name": cell.recipe}} if cell.recipe else {}
+    if plan.given is not None and plan.takes_given(cell):
+        shared = {} if trunk is None else shared_trunk_record(trunk)
+        return recipe | shared | (plan.given.record if shared else plan.given.keep_start(folder))
     if trunk is not None:
         source = Run.open(cell.trunk_source.run_folder(plan.root).path).record
         pretrained = {PRETRAINED: source[PRETRAINED]} if PRETRAINED in source else {}
@@ -73,6 +76,8 @@ def _begin(plan: Plan, cell: Cell, folder: RunFolder, trunk: FrozenTrunk | None)
 
 def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     """Give the trained trunk that a cell takes."""
+    if plan.given is not None:
+        return plan.given.frozen(plan.views, plan.root / "features")
     run = Run.open(cell.trunk_source.run_folder(plan.root).path)
     network = trained_model(run).trunk
     assert network is not None
@@ -84,5 +89,5 @@ def _check_trunk(run: Run, trunk: FrozenTrunk, source: str) -> None:
     if recorded != trunk.weights_sha256:
         raise UsageError(
             f"The run in {run.path} was trained on the features of other weights ({str(recorded)[:12]}) than those of"
-            f" {source} beside it ({trunk.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
+            f" {source} ({trunk.weights_sha256[:12]}). Remove {run.path}, and it is trained anew."
         )

@@ -1,0 +1,94 @@
+"""The image branch of a run that is trained already, which all trainings of a comparison take or start from.
+
+Its split is theirs too: no other one keeps what it has seen out of the test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from dermedge.data.cache.feature_cache import FrozenTrunk
+from dermedge.models.fusion import fusion_class
+from dermedge.training.checkpoint import read_tensors
+from dermedge.training.predictions import trained_model
+from dermedge.training.run import Run
+from dermedge.training.run_folder import RunFolder
+from dermedge.training.start_weights import PRETRAINED, StartWeights, keep_start_weights
+from dermedge_runtime.errors import UsageError
+
+GIVEN = "given_trunk"
+"""The key of `GivenTrunk.record` in the record of a run."""
+_TRUNK = "trunk."
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTrunk:
+    """A run whose image branch is given."""
+
+    run: Run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the run.
+
+        :raises UsageError: it reads no picture, or its image branch is pruned.
+        :raises DermedgeError: no run there, or no weights.
+        """
+        run = Run.open(path)
+        if not fusion_class(run.config.fusion).uses_image:
+            raise UsageError(f"--start-from takes an image branch, and {run.config.fusion} in {path} has none.")
+        if run.config.widths:
+            raise UsageError(f"--start-from takes a whole image branch, and that of {path} is pruned.")
+        _ = run.weights_sha256  # says what to do where there are none
+        return cls(run)
+
+    @property
+    def image_branch(self) -> str:
+        """Its name."""
+        return self.run.config.image_branch
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the record of a run says whose image branch is or was this one."""
+        return {GIVEN: {"run": self.run.path.name, "weights_sha256": self.run.weights_sha256}} | self._pretrained
+
+    @property
+    def _pretrained(self) -> dict[str, Any]:
+        return {PRETRAINED: self.run.record[PRETRAINED]} if PRETRAINED in self.run.record else {}
+
+    def frozen(self, views: int, folder: Path) -> FrozenTrunk:
+        """Give it as it is, for heads.
+
+        :param views: augmented copies of every training photograph that the heads see.
+        :param folder: where the features are kept.
+        """
+        network = trained_model(self.run).trunk
+        assert network is not None
+        return FrozenTrunk(network, self.run.weights_sha256, views, folder)
+
+    def keep_start(self, folder: RunFolder) -> dict[str, Any]:
+        """Copy it into the folder of a run that starts from it, and give what that run's record is to say.
+
+        The image branch alone: what follows it is each training's own.
+        """
+        tensors = read_tensors(self.run.weights_file)
+        own = {name: tensor for name, tensor in tensors.items() if name.startswith(_TRUNK)}
+        start = StartWeights(self.run.weights_sha256, own, f"start from the image branch of {self.run.path}")
+        return keep_start_weights(replace(start, pretrained=self._pretrained.get(PRETRAINED)), folder) | self.record
+
+    def check(self, protocols: set[str], image_branches: set[str], image_size: int) -> None:
+        """Let a comparison pass that can take it.
+
+        :param image_branches: those that the comparison names.
+        :raises UsageError: another protocol or image branch, or pictures of another size.
+        """
+        config = self.run.config
+        wrong = (
+            f"--protocols {config.protocol}" if protocols != {config.protocol} else "",
+            f"--image-branches {config.image_branch}" if image_branches != {config.image_branch} else "",
+            f"--image-size {config.image_size}" if image_size != config.image_size else "",
+        )
+        if mend := " ".join(filter(None, wrong)):
+            raise UsageError(f"The run in {self.run.path} is of other settings than this comparison: give {mend}.")
