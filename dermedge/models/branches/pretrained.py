@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -23,10 +24,13 @@ class PretrainedWeights:
     """Of the file they were read from."""
     licence: str
     """Its SPDX name, or "unknown"."""
+    parts: tuple[PretrainedWeights, ...] = ()
+    """Of every branch, where several stand side by side; `sha256` is then that of their hashes."""
 
-    def to_record(self) -> dict[str, str]:
+    def to_record(self) -> dict[str, Any]:
         """Give a JSON-ready dictionary, for the run, the model file and the card."""
-        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+        parts = {"parts": [part.to_record() for part in self.parts]} if self.parts else {}
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence, **parts}
 
 
 class WeightSource(ABC):

@@ -26,9 +26,10 @@ _SMALLEST_ALPHA = 1e-2
 def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
     """Give a copy in evaluation mode that computes the same with fewer operations."""
     merged = copy.deepcopy(model).eval()
-    if isinstance(merged.trunk, DermiResNet):
-        _merge_alpha(merged.trunk)
-        _merge_normalisation(merged.trunk)
+    for branch in merged.modules():  # alone, or beside another
+        if isinstance(branch, DermiResNet):
+            _merge_alpha(branch)
+            _merge_normalisation(branch)
     _plain_pooling(merged)
     _merge_average(merged)
     _merge_after_linear(merged.head.fusion)
