@@ -29,7 +29,6 @@ from captum.attr import IntegratedGradients, LayerGradCam
 
 from dermedge.bench.bench import take_turns
 from dermedge.data.ham10000 import read_samples
-from dermedge.models.classifier import pool
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_export.description import describe, write_described
@@ -159,7 +158,7 @@ def _captum(run: Run, pixels: np.ndarray | None, numeric: np.ndarray, categorica
             self.model = model
 
         def forward(self, image: torch.Tensor | None, clinical: torch.Tensor | None) -> torch.Tensor:
-            return self.model.head(None if image is None else pool(self.model.feature_map(image)), clinical)
+            return self.model.head(None if image is None else self.model.see(self.model.prepare(image)), clinical)
 
     network = Network()
 

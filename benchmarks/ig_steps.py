@@ -28,7 +28,7 @@ from explain_cost import one_patient
 from torch import Tensor
 
 from dermedge.data.batches.lesion_data import LesionData
-from dermedge.models.classifier import FusedClassifier, pool
+from dermedge.models.classifier import FusedClassifier
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_export.description import describe, write_described
@@ -77,7 +77,7 @@ def _features(run: Run, model: FusedClassifier, data: Path | None, images: int) 
         clinical = model.encode(torch.from_numpy(loaded.numeric), torch.from_numpy(loaded.categorical))
         for batch in loaded.batches(np.arange(len(samples)), 32, torch.device("cpu")):
             if batch.image is not None:
-                pooled.append(pool(model.feature_map(batch.image)))
+                pooled.append(model.see(model.prepare(batch.image)))
     if clinical is None:
         raise SystemExit(f"{config.fusion} reads no clinical values")
     return torch.cat(pooled) if pooled else None, clinical

@@ -131,8 +131,7 @@ def main() -> None:
     )
     for seed, path, fusion, hide in grid:
         trunk = Run.open(path)
-        network = trained_model(trunk).trunk
-        frozen = FrozenTrunk(network, trunk.weights_sha256, _VIEWS, chosen.heads / path.name / "features")
+        frozen = FrozenTrunk(trained_model(trunk), trunk.weights_sha256, _VIEWS, chosen.heads / path.name / "features")
         for unknown in ("impute", "category"):
             number = trunk.config.seed + 1000 * seed
             target = RunFolder(chosen.heads / path.name / f"{fusion}-{unknown}-{hide:g}-{seed}")

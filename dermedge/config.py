@@ -22,6 +22,8 @@ from .setting_fields import Group, OptionName, sentence, settings_of
 Protocol: TypeAlias = Literal["grouped", "refit", "paper"]
 Resample: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Unknown: TypeAlias = Literal["category", "impute"]
+Attention: TypeAlias = Literal["none", "soft"]
+Pooling: TypeAlias = Literal["average", "gem"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Device: TypeAlias = Literal["cpu", "cuda"]
@@ -89,9 +91,23 @@ class RequestedSettings:
         Group.DATA,
     ] = "grouped"
     image_branch: Annotated[
-        str, Field(description="Network that reads the picture; `dermedge branches` lists them."), Group.NETWORK
+        str,
+        Field(description="Network that reads the picture; `dermedge branches` lists them. NAME+NAME: two, joined."),
+        Group.NETWORK,
     ] = "dermiresnet"
     """A name of `models.branches.families`."""
+    attention: Annotated[
+        Attention,
+        Field(description="soft: weigh the cells of the last feature map before they are pooled."),
+        Group.NETWORK,
+    ] = "none"
+    """`models.soft_attention`; not in the paper."""
+    pooling: Annotated[
+        Pooling,
+        Field(description="What makes one number of a channel: its average, or a mean whose exponent learns (gem)."),
+        Group.NETWORK,
+    ] = "average"
+    """gem: `models.generalised_mean`; not in the paper."""
     image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
     start_size: Annotated[
         int,

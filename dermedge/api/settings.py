@@ -14,6 +14,12 @@ from .names import path_of
 if TYPE_CHECKING:
     from dermedge.config import AskedSettings, TrainConfig
 
+_OF_PICTURES = {
+    "image_branch": "the network that reads the picture",
+    "attention": "about the network that reads the picture",
+    "pooling": "about the network that reads the picture",
+}
+
 
 def settings_of(
     base: TrainConfig | AskedSettings | None,
@@ -56,8 +62,9 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
     from dermedge.models.fusion import fusion_class
 
     kind, _ = fusion_class(config.fusion), family_of(config.image_branch)
-    if "image_branch" in given and not kind.uses_image:
-        raise UsageError(f"--image-branch is the network that reads the picture, and {config.fusion} reads none.")
+    for name, what in _OF_PICTURES.items():
+        if name in given and not kind.uses_image:
+            raise UsageError(f"--{name.replace('_', '-')} is {what}, and {config.fusion} reads none.")
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
     if "prune" in given and not config.prune:

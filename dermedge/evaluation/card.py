@@ -128,10 +128,11 @@ def _branch(spec: ModelSpec) -> str:
         return ""
     if "source" not in branch:
         return f"Image branch `{branch['name']}`, trained from random weights."
-    return (
-        f"Image branch `{branch['name']}`, started from {branch['source']}"
-        f" (SHA-256 `{branch['sha256'][:16]}`, licence {branch['licence']})."
+    begun = " and ".join(
+        f"{each['source']} (SHA-256 `{each['sha256'][:16]}`, licence {each['licence']})"
+        for each in branch.get("parts", [branch])
     )
+    return f"Image branch `{branch['name']}`, started from {begun}."
 
 
 def _taught(spec: ModelSpec) -> str:

@@ -1,5 +1,5 @@
-"""The whole network: preparation of the picture, image branch, clinical branch, fusion, classifier (paper, section 3.4,
-figure 2).
+"""The whole network: preparation of the picture, image branch, attention, pooling, clinical branch, fusion, classifier
+(paper, section 3.4, figure 2; attention, and another pooling than the average, are not the paper's).
 
 `head` holds everything after the pooled feature map, a small function of two vectors: explanations differentiate it
 alone, the convolutions never.
@@ -16,15 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dermedge.config import Attention, Pooling
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .branches.families import new_branch
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .fusion import GivenImage, fusion_class
 from .fusions.base import HIDDEN_FEATURES
+from .generalised_mean import GeneralisedMean
 from .image_head import ImageHead
 from .narrow import narrow
 from .preparation.preparation import Preparation
+from .soft_attention import SoftAttention
+
+IMAGE_SIDE = ("trunk.", "attention.", "pooling.")
+"""What the names of the weights begin with that make pooled features of a picture."""
 
 
 class Head(nn.Module):
@@ -111,19 +117,27 @@ class FusedClassifier(PatientClassifier):
         preparation: Preparation | None = None,
         image_branch: str = "dermiresnet",
         widths: Mapping[str, list[int]] | None = None,
+        *,
+        attention: Attention = "none",
+        pooling: Pooling = "average",
     ) -> None:
         """Make an untrained network.
 
         :param image_branch: a name of `branches.families`.
         :param widths: of a pruned image branch, as `narrow.widths_of` has them.
-        :raises ValueError: they do not fit the image branch.
+        :param attention: what the last feature map goes through before it is pooled.
+        :param pooling: what makes one number of a channel.
+        :raises ValueError: widths that do not fit the image branch.
         """
         super().__init__()
         kind = fusion_class(fusion)
         self.preparation = preparation or Preparation()
         self.trunk = narrow(new_branch(image_branch, dropout), widths or {}) if kind.uses_image else None
+        channels = None if self.trunk is None else self.trunk.channels
+        self.attention = SoftAttention(channels) if channels is not None and attention == "soft" else None
+        self.pooling = GeneralisedMean() if channels is not None and pooling == "gem" else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
-        self.head = Head(fusion, schema, n_classes, dropout, None if self.trunk is None else self.trunk.channels)
+        self.head = Head(fusion, schema, n_classes, dropout, self.attention.channels if self.attention else channels)
 
     def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].
@@ -137,14 +151,39 @@ class FusedClassifier(PatientClassifier):
         return None if image is None or self.trunk is None else self.preparation(image)
 
     def feature_map(self, image: Tensor) -> Tensor:
-        """Map pictures float [B, 3, H, W], not prepared, to the last feature map float [B, C, h, w]."""
+        """Map pictures float [B, 3, H, W], not prepared, to the feature map that is pooled, float [B, C, h, w]."""
         assert self.trunk is not None
-        features: Tensor = self.trunk(self.prepare(image))
-        return features
+        return self.attended(self.trunk(self.prepare(image)))
+
+    def attended(self, features: Tensor) -> Tensor:
+        """Map the image branch's feature map float [B, T, h, w] to the one that is pooled, float [B, C, h, w]."""
+        attended: Tensor = features if self.attention is None else self.attention(features)
+        return attended
+
+    def pooled(self, feature_map: Tensor) -> Tensor:
+        """Pool the feature map, float [B, C, h, w] to float [B, C]."""
+        pooled: Tensor = pool(feature_map) if self.pooling is None else self.pooling(feature_map)
+        return pooled
+
+    def summed_gradient(self, feature_map: Tensor, gradient: Tensor) -> Tensor:
+        """Give the gradient of a score with respect to the feature map, summed over its cells, float [B, C].
+
+        :param feature_map: float [B, C, h, w].
+        :param gradient: of the score with respect to the pooled map, float [B, C].
+        """
+        return gradient if self.pooling is None else gradient * self.pooling.summed_slope(feature_map)
+
+    def see(self, visual: Tensor) -> Tensor:
+        """Map prepared pictures float [B, 3, H, W] to pooled features float [B, C]."""
+        assert self.trunk is not None
+        return self.pooled(self.attended(self.trunk(visual)))
 
     def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map prepared pictures float [B, 3, H, W] and encoded values float [B, F]; see the base class."""
-        pooled = None if self.trunk is None else pool(self.trunk(visual))
+        pooled = None
+        if self.trunk is not None:
+            assert visual is not None
+            pooled = self.see(visual)
         logits: Tensor = self.head(pooled, clinical)
         return logits.float()
 

@@ -18,7 +18,7 @@ from dermedge.data.batches.lesion_data import Batch, LesionData
 from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
-from dermedge.models.classifier import FeatureClassifier
+from dermedge.models.classifier import IMAGE_SIDE, FeatureClassifier
 from dermedge_runtime.errors import UsageError
 
 from .processes import Processes
@@ -26,7 +26,6 @@ from .run import Run
 from .start_weights import load_start_weights
 from .trained_part import build_model
 
-_TRUNK = "trunk."
 _RECORD = "image_branch"
 """The key of `shared_trunk_record` in the files of a run."""
 
@@ -56,8 +55,8 @@ class HeadOnFeatures:
         return FeatureClassifier(build_model(self.config, self.schema))
 
     def load_start(self, file: Path, network: nn.Module) -> None:
-        """See `TrainedPart`; the trunk among the weights is left."""
-        load_start_weights(file, network, but=_TRUNK)
+        """See `TrainedPart`; what is frozen among the weights is left."""
+        load_start_weights(file, network, but=IMAGE_SIDE)
 
     def seen(self, batch: Batch) -> Tensor | None:
         """Give the features float32 [B, C]: their views are augmented already."""
@@ -65,7 +64,8 @@ class HeadOnFeatures:
 
     def published(self, kept: dict[str, Tensor]) -> dict[str, Tensor]:
         """Put the frozen trunk before the trained rest."""
-        return {f"{_TRUNK}{name}": tensor for name, tensor in self.trunk.network.state_dict().items()} | kept
+        whole = self.trunk.network.state_dict()
+        return {name: tensor for name, tensor in whole.items() if name.startswith(IMAGE_SIDE)} | kept
 
 
 def check_frozen(config: TrainConfig, processes: Processes, *, compiled: bool) -> None:
@@ -96,8 +96,7 @@ def head_on_start_weights(config: TrainConfig, run: Run) -> HeadOnFeatures:
     schema = run.schema
     whole = build_model(config, schema)
     load_start_weights(run.start_file, whole)
-    assert whole.trunk is not None
-    trunk = FrozenTrunk(whole.trunk, config.start_from, config.feature_views, run.features)
+    trunk = FrozenTrunk(whole, config.start_from, config.feature_views, run.features)
     return HeadOnFeatures(config, schema, trunk)
 
 

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.branches.branch import ImageBranch
-from dermedge.models.classifier import FusedClassifier, pool
-from dermedge.models.image_head import ImageHead
+from dermedge.models.classifier import FusedClassifier
 from dermedge.models.narrow import widths_of
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
@@ -63,9 +62,10 @@ def prune(model: FusedClassifier, share: float) -> None:
     with extras("train"):
         torch_pruning: Any = import_module("torch_pruning")  # which has no types
     assert model.trunk is not None and model.head.image is not None
-    reader, before, training = _Reader(model.trunk, model.head.image), _size(model), model.training
+    reader, before, training = _Reader(model), _size(model), model.training
     model.eval()
     picture = torch.full((1, 3, _TRACED, _TRACED), 0.5)
+    whole = [] if model.attention is None else [model.attention.maps]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about scalars, which have no channels
@@ -76,11 +76,12 @@ def prune(model: FusedClassifier, share: float) -> None:
                 pruning_ratio=share,
                 pruning_ratio_dict=_shares(model.trunk, share),
                 round_to=_MULTIPLE,
-                ignored_layers=[layer for layer in model.head.image if isinstance(layer, nn.Linear)],
+                ignored_layers=[*whole, *(layer for layer in model.head.image if isinstance(layer, nn.Linear))],
             ).step()
         first = model.head.image[0]
         assert isinstance(first, nn.Linear)
-        model.trunk.channels = model.head.image.channels = first.in_features
+        model.head.image.channels = first.in_features
+        model.trunk.channels = first.in_features if model.attention is None else model.attention.maps.in_channels
         with torch.no_grad():
             reader(picture)
     except Exception as error:  # whatever a network that the library does not know makes it stumble over
@@ -94,12 +95,14 @@ def prune(model: FusedClassifier, share: float) -> None:
 class _Reader(nn.Module):
     """What the channels of the image branch go through up to layers whose width stays."""
 
-    def __init__(self, trunk: ImageBranch, image: ImageHead) -> None:
+    def __init__(self, model: FusedClassifier) -> None:
         super().__init__()
-        self.trunk, self.image = trunk, image
+        self.trunk, self.attention, self.pooling = model.trunk, model.attention, model.pooling
+        self.image, self._see = model.head.image, model.see
 
     def forward(self, picture: Tensor) -> Tensor:
-        features: Tensor = self.image(pool(self.trunk(picture)))
+        assert self.image is not None
+        features: Tensor = self.image(self._see(picture))
         return features
 
 

@@ -23,6 +23,7 @@ from dermedge.data.splits import Split
 from dermedge.models.branches.families import family_of
 from dermedge.models.branches.pretrained import PretrainedWeights
 from dermedge.models.branches.weight_files import read_weights
+from dermedge.models.classifier import IMAGE_SIDE
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, UsageError
 
@@ -34,7 +35,7 @@ from .run_folder import RunFolder
 
 _TRUNK = "trunk."
 _HEAD = "head."
-_IMAGE_BRANCH = (_TRUNK, f"{_HEAD}image.")
+_IMAGE_BRANCH = (*IMAGE_SIDE, f"{_HEAD}image.")
 _FILE = "file "
 """How the source of weights begins that were read from a file the user named."""
 PRETRAINED = "pretrained"
@@ -50,7 +51,7 @@ class StartWeights:
     tensors: dict[str, Tensor]
     summary: str
     """For the log."""
-    pretrained: dict[str, str] | None = None
+    pretrained: dict[str, Any] | None = None
     """Where the image branch's first weights come from, with their licence, if others have trained them."""
     widths: dict[str, list[int]] = field(default_factory=dict)
     """Of the image branch, where it is pruned; see `TrainConfig.widths`."""
@@ -102,7 +103,8 @@ def start_weights(
     :param config: settings of the new run.
     :param split: of the new run.
     :param samples: of the new run; with them, copies of what the earlier run was trained on are found too.
-    :raises UsageError: the two networks have no image branch in common.
+    :raises UsageError: the two networks have no image branch in common, or it is to stay as it is, and what follows it
+        is another one.
     :raises InputRejected: the earlier run was trained on what the new one is validated or tested on.
     :raises DermedgeError: no run there, no weights, or damaged ones.
     """
@@ -124,9 +126,10 @@ def start_weights(
     if _same_network((earlier, run.schema), (config, schema)):
         summary = f"start from all weights of {source}"
         return StartWeights(sha256, tensors, summary, run.record.get(PRETRAINED), earlier.widths)
-    kept = {name: tensor for name, tensor in tensors.items() if name.startswith(_IMAGE_BRANCH)}
+    alike = _sees_alike(source, earlier, config)
+    kept = {name: each for name, each in tensors.items() if name.startswith(_IMAGE_BRANCH if alike else _TRUNK)}
     why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
-    summary = f"start from the image branch of {source}{why}"
+    summary = f"start from the image branch of {source}{why}{'' if alike else '; what follows it is another one'}"
     return StartWeights(sha256, kept, summary, run.record.get(PRETRAINED), earlier.widths)
 
 
@@ -140,6 +143,11 @@ def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights
     if not fusion_class(config.fusion).uses_image:
         option = "--pretrained" if request.file is None else "--pretrained-file"
         raise UsageError(f"{option} is about the image branch, and {config.fusion} has none. Leave it out.")
+    if config.freeze_image_branch and config.attention != "none":
+        raise UsageError(
+            "--freeze-image-branch keeps attention as it is, and nobody has trained that of published weights."
+            " Leave --attention or --freeze-image-branch out."
+        )
     found = _published(name, download=request.download) if request.file is None else _from_file(name, request.file)
     tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
     return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
@@ -169,24 +177,47 @@ def keep_start_weights(start: StartWeights, folder: RunFolder) -> dict[str, Any]
     return {} if start.pretrained is None else {PRETRAINED: start.pretrained}
 
 
+def _sees_alike(source: Path, earlier: TrainConfig, config: TrainConfig) -> bool:
+    """Whether attention and pooling are the same.
+
+    :raises UsageError: they are not, and were to stay as they are.
+    """
+    for name in ("attention", "pooling"):
+        theirs, ours = getattr(earlier, name), getattr(config, name)
+        if theirs == ours:
+            continue
+        if config.freeze_image_branch:
+            raise UsageError(
+                f"--freeze-image-branch keeps {name} as it is, and that of {source} is {theirs}, not {ours}."
+                f" Give --{name} {theirs}, or leave --freeze-image-branch out."
+            )
+        return False
+    return True
+
+
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:
-    (fusion, classes, *clinical), theirs = (
-        (config.fusion, schema.classes, config.unknown, schema.clinical(config.protocol, config.unknown).features)
+    (kind, classes, *clinical), theirs = (
+        (
+            (config.fusion, config.attention, config.pooling),
+            schema.classes,
+            config.unknown,
+            schema.clinical(config.protocol, config.unknown).features,
+        )
         for config, schema in (one, other)
     )
-    reads = fusion_class(fusion).uses_clinical  # without a clinical branch it does not matter what it would read
-    return (fusion, classes) == theirs[:2] and (not reads or tuple(clinical) == theirs[2:])
+    reads = fusion_class(kind[0]).uses_clinical  # without a clinical branch it does not matter what it would read
+    return (kind, classes) == theirs[:2] and (not reads or tuple(clinical) == theirs[2:])
 
 
 @torch.no_grad()
-def load_start_weights(path: Path, model: nn.Module, *, but: str | None = None) -> None:
+def load_start_weights(path: Path, model: nn.Module, *, but: tuple[str, ...] = ()) -> None:
     """Copy the kept weights of `StartWeights` into a model; the rest of it stays as it is.
 
-    :param but: what a name begins with that the model is not to take.
+    :param but: what the names begin with that the model is not to take.
     :raises DermedgeError: missing, damaged, or weights of another network.
     """
     try:
-        taken = {name: each for name, each in read_tensors(path).items() if but is None or not name.startswith(but)}
+        taken = {name: each for name, each in read_tensors(path).items() if not name.startswith(but)}
         unknown = model.load_state_dict(taken, strict=False).unexpected_keys
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DermedgeError(f"The weights {path} cannot be loaded: {' '.join(str(error).split())[:200]}") from error

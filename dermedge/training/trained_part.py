@@ -56,7 +56,16 @@ def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
     clinical, preparation = schema.clinical(config.protocol, config.unknown), preparation_of(config)
     branch, classes = (config.image_branch, config.widths), len(schema.classes)
     try:
-        return FusedClassifier(config.fusion, clinical, classes, config.dropout, preparation, *branch)
+        return FusedClassifier(
+            config.fusion,
+            clinical,
+            classes,
+            config.dropout,
+            preparation,
+            *branch,
+            attention=config.attention,
+            pooling=config.pooling,
+        )
     except ValueError as error:
         raise DermedgeError(f"The record of the run is damaged: {error}. Train the run again.") from error
 

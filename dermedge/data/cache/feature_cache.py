@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import augment
 from dermedge.data.batches.lesion_data import Batch, LesionData, preparation_of
 from dermedge.data.samples import Sample
 from dermedge.models.autocast import autocast
-from dermedge.models.classifier import pool
+from dermedge.models.classifier import FusedClassifier
 from dermedge.progress import progress
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
@@ -36,10 +36,10 @@ _BATCH = 128
 
 @dataclass(frozen=True, slots=True)
 class FrozenTrunk:
-    """A trained trunk that is taken as it is, and where its features are kept."""
+    """A trained trunk that is taken as it is, with attention and pooling, and where its features are kept."""
 
-    network: nn.Module
-    """Float [B, 3, H, W] in [0, 1] to the last feature map."""
+    network: FusedClassifier
+    """That the trunk is a part of; its head is not used."""
     weights_sha256: str
     """Of the run's weights file."""
     views: int
@@ -108,7 +108,7 @@ def _computed(trunk: FrozenTrunk, data: LesionData, config: TrainConfig, view: i
     for batch in progress(batches, label, total=math.ceil(len(data) / _BATCH)):
         image = _seen(batch, config, view)
         with autocast(config.precision, device):
-            pooled = pool(network(image))
+            pooled = network.see(image)
         features: NDArray[np.float32] = pooled.float().cpu().numpy()
         yield features
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
-from dermedge.models.classifier import FusedClassifier, pool
+from dermedge.models.classifier import FusedClassifier
 from dermedge_export.graph.explain_graph import ExplainedHead, heatmap
 from dermedge_export.int8.calibration import model_inputs
 from dermedge_runtime import Classifier
@@ -33,10 +33,12 @@ def torch_heatmaps(
         with torch.no_grad():
             feature_map = model.feature_map(inputs["image"].permute(0, 3, 1, 2).float() / 255)
             clinical = model.encode(inputs.get("numeric"), inputs.get("categorical"))
-        pooled = pool(feature_map).requires_grad_()
+            pooled = model.pooled(feature_map)
+        pooled.requires_grad_()
         _, gradient, _ = explained(pooled, clinical, torch.tensor([target], dtype=torch.int32))
         assert gradient is not None
-        maps.append(heatmap(feature_map, gradient).numpy())
+        with torch.no_grad():
+            maps.append(heatmap(feature_map, model.summed_gradient(feature_map, gradient)).numpy())
     return np.concatenate(maps)
 
 

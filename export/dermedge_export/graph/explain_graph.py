@@ -1,10 +1,13 @@
 """Grad-CAM and integrated gradients as a graph of forward operations (paper, sections 4.5.1 and 4.5.3).
 
-The image branch ends in global average pooling, so both explanations need gradients of the head alone, a small function
-of the pooled map p and the encoded clinical vector e. That function is written with `torch.autograd.grad` inside it and
-traced once with symbolic shapes, its parameters as arguments; what comes out is an ordinary graph that exports.
+The last feature map is pooled to one number a channel, so both explanations need gradients of the head alone, a small
+function of the pooled map p and the encoded clinical vector e. That function is written with `torch.autograd.grad`
+inside it and traced once with symbolic shapes, its parameters as arguments; what comes out is an ordinary graph that
+exports.
 
-- Grad-CAM (section 4.5.1): with p = mean(A), dy/dA_ij = (dy/dp) / Z at every pixel, so alpha_k = (dy/dp_k) / Z.
+- Grad-CAM (section 4.5.1): with p = mean(A), dy/dA_ij = (dy/dp) / Z at every pixel, so alpha_k = (dy/dp_k) / Z. Where
+  the pooling is another one, dy/dp_k is multiplied by the sum of dp_k/dA_k,ij (`FusedClassifier.summed_gradient`). A is
+  the map that is pooled, after attention where there is any.
 - Integrated gradients (equation 14): `ig_steps` from the zero baseline, the image features held fixed. All steps run as
   one batch, and what depends on the image alone is computed once. The gradients are taken in the middle of every step,
   not at its end as in equation 15: same cost, half the error on trained weights.
@@ -148,7 +151,10 @@ class TracedHead(nn.Module):
 
 
 def heatmap(feature_map: Tensor, gradient: Tensor) -> Tensor:
-    """Grad-CAM: ReLU of the weighted sum of the channels, scaled to [0, 1]; float32 [B, C, h, w] to [B, h, w]."""
+    """Grad-CAM: ReLU of the weighted sum of the channels, scaled to [0, 1]; float32 [B, C, h, w] to [B, h, w].
+
+    :param gradient: of the score with respect to the map, summed over its cells, float32 [B, C].
+    """
     height, width = feature_map.shape[2:]
     weights = gradient / (height * width)
     weighted = torch.bmm(weights[:, None, :], feature_map.flatten(2))

@@ -10,7 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dermedge.models.classifier import FusedClassifier, pool
+from dermedge.models.classifier import FusedClassifier
 from dermedge.models.fusion import Fusion
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -46,22 +46,23 @@ class ContractModule(nn.Module):
 
         The last one, where a picture is read, is no output of the file: it marks the end of the image branch.
         """
-        feature_map, pooled, clinical = None, None, None
+        seen, feature_map, pooled, clinical = None, None, None, None
         if self.model.trunk is not None:
             assert image is not None
             # The cast comes first: TensorRT refuses to transpose uint8.
             scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-            feature_map = self.model.feature_map(scaled)
-            pooled = pool(feature_map)
+            seen = self.model.trunk(self.model.prepare(scaled))
+            feature_map = self.model.attended(seen)
+            pooled = self.model.pooled(feature_map)
         if self.model.encoder is not None:
             clinical = self.model.encoder(numeric, categorical)
-        end = {} if feature_map is None else {FEATURE_MAP: feature_map}
+        end = {} if seen is None else {FEATURE_MAP: seen}
         if self.explained is None:
             return {"probabilities": torch.softmax(self.model.head(pooled, clinical), dim=1), **end}
         logits, gradient, attribution = self.explained(pooled, clinical, target)
         outputs = {"probabilities": torch.softmax(logits, dim=1)}
         if feature_map is not None and gradient is not None:
-            outputs["heatmap"] = heatmap(feature_map, gradient)
+            outputs["heatmap"] = heatmap(feature_map, self.model.summed_gradient(feature_map, gradient))
         if attribution is not None:
             outputs |= {"relevance": relevance(attribution), "attribution": attribution}
         return outputs | end

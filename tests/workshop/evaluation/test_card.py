@@ -72,6 +72,10 @@ def test_it_says_which_branch_reads_the_picture_and_whose_weights_it_started_fro
     assert told == (
         "Image branch `resnet50`, started from torchvision X.V2 (SHA-256 `abababababababab`, licence BSD-3-Clause)."
     )
+    parts = [record, {"source": "timm Y", "sha256": "cd" * 32, "licence": "MIT"}]
+    both = _branch(replace(spec, training={"branch": {**record, "name": "resnet50+y", "parts": parts}}))
+    assert both.startswith("Image branch `resnet50+y`, started from torchvision X.V2 (SHA-256 `abababababababab`")
+    assert both.endswith(" and timm Y (SHA-256 `cdcdcdcdcdcdcdcd`, licence MIT).")
     assert _branch(replace(spec, training={})) == ""
 
 

@@ -166,13 +166,13 @@ def test_a_training_with_both_steps_resumes_to_the_same_weights(new_run, samples
 
 def test_computed_features_are_those_of_prepared_pictures(new_run, samples, tmp_path):
     config, run = new_run(fusion="image_only", **BOTH)
-    trunk = Trainer(config, samples, run).model.trunk.eval()
+    network = Trainer(config, samples, run).model.eval()
     schema = HAM10000.clinical(config.protocol)
-    frozen = FrozenTrunk(trunk, "hash", 0, tmp_path)
+    frozen = FrozenTrunk(network, "hash", 0, tmp_path)
     found = load_feature_data(frozen, samples[:5], schema, config, 0).features[0]
     (batch,) = LesionData.load(samples[:5], schema, config).batches(np.arange(5), 5, torch.device("cpu"))
     with torch.no_grad():
-        expected = pool(trunk(preparation_of(config)(batch.image))).numpy()
+        expected = pool(network.trunk(preparation_of(config)(batch.image))).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     plain, _ = new_run(fusion="image_only")
     load_feature_data(frozen, samples[:5], schema, plain, 0)

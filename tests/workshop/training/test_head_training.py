@@ -1,6 +1,7 @@
 """Heads on the features of a trained image branch: the features, the training, the folder they end as."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.splits import make_split
-from dermedge.models.classifier import pool
+from dermedge.models.classifier import IMAGE_SIDE, pool
+from dermedge.models.generalised_mean import START
+from dermedge.training.checkpoint import save_weights
 from dermedge.training.head_training import HeadOnFeatures, shared_trunk_record
 from dermedge.training.predictions import torch_probabilities, trained_model
+from dermedge.training.start_weights import start_weights
 from dermedge.training.train import Trainer, go_on, start_run, train
 from dermedge_runtime.errors import UsageError
 
@@ -27,14 +31,15 @@ def frozen(new_run, samples, tmp_path: Path) -> FrozenTrunk:
     """The trunk of a trained image_only, its normalisation set so that photographs differ in more than rounding."""
     config, run = new_run(fusion="image_only")
     train(config, samples, run)
-    trunk = trained_model(run).trunk.train()
+    network = trained_model(run)
+    network.trunk.train()
     (batch,) = LesionData.load(samples, HAM10000.clinical(config.protocol), config).batches(
         np.arange(len(samples)), len(samples), torch.device("cpu")
     )
     with torch.no_grad():
         for _ in range(50):  # the running statistics approach the batch's
-            trunk(batch.image)
-    return FrozenTrunk(trunk.eval(), run.weights_sha256, VIEWS, tmp_path / "features")
+            network.trunk(batch.image)
+    return FrozenTrunk(network.eval(), run.weights_sha256, VIEWS, tmp_path / "features")
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def test_view_0_is_the_photograph_and_the_others_are_augmented(new_run, samples,
     plain = LesionData.load(samples, schema, config)
     (batch,) = plain.batches(np.arange(len(plain)), len(plain), torch.device("cpu"))
     with torch.no_grad():
-        expected = pool(frozen.network.eval()(batch.image)).numpy()
+        expected = pool(frozen.network.eval().trunk(batch.image)).numpy()
     assert len(data.features) == 1 + VIEWS
     assert np.ptp(expected, axis=0).min() > 0.01, "photographs differ"
     np.testing.assert_allclose(data.features[0], expected, atol=1e-5)
@@ -65,6 +70,27 @@ def test_view_0_is_the_photograph_and_the_others_are_augmented(new_run, samples,
         assert view.shape == expected.shape
         assert np.abs(view - expected).max(axis=1).min() > 0.01, "every photograph was changed"
     assert not np.array_equal(data.features[1], data.features[2])
+
+
+def test_attention_and_pooling_are_frozen_with_the_trunk(new_run, samples, tmp_path):
+    shared = {"attention": "soft", "pooling": "gem", "image_size": 64}  # a map of more than one cell
+    config, run = new_run(fusion="image_only", **shared)
+    train(config, samples, run)
+    whole = trained_model(run)
+    assert whole.pooling.p.item() != START and whole.attention.gamma.item() != 1, "both have learned"
+    start = start_weights(run.path, replace(config, fusion="concat"), HAM10000, run.split)
+    settings = {"fusion": "concat", "freeze_image_branch": True, "feature_views": 1}
+    frozen, target = new_run(start_from=start.sha256, **settings, **shared)
+    save_weights(target.start_file, start.tensors)
+    train(frozen, samples, target)
+    ended, schema = trained_model(target), HAM10000.clinical(config.protocol)
+    data = load_feature_data(FrozenTrunk(ended, start.sha256, 1, target.features), samples, schema, frozen, 0)
+    plain = LesionData.load(samples, schema, config)
+    (batch,) = plain.batches(np.arange(len(plain)), len(plain), torch.device("cpu"))
+    with torch.no_grad():
+        np.testing.assert_allclose(data.features[0], whole.eval().see(batch.image), atol=1e-5)
+    for name, tensor in whole.state_dict().items():
+        assert not name.startswith(IMAGE_SIDE) or torch.equal(ended.state_dict()[name], tensor), name
 
 
 def test_without_augmentation_every_view_is_the_photograph(new_run, samples, frozen):
@@ -134,7 +160,7 @@ def test_the_run_ends_as_a_whole_network_on_the_very_trunk(head_run, frozen, sam
     trainer = head_run(fusion="cross_attention")
     go_on(trainer)
     weights = load_file(trainer.run.weights_file)
-    for name, tensor in frozen.network.state_dict().items():
+    for name, tensor in frozen.network.trunk.state_dict().items():
         assert torch.equal(weights[f"trunk.{name}"], tensor), name
     validation = trainer.run.split.select(samples, "validation")
     predicted = torch_probabilities(trainer.run, validation).argmax(1)

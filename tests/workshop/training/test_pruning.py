@@ -63,9 +63,16 @@ def test_the_smallest_channels_go_and_the_others_stay_as_they_are(earlier):
     assert torch.equal(trunk.conv1.weight, before[strong])
 
 
-@pytest.mark.parametrize("name", ["dermiresnet", "efficientnet_lite0"])
-def test_a_network_made_from_the_widths_computes_the_same(earlier, name):
-    config = replace(earlier.config, image_branch=name)
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("dermiresnet", {}),
+        ("efficientnet_lite0", {}),
+        ("dermiresnet+dermiresnet", {"attention": "soft", "pooling": "gem"}),
+    ],
+)
+def test_a_network_made_from_the_widths_computes_the_same(earlier, name, after):
+    config = replace(earlier.config, image_branch=name, **after)
     model = build_model(config, HAM10000).eval()
     prune(model, 0.3)
     again = build_model(replace(config, widths=widths_of(model.trunk)), HAM10000)

@@ -69,6 +69,17 @@ def test_another_image_branch_is_refused(earlier) -> None:
         start_weights(run.path, replace(config, image_branch="efficientnet_lite0"), HAM10000, run.split)
 
 
+@pytest.mark.parametrize("name", ["attention", "pooling"])
+def test_another_way_to_pool_takes_the_image_branch_alone_and_cannot_be_kept(earlier, name) -> None:
+    config, run = earlier
+    other = replace(config, **{name: {"attention": "soft", "pooling": "gem"}[name]})
+    found = start_weights(run.path, other, HAM10000, run.split)
+    assert "what follows it is another one" in found.summary
+    assert {each.split(".")[0] for each in found.tensors} == {"trunk"}
+    with pytest.raises(UsageError, match=f"keeps {name} as it is, and that of .* Give --{name} (none|average), or"):
+        start_weights(run.path, replace(other, freeze_image_branch=True), HAM10000, run.split)
+
+
 def test_damaged_and_foreign_weights_are_one_sentence(earlier, new_run, samples, tmp_path: Path) -> None:
     config, run = earlier
     with pytest.raises(DermedgeError, match="no training run"):
