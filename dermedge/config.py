@@ -137,6 +137,10 @@ class RequestedSettings:
         bool, Field(description="Take out the light's colour, inside the network and the model file."), Group.NETWORK
     ] = False
     """`models.preparation.colour_constancy`; not in the paper."""
+    contrast: Annotated[
+        bool, Field(description="Stretch the brightness, inside the network and the model file."), Group.NETWORK
+    ] = False
+    """After the other two (`models.preparation.contrast`); not in the paper."""
     epochs: Annotated[
         int, Field(ge=1, description="Rounds; in each, every class is drawn --per-class times."), Group.TRAINING
     ] = 100

@@ -24,7 +24,7 @@ UNUSUAL = TrainConfig(
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,
-    cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
+    cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True, contrast=True,
     label_smoothing=0.1, logit_adjustment=1.0, prior_shift="auto",
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     split_seed=7, freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
@@ -89,7 +89,7 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
-    later |= {"attention": "none", "pooling": "average"}
+    later |= {"attention": "none", "pooling": "average", "contrast": False}
     later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
     read = json.loads(EARLIER)
     read["augmentation"] |= {"random_erasing": 0, "trivial_augment": False}

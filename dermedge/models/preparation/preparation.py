@@ -9,19 +9,22 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .colour_constancy import ColourConstancy
+from .contrast import Contrast
 from .hair_removal import HairRemoval
 
 
 class Preparation(nn.Module):
-    """Hair removal, then colour constancy, as switched on; hair is found in the picture as it was taken."""
+    """Hair removal, colour constancy, contrast, as switched on; hair is found in the picture as it was taken."""
 
-    def __init__(self, *, hair_removal: bool = False, colour_constancy: bool = False) -> None:
+    def __init__(self, *, hair_removal: bool = False, colour_constancy: bool = False, contrast: bool = False) -> None:
         super().__init__()
         steps: dict[str, nn.Module] = {}
         if hair_removal:
             steps["hair_removal"] = HairRemoval()
         if colour_constancy:
             steps["colour_constancy"] = ColourConstancy()
+        if contrast:
+            steps["contrast"] = Contrast()
         self.steps = nn.ModuleDict(steps)
 
     @property

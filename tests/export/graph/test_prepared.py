@@ -35,13 +35,13 @@ from dermedge_runtime.model.model_file import read_model_file
 from dermedge_runtime.model.scanner.scan import check_memory, scan
 
 FUSION = "image_only"
-STEPS = ("hair_removal", "colour_constancy")
+STEPS = ("hair_removal", "colour_constancy", "contrast")
 
 
 @cache
 def network() -> FusedClassifier:
     model = random_classifier(FUSION)
-    model.preparation = Preparation(hair_removal=True, colour_constancy=True)
+    model.preparation = Preparation(**dict.fromkeys(STEPS, True))
     return model
 
 
@@ -196,7 +196,7 @@ def test_tensorrt_takes_the_graph(precision: str, tmp_path: Path) -> None:
 
 def test_the_file_says_what_its_graph_does(trained_run: Run, tmp_path: Path) -> None:
     runs = {}
-    for name, steps in {"both": STEPS, "one": STEPS[1:], "none": ()}.items():
+    for name, steps in {"all": STEPS, "last": STEPS[2:], "none": ()}.items():
         settings = trained_run.config.to_record() | dict.fromkeys(steps, True)
         config = type(trained_run.config).from_record(settings)
         runs[name] = start_run(config, trained_run.split, RunFolder(tmp_path / name))
