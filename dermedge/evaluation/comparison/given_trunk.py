@@ -33,14 +33,20 @@ class GivenTrunk:
     def open(cls, path: Path) -> Self:
         """Open the run.
 
-        :raises UsageError: it reads no picture, or its image branch is pruned.
+        :raises UsageError: it reads no picture, or what makes its features is more than a whole image branch.
         :raises DermedgeError: no run there, or no weights.
         """
         run = Run.open(path)
         if not fusion_class(run.config.fusion).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {run.config.fusion} in {path} has none.")
-        if run.config.widths:
-            raise UsageError(f"--start-from takes a whole image branch, and that of {path} is pruned.")
+        config = run.config
+        more = {
+            "is pruned": config.widths,
+            "has attention": config.attention != "none",
+            "has GeM": config.pooling == "gem",
+        }
+        if found := [what for what, has in more.items() if has]:
+            raise UsageError(f"--start-from takes a plain image branch, and that of {path} {found[0]}.")
         _ = run.weights_sha256  # says what to do where there are none
         return cls(run)
 
@@ -64,9 +70,7 @@ class GivenTrunk:
         :param views: augmented copies of every training photograph that the heads see.
         :param folder: where the features are kept.
         """
-        network = trained_model(self.run).trunk
-        assert network is not None
-        return FrozenTrunk(network, self.run.weights_sha256, views, folder)
+        return FrozenTrunk(trained_model(self.run), self.run.weights_sha256, views, folder)
 
     def keep_start(self, folder: RunFolder) -> dict[str, Any]:
         """Copy it into the folder of a run that starts from it, and give what that run's record is to say.

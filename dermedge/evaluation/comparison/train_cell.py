@@ -79,9 +79,7 @@ def shared_trunk(plan: Plan, cell: Cell) -> FrozenTrunk:
     if plan.given is not None:
         return plan.given.frozen(plan.views, plan.root / "features")
     run = Run.open(cell.trunk_source.run_folder(plan.root).path)
-    network = trained_model(run)
-    assert network is not None
-    return FrozenTrunk(network, run.weights_sha256, plan.views, run.features)
+    return FrozenTrunk(trained_model(run), run.weights_sha256, plan.views, run.features)
 
 
 def _check_trunk(run: Run, trunk: FrozenTrunk, source: str) -> None:
