@@ -11,13 +11,16 @@ import pytest
 from comparisons import row_of, run_plan, small_plan
 from safetensors.torch import load_file
 
+from dermedge.data.files.content_hashes import hash_file
 from dermedge.evaluation.comparison import planned_recipe, recipe_summary, train_cell
 from dermedge.evaluation.comparison.plan import Cell, Plan, in_order, plan_recipe_cells
 from dermedge.evaluation.comparison.planned_recipe import plan_recipes
 from dermedge.evaluation.comparison.publish import publish
 from dermedge.evaluation.comparison.recipe_plots import pareto_front
 from dermedge.evaluation.comparison.recipe_publish import publish_recipes, recipes_comparison_text
+from dermedge.evaluation.comparison.recipe_runs import recipe_files
 from dermedge.evaluation.comparison.recipe_summary import asked_before
+from dermedge.evaluation.comparison.results import write_results
 from dermedge.recipes.recipe import Recipe
 from dermedge.recipes.recipe_file import parse_recipe
 from dermedge.training.run import Run
@@ -161,6 +164,20 @@ def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path,
             yield row
             if trainer.config.label_smoothing:
                 raise KeyboardInterrupt
+
+    path = folder / "recipe-smooth" / "image_only-int8.onnx"
+    path.write_bytes(b"small")
+    write_results(path.parent, {**results, "int8": {"limits": {}, "bytes": 5}})
+    assert recipe_files(whole.root) == {"grouped/recipe-smooth": path}
+    timed = {"sha256": hash_file(path), "network": {"median_ms": 4.5}, "end_to_end": {"median_ms": 6.5}}
+    about = {"date": "today", "machine": {"cpu": "one", "cpus": 1, "of": 2}, "versions": {}}
+    (whole.root / "latency.json").write_text(json.dumps({**about, "rows": {"grouped/recipe-smooth": timed}}))
+    measured = publish_recipes(whole.root, tmp_path / "fast.html", asked_before(whole.root))
+    assert measured["rows"][3]["latency"] == {"median_ms": 4.5, "end_to_end_median_ms": 6.5}
+    assert (tmp_path / "fast.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 1
+    path.write_bytes(b"other")
+    assert publish_recipes(whole.root, tmp_path / "x.html", asked_before(whole.root))["rows"][3]["latency"] is None
+    (whole.root / "latency.json").unlink()
 
     before = (folder / "recipe-smooth" / "predictions.csv").read_bytes()
     shutil.rmtree(folder / "recipe-smooth")
