@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dermedge_export.pipeline import ExportedModel
 
     from .api.calibrate import calibrate
+    from .api.ensemble import ensemble
     from .api.evaluate import evaluate, evaluate_file
     from .api.export import export
     from .api.train import resume, train
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "calibrate",
+    "ensemble",
     "evaluate",
     "evaluate_file",
     "export",
@@ -59,6 +61,7 @@ _MODULE_OF = {
     "Run": "dermedge.training.run",
     "TrainConfig": "dermedge.config",
     "calibrate": "dermedge.api.calibrate",
+    "ensemble": "dermedge.api.ensemble",
     "evaluate": "dermedge.api.evaluate",
     "evaluate_file": "dermedge.api.evaluate",
     "export": "dermedge.api.export",

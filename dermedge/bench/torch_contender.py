@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermedge.training.predictions import trained_model
+from dermedge.training.predictions import trained_networks
 from dermedge.training.run import Run
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
@@ -42,7 +42,7 @@ def runs_of(models: Sequence[Path], run_path: Path | None, runs: Path) -> tuple[
         if sha256 not in wanted or sha256 in found:
             continue
         try:
-            trained_model(run)
+            trained_networks(run)
             found[sha256] = run
         except DermedgeError as error:
             absent.append(f"{run.path}: {error}")
@@ -54,15 +54,15 @@ class EagerModel:
 
     def __init__(self, run: Run) -> None:
         config, schema = run.config, run.schema
-        self._model = trained_model(run).to(memory_format=torch.channels_last)
-        has_image, has_clinical = self._model.trunk is not None, self._model.encoder is not None
+        self._model = trained_networks(run).to(memory_format=torch.channels_last)
+        reads = self._model.modalities
         self.spec = ModelSpec(
             classes=schema.classes,
             class_names=schema.class_names,
             fusion=config.fusion,
             precision="fp32",
-            image=ImageSpec(config.image_size, config.resample, detail=config.jpeg_detail) if has_image else None,
-            clinical=schema.clinical(config.protocol, config.unknown) if has_clinical else ClinicalSchema(),
+            image=ImageSpec(config.image_size, config.resample, detail=config.jpeg_detail) if reads.image else None,
+            clinical=schema.clinical(config.protocol, config.unknown) if reads.clinical else ClinicalSchema(),
         )
 
     @torch.inference_mode()

@@ -71,8 +71,8 @@ def run_folder(run_path: Path | None, runs: Path, fusion: str, image_branch: str
     """
     with extras():
         from dermedge.models.branches.families import family_of
-        from dermedge.models.fusion import fusion_class
-    fusion_class(fusion)
+        from dermedge.models.fusion import modalities
+    modalities(fusion)
     family_of(image_branch)
     return run_path or runs / run_name(image_branch, fusion)
 

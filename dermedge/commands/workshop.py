@@ -21,6 +21,7 @@ from .calibrate import calibrate
 from .card import card
 from .compare import compare
 from .demo import demo
+from .ensemble import ensemble
 from .evaluate import evaluate
 from .explain import explain
 from .export import export
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "branches": branches,
     "recipes": recipes,
+    "ensemble": ensemble,
     "prior-shift": prior_shift,
     "evaluate": evaluate,
     "export": export,
@@ -112,7 +114,8 @@ def _checked(command: Any, arguments: Sequence[str]) -> Sequence[str]:
     if any(word in _HELP for word in before):
         return [name, "--help"]
     options = {text: each for each in command.params for text in (*each.opts, *each.secondary_opts)}
-    takes = [_name(each) for each in command.params if not each.opts[0].startswith("-")]
+    arguments_of = [each for each in command.params if not each.opts[0].startswith("-")]
+    takes, endless = [_name(each) for each in arguments_of], any(each.nargs < 0 for each in arguments_of)
     words: list[str] = []
     waiting = iter(given)
     for word in waiting:
@@ -124,7 +127,7 @@ def _checked(command: Any, arguments: Sequence[str]) -> Sequence[str]:
             return arguments  # Typer says so, with the nearest name
         elif word in options and not options[word].is_flag:
             _check_value(word, next(waiting, None), options)
-    if len(words) > len(takes):
+    if len(words) > len(takes) and not endless:
         most = f"at most one {takes[0]}, got also" if takes else "no argument, got"
         raise UsageError(f"{name} takes {most} '{words[len(takes)]}'.")
     return arguments

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dermedge.data.samples import Sample
-from dermedge.models.fusion import fusion_class
+from dermedge.models.fusion import modalities
 from dermedge.statistics.plots import history_plot
 from dermedge.training.answers import Answers, labels_of, runtime_answers
 from dermedge.training.predictions import TRAINED_WEIGHTS, torch_probabilities
@@ -94,9 +94,10 @@ def evaluate_run(
         clinical value.
     """
     config, split = run.config, run.split
-    if flips and not fusion_class(config.fusion).uses_image:
+    reads = modalities(config.fusion)
+    if flips and not reads.image:
         raise UsageError(f"{config.fusion} reads no picture that could be flipped: leave --flips out.")
-    if without_values and not fusion_class(config.fusion).uses_clinical:
+    if without_values and not reads.clinical:
         raise UsageError(f"{config.fusion} reads no clinical value that could be hidden: leave --without-values out.")
     samples = split.select(run.samples(data), part)
     if not samples:

@@ -25,6 +25,7 @@ from .fusion import GivenImage, fusion_class
 from .fusions.base import HIDDEN_FEATURES
 from .generalised_mean import GeneralisedMean
 from .image_head import ImageHead
+from .modalities import Modalities
 from .narrow import narrow
 from .preparation.preparation import Preparation
 from .soft_attention import SoftAttention
@@ -62,6 +63,13 @@ class Head(nn.Module):
         """Map the classifier's hidden layer before its activation, float [B, 256], to logits float [B, classes]."""
         logits: Tensor = self.classifier[1:](hidden)
         return logits
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        last = self.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        return last.out_features
 
     def given_image(self, pooled: Tensor | None) -> GivenImage:
         """Hold the images fixed: give the function from clinical vectors to the classifier's hidden layer.
@@ -138,6 +146,11 @@ class FusedClassifier(PatientClassifier):
         self.pooling = GeneralisedMean() if channels is not None and pooling == "gem" else None
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
         self.head = Head(fusion, schema, n_classes, dropout, self.attention.channels if self.attention else channels)
+
+    @property
+    def modalities(self) -> Modalities:
+        """What it reads."""
+        return Modalities(image=self.trunk is not None, clinical=self.encoder is not None)
 
     def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].

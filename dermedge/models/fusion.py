@@ -23,8 +23,18 @@ from .fusions.metanet import MetaNet
 from .fusions.mmf_net import MMFNet
 from .fusions.self_attention import SelfAttention
 from .fusions.single import ClinicalOnly, ImageOnly
+from .modalities import Modalities
 
-__all__ = ["FURTHER_FUSIONS", "FUSIONS", "PAPERS_FUSIONS", "Fusion", "GivenImage", "fusion_class"]
+__all__ = [
+    "ENSEMBLES",
+    "FURTHER_FUSIONS",
+    "FUSIONS",
+    "PAPERS_FUSIONS",
+    "Fusion",
+    "GivenImage",
+    "fusion_class",
+    "modalities",
+]
 
 PAPERS_FUSIONS: dict[str, type[Fusion]] = {
     "concat": Concatenation,
@@ -46,15 +56,34 @@ FURTHER_FUSIONS: dict[str, type[Fusion]] = {
     "adaptive": Adaptive,
 }
 FUSIONS = PAPERS_FUSIONS | FURTHER_FUSIONS
+ENSEMBLES: dict[str, Modalities] = {
+    "ensemble": Modalities(image=True, clinical=True),
+    "image_ensemble": Modalities(image=True, clinical=False),
+    "clinical_ensemble": Modalities(image=False, clinical=True),
+}
+"""What an ensemble has in the place of a fusion, by what its members read (`ensemble`)."""
 
 
 def fusion_class(name: str) -> type[Fusion]:
-    """Look a fusion up.
+    """Look a fusion up that a network can be made of.
 
-    :raises UsageError: unknown; the message lists all and names the nearest.
+    :raises UsageError: unknown, the message lists all and names the nearest; or an ensemble, which is several networks.
     """
+    if name in ENSEMBLES:
+        raise UsageError(
+            f"{name} is made of finished runs by `dermedge ensemble`, and is neither trained nor learned from: name one"
+            f" of its members' runs, or one of the fusions {', '.join(FUSIONS)}."
+        )
     if name in FUSIONS:
         return FUSIONS[name]
     near = difflib.get_close_matches(name, FUSIONS, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(f"Unknown fusion '{name}'; known are {', '.join(FUSIONS)}.{hint}")
+
+
+def modalities(name: str) -> Modalities:
+    """Look up what is read by the networks of a run, a single one or an ensemble.
+
+    :raises UsageError: an unknown fusion.
+    """
+    return ENSEMBLES[name] if name in ENSEMBLES else Modalities.of(fusion_class(name))

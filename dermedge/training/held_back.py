@@ -20,16 +20,22 @@ def check_unseen(run: Run, split: Split, samples: Sequence[Sample], mend: str) -
     :param mend: how the refusal begins its last sentence, such as "Start from a run".
     :raises InputRejected: the earlier run was trained on what the new one is validated or tested on.
     """
+    leaked, held_back = len(seen_by(run, split, samples)), len(split.rows) - len(split.ids("train"))
+    if leaked:
+        raise InputRejected(
+            f"The run in {run.path} was trained on photographs or lesions of {leaked} of the {held_back} images"
+            f" that this training is validated or tested on. {mend} with the same --seed and --protocol."
+        )
+
+
+def seen_by(run: Run, split: Split, samples: Sequence[Sample]) -> list[tuple[str, str, str]]:
+    """Give the rows of a split that it holds back, and that a run was trained on; parameters as `check_unseen`."""
     seen = {(image, group_key(group)) for image, group, part in run.split.rows if part == "train"}
     images, groups = {image for image, _ in seen}, {group for _, group in seen}
     content = {sample.image_id: sample.content for sample in samples if sample.content}
     contents = {content[image] for image in images if image in content}
-    held_back = [row for row in split.rows if row[2] != "train"]
-    leaked = sum(
-        image in images or group_key(group) in groups or content.get(image) in contents for image, group, _ in held_back
-    )
-    if leaked:
-        raise InputRejected(
-            f"The run in {run.path} was trained on photographs or lesions of {leaked} of the {len(held_back)} images"
-            f" that this training is validated or tested on. {mend} with the same --seed and --protocol."
-        )
+    return [
+        (image, group, part)
+        for image, group, part in split.rows
+        if part != "train" and (image in images or group_key(group) in groups or content.get(image) in contents)
+    ]

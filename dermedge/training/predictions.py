@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,25 +13,37 @@ from numpy.typing import NDArray
 from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier
+from dermedge.models.ensemble import Ensemble
 from dermedge_runtime import Classifier
 
 from .answers import FLIPS, runtime_answers
 from .answers import labels_of as labels_of  # its name to all who read predictions
 from .checkpoint import load_weights, read_tensors
+from .members import new_ensemble, recorded_members
 from .prior_shift import Validation, unshifted
 from .run import Run
 from .train import predict_logits
 from .trained_part import build_model
 
 TRAINED_WEIGHTS = "trained weights (torch)"
+_Network = TypeVar("_Network", FusedClassifier, Ensemble)
 
 
 def trained_model(run: Run) -> FusedClassifier:
-    """Load the best weights of a run, with their shift of class priors, in evaluation mode on the CPU.
+    """Load the best weights of a run of one network, with their shift of class priors, in evaluation mode on the CPU.
 
+    :raises UsageError: the run is an ensemble.
     :raises DermedgeError: no run, no weights, or damaged ones.
     """
-    model = build_model(run.config, run.schema)
+    return _with_weights(build_model(run.config, run.schema), run)
+
+
+def trained_networks(run: Run) -> FusedClassifier | Ensemble:
+    """Load what answers for a run, a single network or an ensemble; otherwise as `trained_model`."""
+    return _with_weights(new_ensemble(run), run) if recorded_members(run) else trained_model(run)
+
+
+def _with_weights(model: _Network, run: Run) -> _Network:
     _ = run.weights_sha256  # says what to do where there are none
     load_weights(run.weights_file, model)
     return model.eval()
@@ -53,7 +66,7 @@ def torch_logits(run: Run, samples: Sequence[Sample]) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; scores before the softmax, float32 [N, classes]."""
     config = run.config
     data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
-    scores: NDArray[np.float32] = predict_logits(trained_model(run), data, torch.device("cpu")).numpy()
+    scores: NDArray[np.float32] = predict_logits(trained_networks(run), data, torch.device("cpu")).numpy()
     return scores
 
 
@@ -62,7 +75,7 @@ def torch_probabilities(run: Run, samples: Sequence[Sample], *, flips: bool = Fa
 
     :param flips: the mean over `FLIPS`, for a run that reads pictures.
     """
-    config, model = run.config, trained_model(run)
+    config, model = run.config, trained_networks(run)
     data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
     views = [data]
     if flips:

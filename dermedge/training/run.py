@@ -143,7 +143,7 @@ def _state_of(path: Path) -> _FileState:
 
 
 def _read_record(folder: RunFolder) -> tuple[dict[str, Any], TrainConfig]:
-    from dermedge.models.fusion import fusion_class  # torch, which only an opened run needs
+    from dermedge.models.fusion import modalities  # torch, which only an opened run needs
 
     try:
         record = json.loads(folder.config_file.read_text(encoding="utf-8-sig"))
@@ -155,7 +155,7 @@ def _read_record(folder: RunFolder) -> tuple[dict[str, Any], TrainConfig]:
         raise _damaged(folder, "it is not the record of a run, with settings and split_sha256")
     try:
         config = TrainConfig.from_record(record["settings"])
-        fusion_class(config.fusion)
+        modalities(config.fusion)
     except (ValueError, UsageError) as error:
         raise _damaged(folder, str(error).removesuffix(".")) from error
     return record, config

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dermedge.config import TrainConfig
@@ -30,7 +30,6 @@ from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
 from dermedge.models.autocast import autocast
-from dermedge.models.classifier import PatientClassifier
 from dermedge.models.fusion import fusion_class
 from dermedge.progress import progress
 from dermedge.statistics.metrics import balanced_accuracy
@@ -375,13 +374,14 @@ class Trainer:
 
 @torch.no_grad()
 def predict_logits(
-    model: PatientClassifier,
+    model: nn.Module,
     data: LesionData,
     device: torch.device,
     precision: str = "fp32",
 ) -> Tensor:
     """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU.
 
+    :param model: maps what a batch shows, numeric and categorical values to scores, such as a `PatientClassifier`.
     :param precision: fp32, bf16 or fp16, of the computation.
     """
     model.eval()

@@ -100,7 +100,7 @@ def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compi
     with joined() as processes, ExitStack() as held:
         ready = processes.from_first(lambda: _new(folder, config, new))
         _check(ready, processes, compiled=compiled)
-        processes.from_first(lambda: held.enter_context(_no_other_training(folder)))
+        processes.from_first(lambda: held.enter_context(no_other_training(folder)))
         processes.from_first(lambda: _refuse_earlier(folder, new))  # again: another may have begun and ended meanwhile
         processes.from_first(lambda: _begin(folder, ready, new))
         run = processes.each(lambda: Run.open(folder.path))
@@ -116,7 +116,7 @@ def resume_training(path: Path, expected: Expected, *, compiled: bool = False) -
     """
     with joined() as processes, ExitStack() as held:
         run = processes.each(lambda: Run.open(path))
-        processes.from_first(lambda: held.enter_context(_no_other_training(run)))
+        processes.from_first(lambda: held.enter_context(no_other_training(run)))
         ready = processes.from_first(lambda: _resumed(run, expected))
         if processes.first and not run.checkpoint_file.is_file():
             _log.info("no checkpoint in %s: the training begins at its first epoch", run.path)
@@ -140,7 +140,7 @@ def shift_priors(path: Path, tau: PriorTau, data: Path | None = None) -> dict[st
     _ = run.weights_sha256  # says what to do where there are none
     samples = run.samples(data)
     labels = labels_of(run.split.select(samples, "train"))
-    with _no_other_training(run):
+    with no_other_training(run):
         return write_shift(run, tau, labels, lambda: validation_answers(run, samples))
 
 
@@ -200,7 +200,7 @@ def _refuse_earlier(folder: RunFolder, new: NewRun) -> None:
 
 
 @contextmanager
-def _no_other_training(folder: RunFolder) -> Iterator[None]:
+def no_other_training(folder: RunFolder) -> Iterator[None]:
     """Hold the folder, so that two trainings on one machine do not mix their files in it; see `file_lock`.
 
     :raises DermedgeError: another training holds it.

@@ -13,7 +13,7 @@ from torch import Tensor
 from dermedge.config import TrainConfig
 from dermedge.data.cache.pixel_cache import load_pixels
 from dermedge.data.samples import Sample
-from dermedge.models.fusion import fusion_class
+from dermedge.models.fusion import modalities
 from dermedge.models.preparation.preparation import Preparation
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
@@ -61,7 +61,7 @@ class LesionData:
         numeric, categorical = schema.encode(known)
         labels = np.array([sample.label for sample in samples], dtype=np.int64)
         pixels = None
-        if fusion_class(config.fusion).uses_image:
+        if modalities(config.fusion).image:
             paths = [sample.path for sample in samples]
             pixels = load_pixels(paths, config.image_size, config.resample, config.jpeg_detail)
         return cls(pixels, numeric, categorical, labels)

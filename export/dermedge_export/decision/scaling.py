@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.model_selection import GroupKFold
 
 from dermedge.statistics.metrics import balanced_accuracy
+from dermedge.statistics.temperature import cross_entropy, inverse_temperature
 
 TEMPERATURE, VECTOR = "temperature", "vector"
 _FOLDS = 5
@@ -133,18 +134,12 @@ def _costs(before: NDArray[np.intp], after: NDArray[np.intp], labels: NDArray[np
 
 
 def _entropy(scaling: Scaling, scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
-    logs = log_softmax(scaling.scores(scores), axis=1)
-    return float(-logs[np.arange(len(labels)), labels].mean())
+    return cross_entropy(scaling.scores(scores), labels)
 
 
 def _temperature(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> Scaling:
     classes = scores.shape[1]
-
-    def made(values: _Floats) -> Scaling:
-        return Scaling(TEMPERATURE, np.full(classes, np.exp(values[0])), np.zeros(classes))
-
-    found = minimize(lambda values: _entropy(made(values), scores, labels), np.zeros(1), method="Nelder-Mead")
-    return made(found.x)
+    return Scaling(TEMPERATURE, np.full(classes, inverse_temperature(scores, labels)), np.zeros(classes))
 
 
 def _vector(scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> Scaling:

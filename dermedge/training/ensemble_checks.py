@@ -1,0 +1,145 @@
+"""Which runs go together in an ensemble: those that answer one question, and were trained on nothing that another of
+them is validated or tested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from dermedge.data.groups import group_key
+from dermedge.models.clinical_branch import ClinicalEncoder
+from dermedge.models.fusion import ENSEMBLES, modalities
+from dermedge_runtime.errors import InputRejected, UsageError
+
+from .held_back import seen_by
+from .run import Run
+
+_READ_ALIKE = ("resample", "jpeg_detail")
+"""Settings of the picture that all members share: it is read once, for all of them."""
+LEAST_SAME_CLASS = 0.97
+"""Share of the validation photographs whose class may not change by shrinking them in the graph: that of INT8."""
+_Floats = NDArray[np.floating[Any]]
+
+
+def check_members(runs: Sequence[Run]) -> None:
+    """Let runs pass that an ensemble can be made of.
+
+    :raises UsageError: fewer than two, one of them twice, an ensemble, or runs that answer other questions.
+    :raises InputRejected: one was trained on what another is validated or tested on, or split otherwise.
+    :raises DermedgeError: one has no weights.
+    """
+    if len(runs) < 2:
+        raise UsageError(f"An ensemble takes two runs or more, got {len(runs)}.")
+    seen: dict[str, Run] = {}
+    for run in runs:
+        if run.config.fusion in ENSEMBLES:
+            raise UsageError(f"The run in {run.path} is an ensemble already: name the runs that it was made of.")
+        earlier = seen.setdefault(run.weights_sha256, run)
+        if earlier is not run:
+            raise UsageError(f"The runs in {earlier.path} and {run.path} have the same weights: name each run once.")
+    for run in runs[1:]:
+        _check_question(runs[0], run)
+    for one, other in permutations(runs, 2):
+        _check_unseen(one, other)
+    _check_alike(runs)
+
+
+def _check_question(first: Run, run: Run) -> None:
+    if run.schema.classes != first.schema.classes:
+        raise UsageError(
+            f"The run in {run.path} tells {', '.join(run.schema.classes)} apart, and the one in {first.path}"
+            f" {', '.join(first.schema.classes)}. Take runs with the same classes in the same order."
+        )
+    if run.config.protocol != first.config.protocol:
+        raise UsageError(
+            f"The run in {run.path} has the protocol {run.config.protocol}, and the one in {first.path}"
+            f" {first.config.protocol}. Take runs with the same --protocol."
+        )
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    """Let runs pass that are shown the same: the two of them that differ are named."""
+    pictured = [run for run in runs if modalities(run.config.fusion).image]
+    told = [run for run in runs if modalities(run.config.fusion).clinical]
+    for name in _READ_ALIKE:
+        for run in pictured[1:]:
+            one, other = getattr(pictured[0].config, name), getattr(run.config, name)
+            if one != other:
+                raise UsageError(
+                    f"The run in {run.path} was trained with {name} {other}, and the one in {pictured[0].path} with"
+                    f" {one}: a picture is read once for all members. Train both alike."
+                )
+    for run in told[1:]:
+        first, config = told[0], run.config
+        if config.unknown != first.config.unknown:
+            raise UsageError(
+                f"The run in {run.path} was trained with --unknown {config.unknown}, and the one in {first.path} with"
+                f" {first.config.unknown}: values are encoded once for all members. Train both alike."
+            )
+        fields = [each.schema.clinical(each.config.protocol, each.config.unknown) for each in (first, run)]
+        if fields[0] != fields[1]:
+            raise UsageError(
+                f"The run in {run.path} reads other clinical fields than the one in {first.path} (schema"
+                f" {run.schema.name} and {first.schema.name}). Take runs with the same --schema."
+            )
+
+
+def _check_unseen(run: Run, other: Run) -> None:
+    if run.split.rows == other.split.rows:
+        return
+    group = run.split.group_name
+    leaked = {group_key(each) for _, each, _ in seen_by(run, other.split, [])}
+    if leaked:
+        held_back = {group_key(each) for _, each, part in other.split.rows if part != "train"}
+        raise InputRejected(
+            f"The run in {run.path} was trained on {len(leaked)} of the {len(held_back)} {group}s that the run in"
+            f" {other.path} is validated or tested on, so that nothing would be left to measure the ensemble on."
+            " Train both on one split: the same data, --protocol and --split-seed."
+        )
+    raise InputRejected(
+        f"The runs in {run.path} and {other.path} are split otherwise. Train both on one split: the same data,"
+        " --protocol and --split-seed."
+    )
+
+
+def check_encoders(first: Run, of_first: ClinicalEncoder, run: Run, own: ClinicalEncoder) -> None:
+    """Let two members pass that make the same numbers of the same clinical values.
+
+    :raises InputRejected: they do not.
+    """
+    if any(not torch.equal(value, of_first.state_dict()[name]) for name, value in own.state_dict().items()):
+        raise InputRejected(
+            f"The runs in {first.path} and {run.path} scale clinical values or count unknown ones otherwise, so the"
+            " data changed between their trainings. Train both on the same data."
+        )
+
+
+def check_resized(run: Run, shrunk: _Floats | None, own: _Floats | None) -> dict[str, Any]:
+    """Compare a member's answers to pictures shrunk from the ensemble's with those to pictures of its own size.
+
+    :param shrunk: scores float [N, classes] of validation photographs; None: there are too few, as of `own`.
+    :return: JSON-ready: `from`, its own size; `images`, `agreement`, `largest_probability_change`.
+    :raises UsageError: too few to compare on, or too many get another class.
+    """
+    size = run.config.image_size
+    if shrunk is None or own is None:
+        raise UsageError(
+            f"The run in {run.path} reads pictures of {size} pixels, smaller than another's, and there are too few"
+            " validation photographs to see what shrinking them costs. Train all members with one --image-size."
+        )
+    agreement = float(np.mean(shrunk.argmax(axis=1) == own.argmax(axis=1)))
+    if agreement < LEAST_SAME_CLASS:
+        raise UsageError(
+            f"The run in {run.path} reads pictures of {size} pixels, smaller than another's: shrunk from the larger"
+            f" ones, {agreement:.1%} of {len(own)} validation photographs keep their class, and"
+            f" {LEAST_SAME_CLASS:.0%} must. Train all members with one --image-size."
+        )
+    change = float(np.abs(softmax(shrunk, axis=1) - softmax(own, axis=1)).max())
+    return {"from": size, "images": len(own), "agreement": agreement, "largest_probability_change": change}
