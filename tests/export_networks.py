@@ -17,6 +17,7 @@ from dermedge.data.ham10000 import CLASSES, HAM10000
 from dermedge.models.branches.dermiresnet import ResidualUnit
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.fusion import FUSIONS, fusion_class
+from dermedge.models.modalities import Modalities
 from dermedge_export.description import write_described
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.graph.to_onnx import output_names
@@ -124,7 +125,7 @@ def random_model_file(
         class_names=HAM10000.class_names,
         fusion=fusion,
         precision=precision,
-        outputs=output_names(kind, explain=True),
+        outputs=output_names(Modalities.of(kind), explain=True),
         flavour=flavour if precision == "int8" else "any",
         image=ImageSpec(SIZE, "bilinear") if kind.uses_image else None,
         clinical=schema if kind.uses_clinical else ClinicalSchema(),

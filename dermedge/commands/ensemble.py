@@ -16,7 +16,7 @@ from .shared_options import RUN_PANEL, AsJson, Data, print_json
 
 _Runs = Annotated[
     list[Path],
-    typer.Argument(help="Folders of finished runs.", show_default=False, **{**path("folder"), "metavar": "RUN..."}),
+    typer.Argument(help="Folders of finished runs.", show_default=False, **{**path("folder"), "metavar": "RUN"}),
 ]
 _Run = Annotated[
     Path | None,

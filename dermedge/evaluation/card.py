@@ -29,6 +29,7 @@ from dermedge.statistics.patient_groups import patient_groups
 from dermedge.statistics.shares import share_interval
 from dermedge.tables import unknown_values_rows
 from dermedge.training.answers import Answers, labels_of, runtime_answers
+from dermedge.training.members import MEMBERS
 from dermedge.training.predictions import runtime_probabilities
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
@@ -116,6 +117,7 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _LEFT_OUT],
         "taught": _taught(spec),
         "branch": _branch(spec),
+        "members": _members(spec),
         "prior_shift": _prior_shift(spec.training.get(PRIOR_SHIFT)),
         "parity": _parity(spec.parity),
     }
@@ -123,7 +125,10 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
 
 def _branch(spec: ModelSpec) -> str:
     """Say which network reads the picture, and whose weights it started from; empty: none, or a file of before."""
-    branch = spec.training.get("branch")
+    return _of_branch(spec.training.get("branch"))
+
+
+def _of_branch(branch: Mapping[str, Any] | None) -> str:
     if not branch:
         return ""
     if "source" not in branch:
@@ -133,6 +138,16 @@ def _branch(spec: ModelSpec) -> str:
         for each in branch.get("parts", [branch])
     )
     return f"Image branch `{branch['name']}`, started from {begun}."
+
+
+def _members(spec: ModelSpec) -> list[str]:
+    """Say what each network of an ensemble is; empty for a single network."""
+    said = []
+    for each in spec.training.get(MEMBERS, []):
+        settings = {**spec.training["settings"], **each["settings"]}
+        what = f"{each['name']}: {settings['fusion']}, temperature {each['temperature']:.3g}"
+        said.append(f"{what}, SHA-256 `{each['weights_sha256'][:16]}`. {_of_branch(each.get('branch'))}".rstrip())
+    return said
 
 
 def _taught(spec: ModelSpec) -> str:

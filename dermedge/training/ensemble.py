@@ -46,8 +46,18 @@ from .training_job import no_other_training
 _log = logging.getLogger(__name__)
 SEVERAL_BRANCHES = "mixed"
 """What the settings of an ensemble say of image branches that differ."""
+LARGEST_TEMPERATURE = 20.0
+"""And the smallest is one over it: a member that guesses worse than nobody has an infinite one, and scores of 0."""
 _LAST_LAYER = ("head.classifier.3.weight", "head.classifier.3.bias")
-_OF_PICTURES = ("image_branch", "image_size", "resample", "jpeg_detail", "hair_removal", "colour_constancy")
+_OF_PICTURES = (
+    "image_branch",
+    "image_size",
+    "resample",
+    "jpeg_detail",
+    "hair_removal",
+    "colour_constancy",
+    "quantise_aware",
+)
 """Settings without a meaning where no picture is read."""
 _OF_ORIGIN = ("start_from", "teachers", "widths")
 """Settings that are of one network alone: the members' own records have them."""
@@ -121,7 +131,8 @@ class _Making:
         temperature = 1.0
         if len({sample.lesion_id for sample in self.validation}) >= SMALLEST_VALIDATION:
             scores = predict_logits(member, self._data, torch.device("cpu"))
-            temperature = 1 / inverse_temperature(scores.numpy(), self._labels)
+            fitted = 1 / inverse_temperature(scores.numpy(), self._labels)
+            temperature = min(max(fitted, 1 / LARGEST_TEMPERATURE), LARGEST_TEMPERATURE)
             if not member.shrinking.same:
                 record["shrunk"] = check_resized(run, scores.numpy(), torch_logits(run, self.validation))
         elif not member.shrinking.same:

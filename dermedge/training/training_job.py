@@ -131,11 +131,12 @@ def shift_priors(path: Path, tau: PriorTau, data: Path | None = None) -> dict[st
     :param tau: in the place of the one that the run has; auto chooses it on the validation split, 0 takes it back.
     :param data: where the data lie by now; by default where they lay for the training.
     :return: its record; see `prior_shift.choose_shift`.
-    :raises UsageError: auto without a validation split.
+    :raises UsageError: auto without a validation split, or an ensemble.
     :raises InputRejected: pictures of the split are missing.
     :raises DermedgeError: no run there, no weights yet, damaged ones, or a training is writing to them.
     """
     run = Run.open(path)
+    fusion_class(run.config.fusion)  # refuses an ensemble, whose members have each a shift of their own
     check_prior_shift(tau, run.split)
     _ = run.weights_sha256  # says what to do where there are none
     samples = run.samples(data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import torch
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import preparation_of
-from dermedge.models.fusion import fusion_class
+from dermedge.models.fusion import modalities
 from dermedge.training.head_training import recorded_trunk
-from dermedge.training.predictions import TRAINED_WEIGHTS, trained_model
+from dermedge.training.members import MEMBERS, Member, recorded_members
+from dermedge.training.predictions import TRAINED_WEIGHTS, trained_networks
 from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, recorded_shift
 from dermedge.training.start_weights import PRETRAINED
@@ -47,9 +49,10 @@ def describe(
     :raises DermedgeError: no weights yet, or damaged ones.
     """
     record, config, schema = run.record, run.config, run.schema
-    kind, prepared = fusion_class(config.fusion), preparation_of(config).names
-    settings = {key: value for key, value in config.to_record().items() if key not in ("data", "device")}
-    outputs = output_names(kind, explain=explain)
+    reads, prepared = modalities(config.fusion), preparation_of(config).names
+    members = recorded_members(run)
+    settings = _settings([member.config for member in members] or [config])
+    outputs = output_names(reads, explain=explain)
     return ModelSpec(
         classes=schema.classes,
         class_names=schema.class_names,
@@ -58,8 +61,8 @@ def describe(
         outputs=outputs,
         flavour=flavour if precision == "int8" else "any",
         ig_steps=checked_steps(ig_steps, explains=explain, integrates="attribution" in outputs),
-        image=_image(config) if kind.uses_image else None,
-        clinical=_clinical(run) if kind.uses_clinical else ClinicalSchema(),
+        image=_image(config) if reads.image else None,
+        clinical=_clinical(run) if reads.clinical else ClinicalSchema(),
         weights_sha256=run.weights_sha256,
         training={
             "data": Path(config.data).name,
@@ -69,10 +72,11 @@ def describe(
             "images": {part: len(run.split.ids(part)) for part in ("train", "validation", "test")},
             "split_sha256": record["split_sha256"],
             "settings": settings,
-            **({"prepared_in_graph": list(prepared)} if prepared and kind.uses_image else {}),
+            **({"prepared_in_graph": list(prepared)} if prepared and reads.image else {}),
             **({PRIOR_SHIFT: shift} if (shift := recorded_shift(run)) else {}),
             **({"image_branch": trunk} if (trunk := recorded_trunk(record)) else {}),
-            **({"branch": _branch(run)} if kind.uses_image else {}),
+            **({"branch": _branch(config, record)} if reads.image and not members else {}),
+            **({MEMBERS: _members(members, settings)} if members else {}),
             **({TEACHERS: taught} if (taught := _teachers(run)) else {}),
         },
         metrics=_metrics(run),
@@ -88,16 +92,42 @@ def describe(
     )
 
 
-def _branch(run: Run) -> dict[str, str]:
+def _settings(configs: Sequence[TrainConfig]) -> dict[str, Any]:
+    """Give the settings that trainings share; not where the data lay, nor on what they were trained."""
+    first, *others = [config.to_record() for config in configs]
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in ("data", "device") and all(other[key] == value for other in others)
+    }
+
+
+def _members(members: Sequence[Member], shared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each network of an ensemble is, and its settings beyond those that all share."""
+    described = []
+    for member in members:
+        own = {key: value for key, value in _settings([member.config]).items() if key not in shared}
+        taught = _named(member.record[TEACHERS]) if TEACHERS in member.record else None
+        branch = {} if not modalities(member.config.fusion).image else {"branch": _branch(member.config, member.record)}
+        record = {key: value for key, value in member.record.items() if key != PRETRAINED}
+        described.append({**record, **branch, **({TEACHERS: taught} if taught else {}), "settings": own})
+    return described
+
+
+def _branch(config: TrainConfig, record: Mapping[str, Any]) -> dict[str, str]:
     """Name of the network that reads the picture, and whose weights it started from, if others have trained them."""
-    return {"name": run.config.image_branch, **run.record.get(PRETRAINED, {})}
+    return {"name": config.image_branch, **record.get(PRETRAINED, {})}
 
 
 def _teachers(run: Run) -> list[dict[str, Any]]:
     """The runs that taught this one, by the names of their folders: where those lie is nobody's business."""
+    return _named(recorded_teachers(run))
+
+
+def _named(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"name": Path(record["path"]).name, **{key: value for key, value in record.items() if key != "path"}}
-        for record in recorded_teachers(run)
+        for record in records
     ]
 
 
@@ -107,7 +137,7 @@ def _image(config: TrainConfig) -> ImageSpec:
 
 def _clinical(run: Run) -> ClinicalSchema:
     """The fields, and what the trained network computes with where a value is unknown."""
-    config, encoder = run.config, trained_model(run).encoder
+    config, encoder = run.config, trained_networks(run).encoder
     assert encoder is not None
     return run.schema.clinical(config.protocol, config.unknown).with_imputed(encoder.imputed())
 

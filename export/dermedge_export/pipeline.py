@@ -16,7 +16,8 @@ import onnx
 
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split
-from dermedge.training.predictions import labels_of, runtime_probabilities, trained_model
+from dermedge.models.fusion import ENSEMBLES
+from dermedge.training.predictions import labels_of, runtime_probabilities, trained_networks
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier
 from dermedge_runtime.devices.cpu_instructions import int8_arithmetic
@@ -156,6 +157,8 @@ def _what_helps(run: Run, spec: ModelSpec) -> str:
     allow = "allow more with --min-agreement, --max-drop or --min-heatmap"
     if spec.precision != "int8" or spec.image is None or run.config.quantise_aware:
         return f"Export in a higher precision, or {allow}."
+    if run.config.fusion in ENSEMBLES:
+        return f"Export in a higher precision, make the ensemble of runs trained with --quantise-aware, or {allow}."
     train = f"dermedge train --start-from {run.path} --quantise-aware --epochs 2"
     return f"Let the network learn to live with INT8 ({train}), export in a higher precision, or {allow}."
 
@@ -167,7 +170,7 @@ def _attempts(run: Run, spec: ModelSpec, calibration: Sequence[Sample], *, sensi
     schema = run.schema.clinical(config.protocol, config.unknown)
     _log.info("trace the network")
     steps = spec.ig_steps or DEFAULT_STEPS
-    proto = to_onnx(trained_model(run), schema, config.image_size, explain=spec.explains, ig_steps=steps)
+    proto = to_onnx(trained_networks(run), schema, config.image_size, explain=spec.explains, ig_steps=steps)
     aware = config.quantise_aware
     return conversions(proto, spec, calibration, sensitivity=sensitivity, quantise_aware=aware)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from dermedge.commands import SUMMARIES
-from dermedge.commands.workshop import COMMANDS, group
+from dermedge.commands.workshop import COMMANDS, group, run
 from dermedge.config import RequestedSettings
 from dermedge.setting_fields import settings_of
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 GROUP = group()
 OF_THE_JOB = {
@@ -33,7 +34,8 @@ OF_THE_JOB = {
 }
 OF_THE_JOB |= {"--overwrite"}
 """Options of `train` that are no settings."""
-OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "freeze_image_branch", "temperature", "teacher_weight"}
+OF_EVERY_CELL = {"fusion", "image_branch", "protocol", "seed", "split_seed", "freeze_image_branch"}
+OF_EVERY_CELL |= {"temperature", "teacher_weight"}
 """Settings that a comparison chooses itself, or has no use for."""
 
 # Every option there was before, with a value that it took.
@@ -288,3 +290,11 @@ def test_a_command_that_is_interrupted_says_so(cli_here, tmp_path, monkeypatch):
     monkeypatch.setattr("dermedge.commands.demo_steps.run_demo", interrupted)
     done = cli_here("demo", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "dermedge: stopped.\n")
+
+
+def test_an_ensemble_takes_any_number_of_runs(tmp_path: Path):
+    assert parsed("ensemble", "a b c --run e")["members"] == [Path("a"), Path("b"), Path("c")]
+    with pytest.raises(DermedgeError, match="There is no training run in"):
+        run(["ensemble", *(str(tmp_path / name) for name in "abc"), "--run", str(tmp_path / "e")])
+    with pytest.raises(UsageError, match="ensemble needs RUN"):
+        run(["ensemble"])

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
 from dermedge.models.classifier import FusedClassifier
-from dermedge_export.graph.explain_graph import ExplainedHead, heatmap
+from dermedge.models.ensemble import Ensemble
+from dermedge_export.graph.to_onnx import contract_of
 from dermedge_export.int8.calibration import model_inputs
 from dermedge_runtime import Classifier
 from dermedge_runtime.model.description import ModelSpec
@@ -20,25 +21,18 @@ _Floats = NDArray[np.float32]
 
 
 def torch_heatmaps(
-    model: FusedClassifier, spec: ModelSpec, samples: Sequence[Sample], targets: NDArray[np.int64]
+    model: FusedClassifier | Ensemble, spec: ModelSpec, samples: Sequence[Sample], targets: NDArray[np.int64]
 ) -> _Floats:
     """Grad-CAM of the trained weights by autograd, one photograph at a time; float32 [N, h, w].
 
     :param targets: index of the class to explain, for every photograph.
     """
-    explained = ExplainedHead(model.head)
+    contract = contract_of(model.requires_grad_(requires_grad=False), explain=True, traced=False)
     maps = []
     for sample, target in zip(samples, targets, strict=True):
         inputs = {name: torch.from_numpy(array) for name, array in model_inputs([sample], spec).items()}
-        with torch.no_grad():
-            feature_map = model.feature_map(inputs["image"].permute(0, 3, 1, 2).float() / 255)
-            clinical = model.encode(inputs.get("numeric"), inputs.get("categorical"))
-            pooled = model.pooled(feature_map)
-        pooled.requires_grad_()
-        _, gradient, _ = explained(pooled, clinical, torch.tensor([target], dtype=torch.int32))
-        assert gradient is not None
-        with torch.no_grad():
-            maps.append(heatmap(feature_map, model.summed_gradient(feature_map, gradient)).numpy())
+        inputs["target"] = torch.tensor([target], dtype=torch.int32)
+        maps.append(contract(**inputs)["heatmap"].detach().numpy())
     return np.concatenate(maps)
 
 

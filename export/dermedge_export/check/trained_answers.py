@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dermedge.data.samples import Sample
-from dermedge.training.predictions import torch_logits, trained_model
+from dermedge.training.predictions import torch_logits, trained_networks
 from dermedge.training.run import Run
 from dermedge_export.decision.scaling import Scaling
 from dermedge_export.int8.calibration import choose
@@ -62,6 +62,6 @@ class Reference:
         """
         targets = self.targets
         if targets.tobytes() not in self._heatmaps:
-            found = torch_heatmaps(trained_model(self._run), spec, self.explained, targets)
+            found = torch_heatmaps(trained_networks(self._run), spec, self.explained, targets)
             self._heatmaps[targets.tobytes()] = found
         return self._heatmaps[targets.tobytes()]

@@ -24,6 +24,7 @@ from dermedge.data.splits import Split
 from dermedge.data.urgent import urgent_classes
 from dermedge.progress import progress
 from dermedge.statistics.calibration import calibration_errors
+from dermedge.statistics.temperature import SMALLEST_VALIDATION
 from dermedge.training.predictions import labels_of
 from dermedge.training.run import Run
 from dermedge_export.graph.graph_parts import run_all
@@ -45,8 +46,6 @@ from .unfamiliar import Tried, add_score, try_all
 _log = logging.getLogger(__name__)
 SCORES = ("ood_score", "lesion_ood_score")
 """Outputs that tell an unfamiliar picture, from an early stage, and an odd lesion, from the last one."""
-SMALLEST_VALIDATION = 30
-"""Lesions of the validation split; fewer say nothing about probabilities."""
 _TRAINING_IMAGES, _OUTLIERS_EACH, _BATCH = 800, 60, 8
 _DETAIL = 4
 """Longer side of a photograph that is varied, in sides of the model's pictures: more is reduced, it shows nothing."""
@@ -151,7 +150,7 @@ def _add_scores(
         add_statistics(looked, stage)
     tensors = {stage.statistics: stage for stage in stages}
     pooled = last_features(proto)
-    names = [*tensors, pooled]
+    names = [*tensors, *pooled]
     rng = np.random.default_rng(seed)
     drawn = [training[index] for index in rng.permutation(len(training))[:_TRAINING_IMAGES]]
     plain = _rows(looked, names, _of_samples(drawn, spec, "training features"))
@@ -178,13 +177,14 @@ def _add_scores(
     return held, record
 
 
-def _early_and_late(stages: Sequence[str], pooled: str) -> tuple[list[str], list[str]]:
-    """Give the tensors that each of the two scores may be of; none but the pooled one is in both.
+def _early_and_late(stages: Sequence[str], pooled: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Give the tensors that each of the two scores may be of; none but a pooled one is in both.
 
     :param stages: the earliest first; a network of one size has a single one, or none.
+    :param pooled: of every image branch.
     """
-    early = list(stages[: max(1, len(stages) - 1)]) or [pooled]
-    return early, [*(name for name in stages[-1:] if name not in early), pooled]
+    early = list(stages[: max(1, len(stages) - 1)]) or list(pooled)
+    return early, [*(name for name in stages[-1:] if name not in early), *pooled]
 
 
 def _told(tried: Tried, stage: Stage | None) -> str:

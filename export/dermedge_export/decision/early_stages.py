@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from dermedge_export.graph.graph_parts import run_all
-from dermedge_export.graph.layers import FEATURE_MAP, trunk_nodes
+from dermedge_export.graph.layers import feature_maps, trunk_nodes
 
 MOST_CHANNELS = 256
 """Of a stage that is looked at: with more of them the matrices of a fit would be no small part of the file."""
@@ -52,7 +52,8 @@ def early_stages(proto: onnx.ModelProto, example: Mapping[str, Any]) -> list[Sta
     nodes = trunk_nodes(proto)
     rounded = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
     # A tensor that is rounded next is computed together with its rounding: what comes back of it is looked at instead.
-    names = [name for node in nodes for name in node.output if name not in rounded and name != FEATURE_MAP]
+    left_out = rounded.union(feature_maps(proto))
+    names = [name for node in nodes for name in node.output if name not in left_out]
     found: dict[int, Stage] = {}
     for name, array in next(run_all(proto, names, [example])).items():
         if array.ndim != 4 or not np.issubdtype(array.dtype, np.floating):
@@ -65,9 +66,9 @@ def early_stages(proto: onnx.ModelProto, example: Mapping[str, Any]) -> list[Sta
     return [found[side] for side in sorted(found, reverse=True)]
 
 
-def last_features(proto: onnx.ModelProto) -> str:
-    """Name of the pooled tensor that the head reads from the image branch, float32 [B, channels]."""
-    return next(str(node.input[0]) for node in proto.graph.node if node.name == _FIRST_OF_HEAD)
+def last_features(proto: onnx.ModelProto) -> list[str]:
+    """Names of the pooled tensors that heads read of image branches, float32 [B, channels]; an ensemble has several."""
+    return [str(node.input[0]) for node in proto.graph.node if node.name.endswith(_FIRST_OF_HEAD)]
 
 
 def add_statistics(proto: onnx.ModelProto, stage: Stage) -> None:

@@ -17,6 +17,7 @@ The class is selected by a product with a one-hot vector: the gradient of a gath
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -55,21 +56,34 @@ class ExplainedHead(nn.Module):
         :return: logits float32 [B, classes]; d score / d pooled float32 [B, 512]; signed integrated gradients float32
             [B, F]. A modality that is not read gives None.
         """
+        pooled = None if pooled is None else pooled.detach().requires_grad_()
+        logits, given = self.score(pooled, clinical)
+        chosen = one_hot(logits, target)
+        gradient = None if pooled is None else gradient_of(logits, pooled, chosen)
         if clinical is None:
-            assert pooled is not None
-            logits = self.head(pooled, None)
-            chosen = _one_hot(logits, target)
-            return logits, torch.autograd.grad(logits, pooled, chosen)[0], None
+            return logits, gradient, None
+        assert given is not None
+        path, hidden = self.along_path(given, clinical)
+        return logits, gradient, self.integrate(clinical, path, hidden, self.slopes(chosen)[:, None, :])
+
+    def score(self, pooled: Tensor | None, clinical: Tensor | None) -> tuple[Tensor, GivenImage | None]:
+        """Score, and hold the image fixed; parameters as for `forward`.
+
+        :return: logits float32 [B, classes], and the function of `Head.given_image`; None where no value is read.
+        """
+        if clinical is None:
+            logits: Tensor = self.head(pooled, None)
+            return logits, None
         given = self.head.given_image(pooled)
         assert self.head.clinical is not None
-        logits = self.head.scores(given(self.head.clinical(clinical)[:, None, :]).flatten(0, 1))
-        chosen = _one_hot(logits, target)
-        gradient = None
-        if pooled is not None:
-            (gradient,) = torch.autograd.grad(logits, pooled, chosen, retain_graph=True)
-        return logits, gradient, self._integrate(given, clinical, chosen)
+        return self.head.scores(given(self.head.clinical(clinical)[:, None, :]).flatten(0, 1)), given
 
-    def _integrate(self, given: GivenImage, clinical: Tensor, chosen: Tensor) -> Tensor:
+    def along_path(self, given: GivenImage, clinical: Tensor) -> tuple[Tensor, Tensor]:
+        """Go from the zero baseline to the values, in the middle of every step.
+
+        :return: what the first clinical layer gives, float32 [B * S, 128], which the gradients are taken of; and the
+            hidden layer that comes of it, float32 [B, S, 256], before its activation.
+        """
         assert self.head.clinical is not None
         fractions = (torch.arange(self.steps, dtype=torch.float32, device=clinical.device) + 0.5) / self.steps
         batch, features = clinical.shape
@@ -81,28 +95,78 @@ class ExplainedHead(nn.Module):
         y = path
         for layer in rest:
             y = layer(y)
-        hidden = given(y.reshape(batch, self.steps, -1))
-        (gradients,) = torch.autograd.grad(hidden, path, self._slope(hidden, chosen))
+        return path, given(y.reshape(batch, self.steps, -1))
+
+    def integrate(self, clinical: Tensor, path: Tensor, hidden: Tensor, slopes: Tensor) -> Tensor:
+        """Give signed integrated gradients, float32 [B, F].
+
+        :param path: with `hidden` what `along_path` gives.
+        :param slopes: d score / d the activated hidden layer, float32 [B, S, 256], or [B, 1, 256] where it is the same
+            at every step.
+        """
+        assert self.head.clinical is not None
+        first = self.head.clinical[0]
+        assert isinstance(first, nn.Linear)
+        batch = clinical.shape[0]
+        # A product with where the ReLU is open, because the select that its traced gradient would be is several times
+        # dearer on a CPU.
+        open_slopes = (hidden > 0).to(torch.float32) * slopes
+        (gradients,) = torch.autograd.grad(hidden, path, open_slopes)
         # The first layer is linear: the mean over the steps may as well be taken before its gradient, on one row.
         mean = gradients.reshape(batch, self.steps, -1).mean(dim=1) @ first.weight
         attribution: Tensor = clinical * mean
         return attribution
 
-    def _slope(self, hidden: Tensor, chosen: Tensor) -> Tensor:
-        """Give d score / d hidden, float32 [B, S, 256].
-
-        After the hidden layer come a ReLU and a linear layer: the chosen class's row where the ReLU is open. Written
-        as a product, because the select that its traced gradient would be is several times dearer on a CPU.
-        """
+    def slopes(self, directions: Tensor) -> Tensor:
+        """Map d score / d logits, float32 [N, classes], to d score / d the activated hidden layer, float32 [N, 256]."""
         last = self.head.classifier[-1]
         assert isinstance(last, nn.Linear)
-        return (hidden > 0).to(torch.float32) * (chosen @ last.weight)[:, None, :]
+        return directions @ last.weight
 
 
-def _one_hot(logits: Tensor, target: Tensor) -> Tensor:
+def gradient_of(logits: Tensor, pooled: Tensor, chosen: Tensor) -> Tensor:
+    """Give the gradient of the chosen logits, float32 [B, C]; the way to them can be gone again."""
+    (gradient,) = torch.autograd.grad(logits, pooled, chosen, retain_graph=True)
+    return gradient
+
+
+def one_hot(logits: Tensor, target: Tensor) -> Tensor:
+    """Give float32 [B, classes], 1 at the class to explain; parameters as `ExplainedHead` has them."""
     classes = torch.arange(logits.shape[1], dtype=torch.int32, device=logits.device)
     chosen = torch.where(target < 0, logits.argmax(dim=1).to(torch.int32), target)
     return (chosen[:, None] == classes).to(torch.float32)
+
+
+class Traced(nn.Module):
+    """A module with gradients inside it, as a graph of forward operations."""
+
+    def __init__(
+        self, explained: nn.Module, arguments: Callable[..., tuple[Any, ...]], features: Sequence[int]
+    ) -> None:
+        """Trace a module.
+
+        :param arguments: gives those of the module from tensors float32 [B, ...], and the target int32 [B] at last.
+        :param features: second dimension of each of these tensors.
+        """
+        super().__init__()
+        self._names = [name for name, _ in explained.named_parameters()]
+        self._parameters_of = explained
+
+        def run(parameters: list[Tensor], *tensors: Tensor) -> Any:
+            return functional_call(explained, dict(zip(self._names, parameters, strict=True)), arguments(*tensors))
+
+        # The parameters are arguments: as constants inside the function they break tracing with symbolic shapes.
+        examples = (
+            [parameter.detach() for parameter in explained.parameters()],
+            *(torch.randn(_TRACE_BATCH, count) for count in features),
+            torch.full((_TRACE_BATCH,), -1, dtype=torch.int32),
+        )
+        self._graph = make_fx(run, tracing_mode="symbolic")(*examples)
+
+    def forward(self, *tensors: Tensor) -> Any:
+        """Compute what the module computes, from what `arguments` takes."""
+        given = dict(self._parameters_of.named_parameters())
+        return self._graph([given[name] for name in self._names], *tensors)
 
 
 class TracedHead(nn.Module):
@@ -112,40 +176,22 @@ class TracedHead(nn.Module):
         """Trace a head; see `ExplainedHead`."""
         super().__init__()
         explained = ExplainedHead(head, steps)
-        self._names = [name for name, _ in explained.named_parameters()]
-        self._parameters_of = explained
-        self.reads_image, self.reads_clinical = head.image is not None, head.clinical is not None
+        reads_image, reads_clinical = head.image is not None, head.clinical is not None
 
-        def run(parameters: list[Tensor], pooled: Tensor, clinical: Tensor, target: Tensor) -> Any:
-            given = dict(zip(self._names, parameters, strict=True))
-            arguments = (
-                pooled.detach().requires_grad_() if self.reads_image else None,
-                clinical if self.reads_clinical else None,
-                target,
-            )
-            return functional_call(explained, given, arguments)
+        def arguments(pooled: Tensor, clinical: Tensor, target: Tensor) -> tuple[Tensor | None, ...]:
+            return pooled if reads_image else None, clinical if reads_clinical else None, target
 
-        # The parameters are arguments: as constants inside the function they break tracing with symbolic shapes.
-        examples = (
-            [parameter.detach() for parameter in explained.parameters()],
-            torch.randn(_TRACE_BATCH, 1 if head.image is None else head.image.channels),
-            torch.randn(_TRACE_BATCH, n_features),
-            torch.full((_TRACE_BATCH,), -1, dtype=torch.int32),
-        )
-        self._graph = make_fx(run, tracing_mode="symbolic")(*examples)
+        channels = 1 if head.image is None else head.image.channels
+        self._traced = Traced(explained, arguments, (channels, n_features))
 
     def forward(
         self, pooled: Tensor | None, clinical: Tensor | None, target: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Compute what `ExplainedHead` computes."""
-        given = dict(self._parameters_of.named_parameters())
         # The graph has a slot for both modalities; one that the head does not read is never looked at.
         filler = target.to(torch.float32)[:, None]
-        result: tuple[Tensor, Tensor | None, Tensor | None] = self._graph(
-            [given[name] for name in self._names],
-            filler if pooled is None else pooled,
-            filler if clinical is None else clinical,
-            target,
+        result: tuple[Tensor, Tensor | None, Tensor | None] = self._traced(
+            filler if pooled is None else pooled, filler if clinical is None else clinical, target
         )
         return result
 
@@ -158,13 +204,14 @@ def heatmap(feature_map: Tensor, gradient: Tensor) -> Tensor:
     height, width = feature_map.shape[2:]
     weights = gradient / (height * width)
     weighted = torch.bmm(weights[:, None, :], feature_map.flatten(2))
-    return _scale(torch.relu(weighted).reshape(-1, height, width), (1, 2))
+    return scaled_to_one(torch.relu(weighted).reshape(-1, height, width), (1, 2))
 
 
 def relevance(attribution: Tensor) -> Tensor:
     """Absolute attributions scaled to [0, 1] (section 4.5.3); float32 [B, F] to [B, F]."""
-    return _scale(attribution.abs(), (1,))
+    return scaled_to_one(attribution.abs(), (1,))
 
 
-def _scale(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+def scaled_to_one(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Divide values of at least 0 by the largest along some dimensions; zeros stay zeros."""
     return values / values.amax(dim=dims, keepdim=True).clamp_min(_SMALLEST_SCALE)

@@ -9,24 +9,38 @@ inputs. Where the image branch ends is not guessed: its last feature map has a n
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import onnx
 
 FEATURE_MAP = "feature_map"
-"""Name of the tensor that the image branch ends in."""
+"""Name of the tensor that the image branch ends in; of an ensemble's members each has its own, `feature_map_0`."""
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-_TRUNK, _WEIGHT_SUFFIX = "model.trunk.", ".weight"
-_HEAD = "head."
+_IS_FEATURE_MAP = re.compile(rf"{FEATURE_MAP}(_\d+)?")
+_IN_TRUNK = re.compile(r"model\.(members\.\d+\.)?(?:network\.)?trunk\.(.+)")
+"""A module of an image branch; its layers are named after what is in the groups."""
+_IN_HEAD = re.compile(r"(?:.*\.(?:members|heads)\.(\d+))?.*?\b(head\..+)")
+_WEIGHT_SUFFIX = ".weight"
+_SHRINKING, _NO_LAYER = ".shrinking", "shrinking"
+"""What shrinks the picture for a member of an ensemble: products with constants that are no layer, and stay float32."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def trunk_nodes(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Nodes that the last feature map depends on, in their order; the preparation of the picture is among them."""
+def feature_maps(proto: onnx.ModelProto) -> list[str]:
+    """Names of the tensors that the image branches end in; several in an ensemble, none where no picture is read."""
+    return [name for node in proto.graph.node for name in node.output if _IS_FEATURE_MAP.fullmatch(name)]
+
+
+def trunk_nodes(proto: onnx.ModelProto, ends: Sequence[str] | None = None) -> list[onnx.NodeProto]:
+    """Nodes that last feature maps depend on, in their order; the preparation of the picture is among them.
+
+    :param ends: by default all `feature_maps`.
+    """
     producer = {output: node for node in proto.graph.node for output in node.output}
     found: set[str] = set()
-    pending = [FEATURE_MAP]
+    pending = list(feature_maps(proto) if ends is None else ends)
     while pending:
         name = pending.pop()
         if name in producer and name not in found:
@@ -54,6 +68,9 @@ def name_layers(proto: onnx.ModelProto) -> None:
     uses: Counter[str] = Counter()
     floats, computed = float_tensors(proto), _computed(proto)
     for node in trunk_nodes(proto):
+        if any(_SHRINKING in scope for scope in _scopes(node)):
+            node.name = f"{_NO_LAYER}/{node.output[0]}"
+            continue
         if node.op_type in PRODUCTS and node.input[1] not in computed:
             layer = name = _module_of(node)
         else:
@@ -81,12 +98,21 @@ def _computed(proto: onnx.ModelProto) -> set[str]:
 def _module_of(node: onnx.NodeProto) -> str:
     """Name of the module whose weights a product has: by the weights, which may have lost their own name."""
     weight: str = node.input[1]
-    if weight.startswith(_TRUNK) and weight.endswith(_WEIGHT_SUFFIX):
-        return weight.removeprefix(_TRUNK).removesuffix(_WEIGHT_SUFFIX)
+    if (found := _IN_TRUNK.fullmatch(weight)) and weight.endswith(_WEIGHT_SUFFIX):
+        return _module(found).removesuffix(_WEIGHT_SUFFIX)
+    modules = [_module(found) for scope in _scopes(node) if (found := _IN_TRUNK.fullmatch(scope))]
+    return modules[-1] if modules else str(node.output[0]).replace("/", ".")
+
+
+def _scopes(node: onnx.NodeProto) -> list[str]:
+    """Names of the modules that a node comes from, the outermost first."""
     traces = {entry.key: entry.value for entry in node.metadata_props}
     scopes: list[str] = ast.literal_eval(traces.get(_SCOPES, "[]"))
-    modules = [scope.removeprefix(_TRUNK) for scope in scopes if scope.startswith(_TRUNK)]
-    return modules[-1] if modules else str(node.output[0]).replace("/", ".")
+    return scopes
+
+
+def _module(found: re.Match[str]) -> str:
+    return f"{found[1] or ''}{found[2]}"
 
 
 def _name_linear_layers(proto: onnx.ModelProto) -> None:
@@ -94,10 +120,11 @@ def _name_linear_layers(proto: onnx.ModelProto) -> None:
     # layers again, with the same weights: `head.clinical.0`, then `head.clinical.0/2`.
     uses: Counter[str] = Counter()
     for node in proto.graph.node:
-        if node.op_type != "Gemm" or len(node.input) < 3 or node.input[2].startswith(_TRUNK):
+        if node.op_type != "Gemm" or len(node.input) < 3 or _IN_TRUNK.fullmatch(node.input[2]):
             continue
-        if _HEAD in node.input[2]:
-            layer = _HEAD + node.input[2].partition(_HEAD)[2].removesuffix(".bias")
+        if found := _IN_HEAD.fullmatch(node.input[2]):
+            member = "" if found[1] is None else f"members.{found[1]}."
+            layer = f"{member}{found[2].removesuffix('.bias')}"
             uses[layer] += 1
             node.name = layer if uses[layer] == 1 else f"{layer}/{uses[layer]}"
 
@@ -111,6 +138,8 @@ def trunk_layers(proto: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     """Nodes of every layer of the image branch, in their order; empty for a network without one."""
     layers: dict[str, list[onnx.NodeProto]] = {}
     for node in trunk_nodes(proto):
+        if layer_of(node) == _NO_LAYER:
+            continue
         if node.op_type in PRODUCTS or layer_of(node) in layers:
             layers.setdefault(layer_of(node), []).append(node)
     return layers

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from dermedge.models.classifier import FusedClassifier
-from dermedge.models.fusion import Fusion
+from dermedge.models.ensemble import Ensemble
+from dermedge.models.modalities import Modalities
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
-from .explain_graph import TracedHead, heatmap, relevance
+from .ensemble_graph import EnsembleContract, with_bias
+from .explain_graph import ExplainedHead, TracedHead, heatmap, relevance
 from .ig_steps import DEFAULT_STEPS
 from .layers import FEATURE_MAP, name_layers
 from .merged_layers import with_merged_layers
@@ -30,10 +32,20 @@ MAX_BATCH = 1024
 class ContractModule(nn.Module):
     """The network behind the inputs and outputs of a model file."""
 
-    def __init__(self, model: FusedClassifier, *, explain: bool, ig_steps: int = DEFAULT_STEPS) -> None:
+    def __init__(
+        self, model: FusedClassifier, *, explain: bool, ig_steps: int = DEFAULT_STEPS, traced: bool = True
+    ) -> None:
+        """Prepare a network.
+
+        :param traced: with merged layers and traced gradients, for `torch.export`; otherwise as it was trained.
+        """
         super().__init__()
-        self.model = with_merged_layers(model)
-        self.explained = TracedHead(self.model.head, n_features(model), ig_steps) if explain else None
+        self.model = with_merged_layers(model) if traced else model
+        self.ends = () if model.trunk is None else (FEATURE_MAP,)
+        self.explained: nn.Module | None = None
+        if explain:
+            head = self.model.head
+            self.explained = TracedHead(head, n_features(model), ig_steps) if traced else ExplainedHead(head, ig_steps)
 
     def forward(
         self,
@@ -77,24 +89,31 @@ def n_features(model: FusedClassifier) -> int:
     return first.in_features
 
 
-def output_names(fusion: Fusion | type[Fusion], *, explain: bool) -> tuple[str, ...]:
+def contract_of(
+    model: FusedClassifier | Ensemble, *, explain: bool, ig_steps: int = DEFAULT_STEPS, traced: bool = True
+) -> ContractModule | EnsembleContract:
+    """Put a network, or an ensemble, behind the contract; parameters as `ContractModule` takes them."""
+    if isinstance(model, Ensemble):
+        return EnsembleContract(model, explain=explain, ig_steps=ig_steps, traced=traced).eval()
+    return ContractModule(model, explain=explain, ig_steps=ig_steps, traced=traced).eval()
+
+
+def output_names(reads: Modalities, *, explain: bool) -> tuple[str, ...]:
     """Names of the graph's outputs, in their order."""
     names = ["probabilities"]
-    if explain and fusion.uses_image:
+    if explain and reads.image:
         names += ["heatmap"]
-    if explain and fusion.uses_clinical:
+    if explain and reads.clinical:
         names += ["relevance", "attribution"]
     return tuple(names)
 
 
-def example_inputs(
-    model: FusedClassifier, schema: ClinicalSchema, image_size: int, *, explain: bool
-) -> dict[str, Tensor]:
+def example_inputs(reads: Modalities, schema: ClinicalSchema, image_size: int, *, explain: bool) -> dict[str, Tensor]:
     """Inputs that the graph is traced with; two rows, because a batch of one would become a constant."""
     inputs: dict[str, Tensor] = {}
-    if model.trunk is not None:
+    if reads.image:
         inputs["image"] = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
-    if model.encoder is not None:
+    if reads.clinical:
         if schema.numeric:
             inputs["numeric"] = torch.full((2, len(schema.numeric)), torch.nan)
         if schema.categorical:
@@ -105,23 +124,22 @@ def example_inputs(
 
 
 def to_onnx(
-    model: FusedClassifier,
+    model: FusedClassifier | Ensemble,
     schema: ClinicalSchema,
     image_size: int,
     *,
     explain: bool = True,
     ig_steps: int = DEFAULT_STEPS,
 ) -> onnx.ModelProto:
-    """Export the network in float32, without description; its image branch is named layer by layer.
+    """Export a network, or an ensemble, in float32, without description; image branches are named layer by layer.
 
     :param explain: with the outputs heatmap, relevance and attribution, and the input target.
     :param ig_steps: of the integrated gradients, see `ig_steps`.
     :raises DermedgeError: the exporter fails.
     """
-    module = ContractModule(model, explain=explain, ig_steps=ig_steps).eval()
-    inputs = example_inputs(model, schema, image_size, explain=explain)
-    outputs = output_names(model.head.fusion, explain=explain)
-    end = () if model.trunk is None else (FEATURE_MAP,)
+    module = contract_of(model, explain=explain, ig_steps=ig_steps)
+    inputs = example_inputs(model.modalities, schema, image_size, explain=explain)
+    outputs = output_names(model.modalities, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         with silenced():
@@ -133,7 +151,7 @@ def to_onnx(
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(inputs),
-                output_names=(*outputs, *end),
+                output_names=(*outputs, *module.ends),
                 dynamic_shapes={name: {0: batch} for name in inputs},
             )
     except torch.onnx.errors.OnnxExporterError as error:
@@ -144,6 +162,8 @@ def to_onnx(
     name_layers(proto)
     _strip(proto)
     fold_normalisation(proto)
+    if isinstance(model, Ensemble):
+        with_bias(proto)
     own_weights(proto)
     return proto
 

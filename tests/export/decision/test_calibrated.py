@@ -188,4 +188,4 @@ def test_a_protocol_without_validation_split_is_refused_with_the_reason(many: Pa
     ],
 )
 def test_a_network_with_few_stages_or_none_has_both_scores(stages, early, late):
-    assert _early_and_late(stages, "last") == (early, late)
+    assert _early_and_late(stages, ["last"]) == (early, late)

@@ -181,7 +181,7 @@ def test_tensorrt_takes_the_graph(precision: str, tmp_path: Path) -> None:
         class_names=HAM10000.class_names,
         fusion=FUSION,
         precision=precision,
-        outputs=output_names(network().head.fusion, explain=True),
+        outputs=output_names(network().modalities, explain=True),
         flavour="rtx" if precision == "int8" else "any",
         image=ImageSpec(SIZE, "bilinear"),
         clinical=ClinicalSchema(),
