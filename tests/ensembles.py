@@ -28,7 +28,7 @@ def random_run(folder: Path, data: Path, samples: Sequence[Sample], fusion: str,
         widths={} if fusion == "clinical_only" else quarter_widths(),
         **{"image_size": 32, "split_seed": 0, **settings},
     )
-    run = start_run(config, make_split(samples, config.protocol, config.splits_by), RunFolder(folder))
+    run = start_run(config, make_split(samples, config.protocol, config.seed_of_split), RunFolder(folder))
     torch.manual_seed(config.seed)
     model = build_model(config, run.schema)
     training = LesionData.load(run.split.select(samples, "train"), run.schema.clinical(config.protocol), config)
