@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dermedge.config import AskedSettings
-from dermedge.evaluation.comparison.rows import BASELINE
+from dermedge.evaluation.comparison.rows import BASELINE, OWN
 from dermedge.require import extras
 from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -234,6 +234,6 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     epochs, views = wanted.head_epochs or base.epochs, request.feature_views
     plan = Plan(wanted.folder, cells, base, epochs, views, others, {}, planned, left_out, given)
     if others is not None:
-        rest = [cell for cell in cells if not plan.takes_given(cell)]
-        plan = replace(plan, starts=start_hashes(others, rest, base) if rest else {})
+        rest = [cell for cell in cells if cell.trunk == OWN and not plan.takes_given(cell)]
+        plan = replace(plan, starts=start_hashes(others, rest, base) if rest or given is None else {})
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

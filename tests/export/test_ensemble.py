@@ -130,10 +130,10 @@ def test_its_explanations_are_what_the_documentation_says(run: Run, plain: Path,
         point = (encoded * (step + 0.5) / steps).requires_grad_()
         slopes += torch.autograd.grad(score(point).sum(), point)[0] / steps
     expected = (encoded * slopes).numpy()
-    assert found["attribution"] == pytest.approx(expected, abs=1e-4 * np.abs(expected).max())
+    assert found["attribution"] == pytest.approx(expected, abs=1e-4 * float(np.abs(expected).max()))
     with torch.no_grad():
         gained = (score(encoded) - score(torch.zeros_like(encoded))).numpy()
-    assert found["attribution"].sum(axis=1) == pytest.approx(gained, abs=0.05 * np.abs(gained).max())
+    assert found["attribution"].sum(axis=1) == pytest.approx(gained, abs=0.05 * float(np.abs(gained).max()))
     largest = np.abs(expected).max(axis=1, keepdims=True)
     assert found["relevance"] == pytest.approx(np.abs(expected) / largest, abs=1e-4)
 
