@@ -160,7 +160,7 @@ def test_other_precisions_follow(precision: str, flavour: str) -> None:
     else:
         compute_trunk_in_half(proto)
     found = [run(proto, 3, target) for target in classes]
-    largest, like = (0.15, 0.85) if precision == "int8" else (0.005, 0.95)
+    largest, like = (0.15, 0.7) if precision == "int8" else (0.005, 0.95)
     assert np.abs(found[0]["probabilities"] - expected[0]["probabilities"]).max() < largest
     maps = [np.concatenate([each["heatmap"].ravel() for each in several]) for several in (found, expected)]
     assert np.corrcoef(maps)[0, 1] > like
