@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dermedge.toml_faults import described, key_name, unknown_key
 from dermedge_runtime.errors import InputRejected
 
 from .schema import DataSchema, TableField
 from .schema_entries import MODELS, SchemaEntries
 from .spelling import fold
+from .toml_faults import described, key_name, unknown_key
 
 _SUFFIX = ".toml"
 _WANTED = {

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dermedge.config import AskedSettings
-from dermedge.toml_faults import described, key_name, unknown_key
+from dermedge.data.toml_faults import described, key_name, unknown_key
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import InputRejected, UsageError
 

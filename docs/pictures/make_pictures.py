@@ -28,6 +28,7 @@ FLOORS = {
     "dermedge_export": "trained weights to one ONNX file: explanations, FP16, INT8, parity, engines",
     "dermedge.bench": "latency, throughput, cold start",
     "dermedge.training": "the loop, run folders, what a trained run predicts",
+    "dermedge.recipes": "systems of the literature, as settings",
     "dermedge.config": "settings of a training",
     "dermedge.data": "schemas, tables, pictures, splits",
     "dermedge.models": "image branch, clinical branch, fusions",
