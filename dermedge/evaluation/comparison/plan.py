@@ -132,12 +132,13 @@ def choose_names(text: str, known: Collection[str], what: str, further: Collecti
     """
     groups = {"all": known} | ({"further": further} if further else {})
     single = [*known, *further]
-    listed = ", ".join([*groups, *single])
+    taken = [*groups, *single]
+    listed = ", ".join(taken)
     words = [word.strip() for word in text.split(",") if word.strip()]
     names = list(dict.fromkeys(name for word in words for name in groups.get(word, (word,))))
     for name in names:
         if name not in single:
-            near = difflib.get_close_matches(name, single, n=1)
+            near = difflib.get_close_matches(name, taken, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UsageError(f"Unknown {what} '{name}'; known are {listed}.{hint}")
     if not names:

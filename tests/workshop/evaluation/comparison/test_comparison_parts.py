@@ -38,6 +38,8 @@ def test_an_unknown_name_lists_the_known_and_the_nearest():
         match=r"Unknown fusion 'gate'; known are all, image_only, cross_attention, gated\. Did you mean gated\?",
     ):
         choose_names("image_only,gate", KNOWN, "fusion")
+    with pytest.raises(UsageError, match=r"known are all, further, image_only, .* late\. Did you mean further\?"):
+        choose_names("furthr", KNOWN, "fusion", ("late",))
 
 
 def test_own_trunks_are_trained_with_their_fusion():
