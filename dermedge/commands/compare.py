@@ -166,7 +166,8 @@ def compare(
         from dermedge.evaluation.comparison.recipe_summary import asked_before
         from dermedge_export.check.parity import limits_from_percent
     page, failed = report or folder / (PAGE if recipes is None else RECIPES_PAGE), list[str]()
-    fusions = fusions or ("all" if recipes is None else f"{BASELINE},concat")
+    if fusions is None:
+        fusions = "all" if recipes is None else f"{BASELINE},concat"
     if page.is_dir():
         raise UsageError(f"--report {page} is a folder; name a file.")
     if report is not None:
