@@ -147,7 +147,7 @@ def compare(
       dermedge compare --data data/ham10000 --trunk shared --epochs 30
       dermedge compare --fusions image_only,further --seeds 1
       dermedge compare --image-branches dermiresnet,resnet18 --seeds 1
-      dermedge compare --recipes all --image-branches efficientnet_lite0 --pretrained --trunk shared
+      dermedge compare --recipes ou2022,metanet --trunk shared --seeds 1
       dermedge compare --report page.html
     """
     if image_branch in ("own", "shared"):
