@@ -26,7 +26,7 @@ from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
-_SELDOM = ("metanet", "mmf_net", "adaptive")
+_SELDOM = ("metanet", "mmf_net", "late", "adaptive")
 """Fusions whose exported graphs are exhaustive: tracing one takes seconds, and what is in them the others have too."""
 SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
 

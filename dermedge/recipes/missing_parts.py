@@ -68,8 +68,13 @@ def _settings() -> dict[str, Setting]:
 def fusion_names() -> frozenset[str]:
     """Names in `models.fusion.FUSIONS`, read from its source: importing it takes seconds, and torch."""
     tree = ast.parse((files("dermedge.models") / "fusion.py").read_text(encoding="utf-8"))
-    keys = (key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys)
+    tables = (node.value for node in tree.body if isinstance(node, ast.AnnAssign) and _is_table(node.target))
+    keys = (key for table in tables if isinstance(table, ast.Dict) for key in table.keys)
     return frozenset(str(key.value) for key in keys if isinstance(key, ast.Constant))
+
+
+def _is_table(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id.endswith("_FUSIONS")
 
 
 def _is_there(module: str) -> bool:

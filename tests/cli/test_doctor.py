@@ -124,6 +124,7 @@ def test_both_wheels_and_a_slow_cpu_are_problems(monkeypatch: pytest.MonkeyPatch
     wheels = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
     monkeypatch.setattr("dermedge_runtime.devices.installed.versions", lambda names: wheels)
     monkeypatch.setattr("dermedge_runtime.commands.doctor.int8_instructions", lambda: ())
+    monkeypatch.setattr("dermedge_runtime.commands.doctor._cuts_sums_off", lambda: False)
     record = examine(["cpu"], lambda device: answer(device, True))
     causes = " ".join(problem["cause"] for problem in record["problems"])
     assert "onnxruntime and onnxruntime-gpu are installed together" in causes

@@ -148,7 +148,14 @@ def test_layers_are_those_of_both_branches_and_attention_stays_in_float32() -> N
     assert kept.op_type == "Conv" and kept.input[1] in {tensor.name for tensor in quantised.graph.initializer}
 
 
-@pytest.mark.parametrize(("precision", "flavour"), [("fp16", "any"), ("int8", "cpu"), ("int8", "rtx")])
+@pytest.mark.parametrize(
+    ("precision", "flavour"),
+    [
+        pytest.param("fp16", "any", marks=pytest.mark.exhaustive),
+        ("int8", "cpu"),
+        pytest.param("int8", "rtx", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_other_precisions_follow(precision: str, flavour: str) -> None:
     proto = onnx.load_from_string(traced())
     if precision == "fp16":

@@ -152,7 +152,7 @@ def test_a_start_on_a_full_disk_is_one_sentence(path: Path) -> None:
         run([*arguments[:-2], "--audit-full", "go-on"])
 
 
-@pytest.mark.parametrize("what", ["stop", "go-on"])
+@pytest.mark.parametrize("what", [pytest.param("stop", marks=pytest.mark.exhaustive), "go-on"])
 def test_the_service_stops_or_goes_on_and_says_so(tmp_path: Path, what: str) -> None:
     path, picture = tmp_path / "audit.jsonl", {"image": encoded(1)}
     with (

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from dermedge.data.samples import Sample
 from dermedge.evaluation.evaluate import evaluate_run
 from dermedge.evaluation.unknown_values import unknown_values
+from dermedge.models.modalities import Modalities
 from dermedge.tables import unknown_values_text
 from dermedge.training.run import Run
 from dermedge_runtime.errors import UsageError
@@ -68,7 +68,7 @@ def test_an_evaluation_has_them_for_every_contender(trained_run, tmp_path) -> No
 
 
 def test_a_run_that_reads_no_value_has_none_to_hide(trained_run, tmp_path, monkeypatch) -> None:
-    image_only = SimpleNamespace(uses_clinical=False)
-    monkeypatch.setattr("dermedge.evaluation.evaluate.fusion_class", lambda name: image_only)
+    image_only = Modalities(image=True, clinical=False)
+    monkeypatch.setattr("dermedge.evaluation.evaluate.modalities", lambda name: image_only)
     with pytest.raises(UsageError, match="no clinical value that could be hidden: leave --without-values out"):
         evaluate_run(trained_run, tmp_path, "validation", "cpu", without_values=True)
