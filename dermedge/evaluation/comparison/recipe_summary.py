@@ -140,7 +140,7 @@ def _start(first: Record | None) -> str | None:
     if first is None:
         return None
     source = first["pretrained"]["source"] if first["pretrained"] else "random weights"
-    source += f", trained as the run {first[GIVEN]['run']}" if GIVEN in first else ""
+    source += f", trained as the run {first[GIVEN]['run']}" if first[GIVEN] else ""
     return f"{source}, frozen" if first["settings"].get("freeze_image_branch") else source
 
 

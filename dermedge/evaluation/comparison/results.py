@@ -21,6 +21,7 @@ from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime.errors import DermedgeError
 from dermedge_runtime.files import write_json, write_text
 
+from .given_trunk import GIVEN
 from .rows import NONE, model_name
 
 _RESULTS, _PREDICTIONS = "results.json", "predictions.csv"
@@ -96,6 +97,7 @@ def read_results(folder: Path) -> dict[str, Any] | None:
             raise KeyError(", ".join(absent))
         record.setdefault("image_branch", NONE if record["trunk"] == NONE else PAPERS_BRANCH)
         record.setdefault("pretrained", None)
+        record.setdefault(GIVEN, None)
     except (ValueError, KeyError, TypeError) as error:
         raise DermedgeError(f"{path} is damaged ({error}). {_mend(folder)}") from error
     weights = folder / "weights.safetensors"
