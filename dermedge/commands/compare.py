@@ -231,7 +231,7 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     samples = read_samples(Path(request.data) if request.data else None)
     others = Pretrained(wanted.download) if wanted.pretrained else None
     if given is not None:
-        given.check({cell.protocol for cell in cells}, set(choose_branches(wanted.image_branches)), base.image_size)
+        given.check({cell.protocol for cell in cells}, set(choose_branches(wanted.image_branches)), base)
     epochs, views = wanted.head_epochs or base.epochs, request.feature_views
     plan = Plan(wanted.folder, cells, base, epochs, views, others, {}, planned, left_out, given)
     if others is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from dermedge.config import TrainConfig
 from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.models.fusion import fusion_class
 from dermedge.training.checkpoint import read_tensors
@@ -21,6 +22,8 @@ from dermedge_runtime.errors import UsageError
 GIVEN = "given_trunk"
 """The key of `GivenTrunk.record` in the record of a run."""
 _TRUNK = "trunk."
+_SEEN = ("image_size", "resample", "jpeg_detail", "hair_removal", "colour_constancy", "contrast")
+"""Settings that decide what the image branch is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +85,27 @@ class GivenTrunk:
         start = StartWeights(self.run.weights_sha256, own, f"start from the image branch of {self.run.path}")
         return keep_start_weights(replace(start, pretrained=self._pretrained.get(PRETRAINED)), folder) | self.record
 
-    def check(self, protocols: set[str], image_branches: set[str], image_size: int) -> None:
+    def check(self, protocols: set[str], image_branches: set[str], base: TrainConfig) -> None:
         """Let a comparison pass that can take it.
 
         :param image_branches: those that the comparison names.
-        :raises UsageError: another protocol or image branch, or pictures of another size.
+        :param base: settings of the comparison.
+        :raises UsageError: another protocol or image branch, or pictures that are read or prepared otherwise.
         """
         config = self.run.config
-        wrong = (
+        wrong = [
             f"--protocols {config.protocol}" if protocols != {config.protocol} else "",
             f"--image-branches {config.image_branch}" if image_branches != {config.image_branch} else "",
-            f"--image-size {config.image_size}" if image_size != config.image_size else "",
-        )
+            *(_option(name, config) for name in _SEEN if getattr(config, name) != getattr(base, name)),
+        ]
         if mend := " ".join(filter(None, wrong)):
-            raise UsageError(f"The run in {self.run.path} is of other settings than this comparison: give {mend}.")
+            raise UsageError(
+                f"The run in {self.run.path} is of other settings than this comparison: it takes {mend}, and no others."
+            )
+
+
+def _option(name: str, config: TrainConfig) -> str:
+    value, option = getattr(config, name), f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return option if value else f"no {option}"
+    return f"{option} {value}"

@@ -58,6 +58,9 @@ def test_end_to_end_starts_from_the_image_branch_and_from_nothing_else_of_the_ru
 
 
 def test_a_comparison_that_the_run_does_not_fit_is_told_what_to_give(given) -> None:
-    given.check({"grouped"}, {"dermiresnet"}, 32)
-    with pytest.raises(UsageError, match="give --protocols grouped --image-branches dermiresnet --image-size 32"):
-        given.check({"paper"}, {"resnet18"}, 64)
+    same = given.run.config
+    given.check({"grouped"}, {"dermiresnet"}, same)
+    with pytest.raises(UsageError, match="takes --protocols grouped --image-branches dermiresnet --image-size 32, and"):
+        given.check({"paper"}, {"resnet18"}, replace(same, image_size=64))
+    with pytest.raises(UsageError, match="takes --resample bilinear no --contrast, and"):
+        given.check({"grouped"}, {"dermiresnet"}, replace(same, contrast=True, resample="lanczos"))
