@@ -50,6 +50,14 @@ def _with_interval(scores: Mapping[str, Any], key: str) -> str:
     return interval_text(scores["intervals"][key]) if "intervals" in scores else f"{scores[key]:.3f}"
 
 
+def points_text(found: Mapping[str, float] | None) -> str:
+    """Give a difference of shares in percentage points with its interval, "+1.5 [-0.7, +3.7]"; a dash for none."""
+    if found is None:
+        return "-"
+    value, low, high = (100 * found[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 def unknown_values_text(cases: Mapping[str, Mapping[str, Any]]) -> str:
     """Give what `dermedge evaluate --without-values` found, each figure with its 95 % interval by lesion."""
     header, rows = unknown_values_rows(cases)

@@ -7,6 +7,7 @@ by hand.
 import re
 from pathlib import Path
 
+from dermedge.evaluation.comparison.recipe_publish import difference_of
 from dermedge.recipes.listing import published_text, state_text
 from dermedge.recipes.measured import PROTOCOL, figure_text, measured_record
 from dermedge.recipes.recipe import Recipe
@@ -14,8 +15,8 @@ from dermedge.recipes.recipe_file import load_recipe, shipped_recipes
 
 PAGE = Path(__file__).parents[2] / "docs" / "literature.md"
 _HEADER = (
-    "system", "published", "balanced accuracy here", "accuracy", "melanoma recall", "macro AUC", "calibration error",
-    "INT8", "image branch",
+    "system", "published", "balanced accuracy here", "to images alone, points", "accuracy", "melanoma recall",
+    "macro AUC", "calibration error", "INT8", "image branch",
 )  # fmt: skip
 _FIGURES = ("balanced_accuracy", "accuracy", "recall_at_90_specificity", "auc", "calibration_error")
 
@@ -49,6 +50,7 @@ def _table(recipes: list[Recipe]) -> str:
 
 def _line(name: str, published: str, row: dict | None) -> str:
     figures = [figure_text(row, each) for each in _FIGURES]
+    figures.insert(1, difference_of(row or {}))
     if row is None:
         figures[0] = "not measured"
     size, latency = ((row or {}).get(key) or {} for key in ("int8", "latency"))

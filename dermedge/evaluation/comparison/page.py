@@ -14,6 +14,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dermedge.evaluation.fill_template import fill
+from dermedge.tables import points_text
 from dermedge.training.run_names import PAPERS_BRANCH
 from dermedge_runtime import __version__
 
@@ -148,10 +149,7 @@ def _paper(paper: Record | None, name: str) -> str:
 
 
 def _difference(found: Record | None, name: str) -> str:
-    if found is None:
-        return _NOTHING
-    value, low, high = (100 * found[name][key] for key in ("value", "low", "high"))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return _NOTHING if found is None else points_text(found[name])
 
 
 def _int8_size(int8: Record | None) -> str:

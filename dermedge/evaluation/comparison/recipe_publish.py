@@ -12,13 +12,14 @@ import pandas as pd
 
 from dermedge.evaluation.fill_template import fill
 from dermedge.statistics.pooled_intervals import POOLED
-from dermedge.tables import interval_text, table
+from dermedge.tables import interval_text, points_text, table
 from dermedge_runtime import __version__
 from dermedge_runtime.files import write_json, write_text
 
 from .recipe_plots import draw_recipe_plots
 from .recipe_summary import RECORD, Asked, summarize_recipes
 from .rows import Key, Record, model_name
+from .runs import VALIDATION
 
 if TYPE_CHECKING:
     from .plan import Plan  # torch, which a page does not need
@@ -103,6 +104,14 @@ def figure_of(row: Record, name: str) -> str:
     return interval_text(found and {**found, "value": found["mean"]})
 
 
+def difference_of(row: Record) -> str:
+    """Give how much better the balanced accuracy is than that of the images alone, in percentage points.
+
+    A dash for the images alone, and where they were not measured.
+    """
+    return points_text((row.get("difference") or {}).get("balanced_accuracy"))
+
+
 def recipes_csv(record: Record) -> str:
     """Give one line per row; a figure that is missing is an empty field."""
     rows = []
@@ -112,6 +121,9 @@ def recipes_csv(record: Record) -> str:
         for name in POOLED:
             found = row["figures"][name] or {}
             line |= {f"{name}{end}": found.get(key) for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))}
+        gain = (row["difference"] or {}).get("balanced_accuracy") or {}
+        line |= {f"difference{end}": gain.get(key) for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
+        line[VALIDATION] = (row[VALIDATION] or {}).get("mean")
         published = (row["literature"] or {}).get("published") or {}
         line["int8_bytes"] = (row["int8"] or {}).get("bytes")
         line["int8_latency_ms"] = (row["latency"] or {}).get("median_ms")
@@ -128,6 +140,7 @@ def recipes_comparison_text(record: Record) -> str:
             f"{row['protocol']}, {row_title(row)}",
             len(row["seeds"]),
             *(figure_of(row, name) for name in POOLED),
+            difference_of(row),
             published_of(row),
         ]
         for row in record["rows"]
@@ -138,7 +151,7 @@ def recipes_comparison_text(record: Record) -> str:
         for row in record["rows"]
         if state_of(row)
     ]
-    header = ("mean over the seeds [95 % by lesion]", "seeds", *FIGURE_TITLES.values(), "published")
+    header = ("mean over the seeds [95 % by lesion]", "seeds", *FIGURE_TITLES.values(), "to images alone", "published")
     return "\n".join([table(rows, header) if rows else "Nothing is measured yet.", *absent])
 
 
@@ -152,6 +165,7 @@ def recipes_page(record: Record, plots: Mapping[str, Path]) -> str:
             **row,
             "title": row_title(row),
             "cells": [figure_of(row, name) for name in POOLED],
+            "difference": difference_of(row),
             "published": published_of(row),
             "state": state_of(row),
         }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import CLASSES
@@ -24,10 +25,11 @@ from dermedge_runtime.errors import DermedgeError
 
 from .given_trunk import GIVEN
 from .latency import read_latency
+from .paired_difference import paired_difference
 from .recipe_runs import read_recipe_runs, recipe_row_name
 from .results import int8_file, read_predictions
-from .rows import Key, Record, row_name
-from .runs import lines, read_runs
+from .rows import BASELINE, OWN, SHARED, Key, Record, row_name
+from .runs import VALIDATION, Runs, lines, read_runs
 
 RECORD = "recipes.json"
 _POSITIVE = CLASSES.index("mel")
@@ -75,7 +77,7 @@ def asked_before(root: Path) -> Asked:
 def summarize_recipes(root: Path, asked: Asked) -> Record:
     """Make the record.
 
-    :return: JSON-ready: `asked`, `rows`, `settings`, `latency`, `bootstrap`.
+    :return: JSON-ready: `asked`, `rows`, `latency`, `bootstrap`.
     :raises DermedgeError: damaged results.
     """
     latency = read_latency(root)
@@ -90,8 +92,10 @@ def summarize_recipes(root: Path, asked: Asked) -> Record:
         )
     rows += [{**_row("", name, [], [], (), None), "left_out": reason} for name, reason in asked.left_out.items()]
     _log.info("bootstrap by lesion")
+    runs = read_runs(root)
     for row in progress(rows, "bootstrap"):
-        row["figures"] = _figures(row.pop("folders"))
+        done = row.pop("done")
+        row["figures"], row["difference"] = _figures([run["folder"] for run in done]), _difference(row, done, runs)
     return {
         "asked": asked.to_record(),
         "rows": rows,
@@ -114,7 +118,7 @@ def _our_row(key: Key, done: list[Record], seeds: Sequence[int], latency: Record
 def _row(
     protocol: str, name: str, done: list[Record], begun: list[int], seeds: Sequence[int], timed: Record | None
 ) -> Record:
-    """Give a row without its figures; `folders` has the test predictions that they are made of."""
+    """Give a row without its figures; `done` has the measured runs that they are made of."""
     first = done[0] if done else None
     measured = [int(run["seed"]) for run in done]
     int8 = next(({**run["int8"], "seed": run["seed"], "folder": run["folder"]} for run in done if run["int8"]), None)
@@ -131,8 +135,32 @@ def _row(
         "int8": int8 and {key: value for key, value in int8.items() if key != "folder"},
         "latency": _latency(first, int8, timed),
         "literature": _literature(name) if name else None,
-        "folders": [run["folder"] for run in done],
+        VALIDATION: _validation(done),
+        "done": done,
     }
+
+
+def _validation(done: Sequence[Record]) -> Record | None:
+    """Balanced accuracy of the best epochs on the validation split; None where there is none."""
+    values = [run[VALIDATION] for run in done if not pd.isna(run[VALIDATION])]
+    return {"mean": float(np.mean(values)), "values": values} if values else None
+
+
+def _difference(row: Record, done: Sequence[Record], runs: Runs) -> Record | None:
+    """Difference to `image_only` whose image branch was trained in the same way, over the seeds of the same test split.
+
+    None for that row itself, and where it was not measured.
+    """
+    every = runs.keys()
+    own = [key for key in every if key[0] == row["protocol"] and key[2] == BASELINE]
+    trunk = SHARED if row["trunk"] == SHARED else OWN
+    keys = sorted((key for key in own if key[3] == trunk), key=lambda key: key[1] != row["image_branch"])
+    if not done or not keys or (not row["recipe"] and row["fusion"] == BASELINE):
+        return None
+    images = {(run["seed"], run["split_sha256"]): run["folder"] for run in lines(runs.of(keys[0]))}
+    pairs = {run["seed"]: (run["folder"], other)
+             for run in done if (other := images.get((run["seed"], run["split_sha256"])))}  # fmt: skip
+    return {"baseline": list(keys[0][1:]), "seeds": [*pairs], **paired_difference(pairs.values())} if pairs else None
 
 
 def _start(first: Record | None) -> str | None:

@@ -16,12 +16,13 @@ import pandas as pd
 
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.progress import progress
-from dermedge.statistics.bootstrap import REPLICATES, PairedOutcome, paired_bootstrap
+from dermedge.statistics.bootstrap import REPLICATES
 from dermedge.training.run_names import PAPERS_BRANCH
 
 from .latency import read_latency
+from .paired_difference import paired_difference
 from .paper_figures import BY_FUSION, PAPER_ROWS, PAPERS_BEST
-from .results import int8_file, read_predictions
+from .results import int8_file
 from .rows import BASELINE, NONE, OWN, PROTOCOLS, ROW, SHARED, TRUNKS, Key, Record, row_key, row_name
 from .runs import FIGURES, VALIDATION, Runs, lines, read_runs
 
@@ -147,14 +148,8 @@ def _difference(key: Key, runs: Runs) -> Record | None:
     pairs = runs.of(key).merge(runs.of(baseline), on=["seed", "split_sha256"], suffixes=("", "_baseline"))
     if pairs.empty:
         return None
-    outcomes, classes = [], 0
-    for pair in lines(pairs):
-        one, other = read_predictions(pair["folder"]), read_predictions(pair["folder_baseline"])
-        predicted, expected = one.probabilities.argmax(axis=1), other.probabilities.argmax(axis=1)
-        outcomes.append(PairedOutcome(one.lesions, one.labels, predicted, expected))
-        classes = one.probabilities.shape[1]
-    intervals = {name: asdict(value) for name, value in paired_bootstrap(outcomes, classes).items()}
-    return {"baseline": baseline[1:], "seeds": pairs["seed"].tolist(), **intervals}
+    found = paired_difference((pair["folder"], pair["folder_baseline"]) for pair in lines(pairs))
+    return {"baseline": baseline[1:], "seeds": pairs["seed"].tolist(), **found}
 
 
 def _baseline(key: Key, runs: Runs) -> Key | None:

@@ -21,6 +21,7 @@ from dermedge.evaluation.comparison.recipe_publish import publish_recipes, recip
 from dermedge.evaluation.comparison.recipe_runs import recipe_files
 from dermedge.evaluation.comparison.recipe_summary import asked_before
 from dermedge.evaluation.comparison.results import write_results
+from dermedge.evaluation.comparison.runs import VALIDATION
 from dermedge.recipes.recipe import Recipe
 from dermedge.recipes.recipe_file import parse_recipe
 from dermedge.training.run import Run
@@ -142,6 +143,13 @@ def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path,
     assert figure["mean"] == pytest.approx(results["scores"]["accuracy"]) and figure["values"] == [figure["mean"]]
     assert figure["low"] <= figure["mean"] <= figure["high"]
     assert gates["literature"]["published"]["value"] == 0.99 and never["seeds"] == []
+    for row, name in ((gates, "image_only-shared"), (smooth, "image_only")):
+        baseline = json.loads((folder / name / "results.json").read_text(encoding="utf-8"))["scores"]["accuracy"]
+        gain = row["difference"]["accuracy"]
+        assert gain["value"] == pytest.approx(row["figures"]["accuracy"]["mean"] - baseline), name
+        assert gain["low"] <= gain["value"] <= gain["high"] and row["difference"]["seeds"] == [0]
+    assert record["rows"][0]["difference"] is None and never["difference"] is None
+    assert smooth[VALIDATION]["mean"] == results[VALIDATION]
 
     text = recipes_comparison_text(record)
     assert "grouped, smooth" in text and "accuracy 0.99 (HAM10000)" in text and "never: not built: --sparkle" in text
