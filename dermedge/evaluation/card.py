@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermedge.data.samples import Sample
+from dermedge.recipes.training_settings import RECIPE
 from dermedge.statistics.bootstrap import Interval
 from dermedge.statistics.intervals import group_intervals, score_intervals
 from dermedge.statistics.metrics import score
@@ -117,6 +118,7 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _LEFT_OUT],
         "taught": _taught(spec),
         "branch": _branch(spec),
+        "recipe": _recipe(spec.training.get(RECIPE)),
         "members": _members(spec),
         "prior_shift": _prior_shift(spec.training.get(PRIOR_SHIFT)),
         "parity": _parity(spec.parity),
@@ -138,6 +140,14 @@ def _of_branch(branch: Mapping[str, Any] | None) -> str:
         for each in branch.get("parts", [branch])
     )
     return f"Image branch `{branch['name']}`, started from {begun}."
+
+
+def _recipe(recipe: Mapping[str, Any] | None) -> str:
+    """Say whose idea the model follows; empty: nobody's."""
+    if not recipe:
+        return ""
+    ended = f" ({recipe['link']})" if "link" in recipe else ""
+    return f"Trained by the recipe `{recipe['name']}`, after {recipe['reference']}{ended}: not the authors' own model."
 
 
 def _members(spec: ModelSpec) -> list[str]:

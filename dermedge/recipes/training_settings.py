@@ -12,7 +12,7 @@ from .missing_parts import check_built
 from .recipe import Recipe
 
 RECIPE = "recipe"
-"""The key of `RecipeTraining.record` in the record of a run."""
+"""The key in the record of a run, and in a model file's `training`, under which `recipe_record` lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class RecipeTraining:
     asked: AskedSettings
     pretrained: bool
     record: dict[str, Any]
-    """What the record of the run is to say: the recipe's name, and the settings that were given beside it."""
+    """As `recipe_record` gives it, with the settings that were given beside the recipe's: `given`."""
 
 
 def settings_of_recipe(recipe: Recipe, *, original: bool) -> AskedSettings:
@@ -52,4 +52,9 @@ def recipe_training(recipe: Recipe, given: AskedSettings, *, pretrained: bool | 
     """
     own = settings_of_recipe(recipe, original=True)
     wanted = recipe.start != "random" and not started if pretrained is None else pretrained
-    return RecipeTraining(given.over(own), wanted, {"name": recipe.name, "given": given.to_record()})
+    return RecipeTraining(given.over(own), wanted, {**recipe_record(recipe), "given": given.to_record()})
+
+
+def recipe_record(recipe: Recipe) -> dict[str, Any]:
+    """Give what a run, and a file made of it, is to say of its recipe: `name`, `reference` and, if any, `link`."""
+    return {"name": recipe.name, "reference": recipe.reference, **({"link": recipe.link} if recipe.link else {})}

@@ -156,16 +156,17 @@ def _check_target(target: str | None, spec: ModelSpec) -> None:
         raise rejected("The model was exported without explanations, so there is no target.")
 
 
+def _or_empty(schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """Let a form's empty input pass too, which a browser sends for what nobody filled in."""
+    return {"anyOf": [schema, {"type": "string", "maxLength": 0}], "description": description}
+
+
 def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[str, Any]:
     """Give the OpenAPI schema of the form, made from the model's own fields; a study's has reader and case too."""
     fields: dict[str, Any] = {}
     for number in spec.clinical.numeric:
-        fields[number.name] = {
-            "type": "number",
-            "minimum": number.minimum,
-            "maximum": number.maximum,
-            "description": f"In {number.unit}; left out: unknown." if number.unit else "Left out: unknown.",
-        }
+        told = f"In {number.unit}; left out: unknown." if number.unit else "Left out: unknown."
+        fields[number.name] = _or_empty({"type": "number", "minimum": number.minimum, "maximum": number.maximum}, told)
     for word in spec.clinical.categorical:
         # No enumeration: other spellings and synonyms are understood too, and what is not is told.
         told = f"One of {', '.join(word.vocabulary)}. Left out: unknown."
@@ -182,7 +183,7 @@ def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[
         "explain": {"type": "boolean", "default": True, "description": "Also the explanation."},
     }
     if spec.explains:
-        properties["target"] = {"type": "string", "enum": list(spec.classes), "description": "Explain this class."}
+        properties["target"] = _or_empty({"type": "string", "enum": list(spec.classes)}, "Explain this class.")
     if several:
         properties["patients"] = {
             "type": "string",

@@ -18,6 +18,7 @@ import torch
 from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import preparation_of
 from dermedge.models.fusion import modalities
+from dermedge.recipes.training_settings import RECIPE
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.members import MEMBERS, Member, recorded_members
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_networks
@@ -78,6 +79,7 @@ def describe(
             **({"branch": _branch(config, record)} if reads.image and not members else {}),
             **({MEMBERS: _members(members, settings)} if members else {}),
             **({TEACHERS: taught} if (taught := _teachers(run)) else {}),
+            **({RECIPE: recipe} if (recipe := record.get(RECIPE)) else {}),
         },
         metrics=_metrics(run),
         licence=schema.licence_of_weights,

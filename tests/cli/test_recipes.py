@@ -7,6 +7,7 @@ import pytest
 
 from dermedge.recipes import measured
 from dermedge.recipes.recipe_file import shipped_recipes
+from dermedge_runtime import Classifier
 
 MINE = """
 title = "Gates"
@@ -82,11 +83,20 @@ def test_a_recipe_is_trained_and_the_run_says_so(cli_here, synthetic_data, tmp_p
     record = json.loads((tmp_path / "runs" / "mine" / "config.json").read_text(encoding="utf-8"))
     assert record["recipe"] == {
         "name": "mine",
+        "reference": "Somebody 2026",
         "given": {"dropout": 0.3, "epochs": 1, "image_size": 32, "per_class": 2},
     }
     settings = record["settings"]
     assert (settings["fusion"], settings["batch_size"], settings["dropout"]) == ("clinical_only", 7, 0.3)
     assert settings["augmentation"]["noise"] == 0.05
+    exported = cli_here("export", "--run", "runs/mine", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    (file,) = (tmp_path / "models").glob("*.onnx")
+    assert Classifier(file, "cpu").spec.training["recipe"] == record["recipe"]
+    card = cli_here("card", file, "--run", "runs/mine", "--out", "mine.md", cwd=tmp_path)
+    assert card.returncode == 0, card.stderr
+    written = " ".join((tmp_path / "mine.md").read_text(encoding="utf-8").split())
+    assert "- Trained by the recipe `mine`, after Somebody 2026: not the authors' own model. -" in written
     again = cli_here("train", "--recipe", mine, "--resume", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     other = cli_here("train", "--recipe", "wang2023", "--run", "runs/mine", "--resume", cwd=tmp_path)

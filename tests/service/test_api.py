@@ -50,6 +50,8 @@ def test_it_says_what_the_runtime_says(client: httpx.Client) -> None:
         assert record[name] == json.loads(json.dumps(alone.to_record()[name]))
     assert (record["file"], record["size"]) == ("a.jpg", [20, 16])
     assert sent(client, explain="False").json()["unknown"] == ["age", "sex", "site"]  # as generated clients send it
+    empty = sent(client, age="", sex="male", target="")  # as a browser sends what nobody filled in
+    assert (empty.status_code, empty.json()["unknown"]) == (200, ["age", "site"])
 
 
 def test_many_pictures_each_with_its_patient(client: httpx.Client) -> None:
@@ -150,7 +152,8 @@ def test_the_interface_is_made_from_the_model(client: httpx.Client) -> None:
     body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(body["properties"]) == {"image", "age", "sex", "site", "explain"}
     assert body["properties"]["site"]["examples"] == ["back", "face", "lower extremity"]
-    assert (body["properties"]["age"]["minimum"], body["properties"]["age"]["maximum"]) == (0.0, 120.0)
+    age, empty = body["properties"]["age"]["anyOf"]
+    assert (age["minimum"], age["maximum"], empty["maxLength"]) == (0.0, 120.0, 0)
     told = client.get("/v1/model").json()
     assert (told["sha256"], told["description"]["classes"]) == (MODEL.sha256, ["nv", "bcc", "mel"])
 

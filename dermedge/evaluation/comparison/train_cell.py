@@ -9,7 +9,7 @@ from typing import Any
 from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.data.samples import Sample
 from dermedge.data.splits import check_leaks
-from dermedge.recipes.training_settings import RECIPE
+from dermedge.recipes.training_settings import RECIPE, recipe_record
 from dermedge.training.head_training import HeadOnFeatures, head_on_start_weights, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
@@ -60,7 +60,7 @@ def train_cell(plan: Plan, cell: Cell, samples: list[Sample], on_epoch: OnEpoch)
 
 def _begin(plan: Plan, cell: Cell, folder: RunFolder, trunk: FrozenTrunk | None) -> dict[str, Any]:
     """Keep the weights that a new run starts from, and give what its record is to say of them and of its trunk."""
-    recipe: dict[str, Any] = {RECIPE: {"name": cell.recipe}} if cell.recipe else {}
+    recipe: dict[str, Any] = {RECIPE: recipe_record(plan.recipes[cell.recipe].recipe)} if cell.recipe else {}
     if plan.given is not None and plan.takes_given(cell):
         shared = {} if trunk is None else shared_trunk_record(trunk)
         return recipe | shared | (plan.given.record if shared else plan.given.keep_start(folder))
