@@ -29,6 +29,7 @@ from .problems import Problem, rejected
 
 MOST_BYTES = 25 * 2**20
 """Of one request."""
+_LEFT_OUT = "Left out or empty: unknown."
 MOST_PICTURES = 64
 """Of one request."""
 _OWN = ("image", "images", "explain", "target", "patients")
@@ -156,20 +157,20 @@ def _check_target(target: str | None, spec: ModelSpec) -> None:
         raise rejected("The model was exported without explanations, so there is no target.")
 
 
-def _or_empty(schema: dict[str, Any], description: str) -> dict[str, Any]:
-    """Let a form's empty input pass too, which a browser sends for what nobody filled in."""
-    return {"anyOf": [schema, {"type": "string", "maxLength": 0}], "description": description}
-
-
 def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[str, Any]:
     """Give the OpenAPI schema of the form, made from the model's own fields; a study's has reader and case too."""
     fields: dict[str, Any] = {}
     for number in spec.clinical.numeric:
-        told = f"In {number.unit}; left out: unknown." if number.unit else "Left out: unknown."
-        fields[number.name] = _or_empty({"type": "number", "minimum": number.minimum, "maximum": number.maximum}, told)
+        told = f"In {number.unit}. {_LEFT_OUT}" if number.unit else _LEFT_OUT
+        fields[number.name] = {
+            "type": "number",
+            "minimum": number.minimum,
+            "maximum": number.maximum,
+            "description": told,
+        }
     for word in spec.clinical.categorical:
         # No enumeration: other spellings and synonyms are understood too, and what is not is told.
-        told = f"One of {', '.join(word.vocabulary)}. Left out: unknown."
+        told = f"One of {', '.join(word.vocabulary)}. {_LEFT_OUT}"
         fields[word.name] = {"type": "string", "examples": list(word.vocabulary), "description": told}
     picture = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, TIFF, BMP, AVIF or DICOM."}
     properties: dict[str, Any] = {
@@ -183,7 +184,8 @@ def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[
         "explain": {"type": "boolean", "default": True, "description": "Also the explanation."},
     }
     if spec.explains:
-        properties["target"] = _or_empty({"type": "string", "enum": list(spec.classes)}, "Explain this class.")
+        told = "Explain this class. Left out or empty: the predicted one."
+        properties["target"] = {"type": "string", "enum": list(spec.classes), "description": told}
     if several:
         properties["patients"] = {
             "type": "string",

@@ -152,8 +152,8 @@ def test_the_interface_is_made_from_the_model(client: httpx.Client) -> None:
     body = document["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(body["properties"]) == {"image", "age", "sex", "site", "explain"}
     assert body["properties"]["site"]["examples"] == ["back", "face", "lower extremity"]
-    age, empty = body["properties"]["age"]["anyOf"]
-    assert (age["minimum"], age["maximum"], empty["maxLength"]) == (0.0, 120.0, 0)
+    assert (body["properties"]["age"]["minimum"], body["properties"]["age"]["maximum"]) == (0.0, 120.0)
+    assert body["properties"]["age"]["description"] == "In years. Left out or empty: unknown."
     told = client.get("/v1/model").json()
     assert (told["sha256"], told["description"]["classes"]) == (MODEL.sha256, ["nv", "bcc", "mel"])
 
