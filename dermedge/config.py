@@ -222,6 +222,12 @@ class RequestedSettings:
         Field(gt=0, le=1, description="Share of the loss that is the teachers'; the labels have the rest."),
         Group.BALANCE,
     ] = 0.5
+    align: Annotated[
+        float,
+        Field(ge=0, le=10, description="Weight of a loss that aligns image and clinical features; 0 is off."),
+        Group.BALANCE,
+    ] = 0.0
+    """Before they are fused (`training.alignment`); not in the paper."""
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of the features that is dropped."), Group.NETWORK
     ] = 0.2

@@ -36,6 +36,7 @@ from dermedge.statistics.metrics import balanced_accuracy
 from dermedge_runtime import __version__
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
+from .alignment import WEIGHTS, Alignment, check_pairs
 from .checkpoint import check_weights, load_checkpoint, read_tensors, save_checkpoint, save_weights
 from .global_batch_norm import share_batch_statistics
 from .growing_pictures import check_start_size, shrunk, size_in, stride_of
@@ -88,7 +89,7 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
     :raises UsageError: a prior shift to be chosen on a validation split that there is not, a start size that makes no
-        sense, or a fusion that reads clinical values of which the schema has none.
+        sense, a fusion that reads clinical values of which the schema has none, or nothing to align.
     :raises DermedgeError: a package of the augmentation is not installed.
     """
     torch_device(config.device)
@@ -96,6 +97,7 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
         raise UsageError(
             f"{schema.name} has no clinical fields, and {config.fusion} reads some. Train with --fusion image_only."
         )
+    check_pairs(config)
     check_prior_shift(config.prior_shift, split)
     check_start_size(config)
     check_steps(config.augmentation)
@@ -209,6 +211,9 @@ class Trainer:
         if config.start_from:
             self.part.load_start(run.start_file, self.model)
             self.model.fit_clinical(*patients, anew=False)
+        self.alignment = Alignment(self.model.head) if config.align else None
+        if self.alignment is not None:
+            self.model.add_module(WEIGHTS.rstrip("."), self.alignment)  # so that checkpoints and optimiser have it
         if processes.count > 1:
             share_batch_statistics(self.model, self.device)
         self.model.to(self.device).to(memory_format=torch.channels_last)
@@ -317,12 +322,16 @@ class Trainer:
                 loss = mixed.share * self.loss(logits, batch.label)
                 if mixed.partner is not None:
                     loss = loss + (1 - mixed.share) * self.loss(logits, batch.label[mixed.partner])
+            if self.alignment is not None:
+                loss = loss + self.config.align * self.alignment.loss(epoch + step / steps)
             if self.teachers is not None:  # outside of autocast: in float32
                 loss = self.teachers.loss(loss, logits, self.teachers.answer(mixed, *values))
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            if self.alignment is not None:
+                self.alignment.follow()
             if self.average is not None:
                 done = epoch * steps + step
                 # A young average must not remember the random start: its decay grows with the steps.
@@ -357,7 +366,8 @@ class Trainer:
         return row
 
     def _kept(self) -> dict[str, Tensor]:
-        return self.model.state_dict() if self.average is None else self.average
+        kept = self.model.state_dict() if self.average is None else self.average
+        return {name: tensor for name, tensor in kept.items() if not name.startswith(WEIGHTS)}
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         if row["validation_balanced_accuracy"] is None:

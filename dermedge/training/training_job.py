@@ -24,6 +24,7 @@ from dermedge.recipes.training_settings import RECIPE
 from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files.file_lock import one_at_a_time
 
+from .alignment import check_one_process
 from .chosen_settings import changed_settings
 from .head_training import check_frozen
 from .predictions import labels_of, validation_answers
@@ -272,6 +273,8 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
         check_frozen(config, processes, compiled=compiled)
     if config.quantise_aware:
         check_quantise_aware(config, processes, compiled=compiled)
+    if config.align:
+        check_one_process(processes, compiled=compiled)
 
     def check() -> None:
         processes.share_of(config.batch_size)
