@@ -61,10 +61,12 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
     from dermedge.models.branches.families import family_of
     from dermedge.models.fusion import fusion_class
 
-    kind, _ = fusion_class(config.fusion), family_of(config.image_branch)
+    kind, family = fusion_class(config.fusion), family_of(config.image_branch)
     for name, what in _OF_PICTURES.items():
         if name in given and not kind.uses_image:
             raise UsageError(f"--{name.replace('_', '-')} is {what}, and {config.fusion} reads none.")
+    if kind.uses_image and not family.heatmap:
+        _check_capsules(config)
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
     if "prune" in given and not config.prune:
@@ -77,6 +79,22 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
     if about_teachers and not taught:
         raise UsageError(f"--{about_teachers[0].replace('_', '-')} is about --teacher: give both or neither.")
     _check_new(config)
+
+
+def _check_capsules(config: TrainConfig) -> None:
+    """Refuse what the capsules, in which an image branch ends, leave no place for."""
+    asked = {
+        "--attention": config.attention != "none",
+        "--pooling": config.pooling != "average",
+        "--quantise-aware": config.quantise_aware,
+        "--prune": config.prune > 0,
+    }
+    for option, is_asked in asked.items():
+        if is_asked:
+            raise UsageError(
+                f"{config.image_branch} ends in capsules, which take the place of the pooling and fit its map alone:"
+                f" leave {option} out."
+            )
 
 
 def _check_new(config: TrainConfig) -> None:

@@ -75,9 +75,15 @@ def _line(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
 def _cells(row: BranchRow) -> tuple[str, ...]:
     operations = "-" if row.operations is None else f"{row.operations / 1e9:.2f} G"
     return (
-        *(row.name, row.library, f"{row.parameters / 1e6:.1f} M", operations, str(row.stride)),
+        *(row.name, row.library, f"{row.parameters / 1e6:.1f} M", operations, _stride(row)),
         *(row.weights, row.licence or "-"),
     )
+
+
+def _stride(row: BranchRow) -> str:
+    from dermedge.models.branches.families import family_of
+
+    return str(row.stride) if family_of(row.name).heatmap else "-"
 
 
 def _below(listed: Chosen, left_out: list[str], image_size: int) -> list[str]:

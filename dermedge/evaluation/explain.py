@@ -21,7 +21,7 @@ from dermedge.statistics.explain_plots import gallery, relevance_bars
 from dermedge.statistics.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier, Prediction
-from dermedge_runtime.errors import InputRejected
+from dermedge_runtime.errors import InputRejected, UsageError
 from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.inputs.image import load_image
 
@@ -45,6 +45,7 @@ def explain_run(
     :param limit: photographs per diagnosis in the tables.
     :param masks: also compare the heat maps with the lesion masks of the data folder.
     :return: the record that was written.
+    :raises UsageError: a network that has neither heat map nor clinical values; masks for one without heat map.
     :raises InputRejected: no data, or masks that are absent.
     """
     config, schema = run.config, run.schema
@@ -52,23 +53,42 @@ def explain_run(
     folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
     with model_files(run, models, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")
+    seen = _has_heatmap(classifier, masks=masks)
     _log.info("explain %s test images with %s", len(samples), classifier.name)
     results = _explain(classifier, samples)
     out = run.path / "explain"
     record: dict[str, Any] = {"model": classifier.name, "split": "test", "images": len(samples)}
-    if classifier.spec.image is not None:
+    if seen:
         gallery(_by_class(samples, results, per_class, schema), classifier.spec.class_names, out / "gallery.png")
     if classifier.spec.clinical.names:
         record["relevance"] = _mean_relevance(samples, results, schema, classifier.spec.clinical.features)
         by_feature = pd.DataFrame(record["relevance"]).rename_axis("feature")
         write_text(out / "relevance.csv", by_feature.to_csv(float_format="%.4f", lineterminator="\n"))
         relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
-    if masks and classifier.spec.image is not None:
+    if masks and seen:
         _log.info("compare the heat maps with the lesion masks")
         record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), schema.classes)
     write_json(out / "explain.json", record)
     _log.info("written to %s", out)
     return record
+
+
+def _has_heatmap(classifier: Classifier, *, masks: bool) -> bool:
+    """Whether there are heat maps to show; where there could be and are none, say why.
+
+    :raises UsageError: nothing else was asked for, or there is nothing else.
+    """
+    spec = classifier.spec
+    if not spec.no_heatmap:
+        return spec.image is not None
+    if masks:
+        raise UsageError(f"{spec.no_heatmap} Leave --masks out.")
+    if not spec.explains:
+        raise UsageError(
+            f"{spec.no_heatmap} {spec.fusion} reads no clinical value either, so nothing can be explained."
+        )
+    _log.info("%s", spec.no_heatmap)
+    return False
 
 
 def _draw(samples: Sequence[Sample], limit: int, seed: int, schema: DataSchema) -> list[Sample]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dermedge.config import Attention, Pooling
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
+from .branches.branch import OwnPooling
 from .branches.families import new_branch
 from .clinical_branch import ClinicalEncoder, ClinicalMLP
 from .fusion import GivenImage, fusion_class
@@ -135,7 +136,7 @@ class FusedClassifier(PatientClassifier):
         :param widths: of a pruned image branch, as `narrow.widths_of` has them.
         :param attention: what the last feature map goes through before it is pooled.
         :param pooling: what makes one number of a channel.
-        :raises ValueError: widths that do not fit the image branch.
+        :raises ValueError: widths that do not fit the image branch; attention or a pooling for one that has its own.
         """
         super().__init__()
         kind = fusion_class(fusion)
@@ -143,14 +144,23 @@ class FusedClassifier(PatientClassifier):
         self.trunk = narrow(new_branch(image_branch, dropout), widths or {}) if kind.uses_image else None
         channels = None if self.trunk is None else self.trunk.channels
         self.attention = SoftAttention(channels) if channels is not None and attention == "soft" else None
-        self.pooling = GeneralisedMean() if channels is not None and pooling == "gem" else None
+        self.pooling: GeneralisedMean | OwnPooling | None = None
+        if self.trunk is not None:
+            self.pooling = _new_pooling(self.trunk.own_pooling(), attention, pooling)
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
-        self.head = Head(fusion, schema, n_classes, dropout, self.attention.channels if self.attention else channels)
+        channels = self.attention.channels if self.attention else channels
+        channels = self.pooling.features if isinstance(self.pooling, OwnPooling) else channels
+        self.head = Head(fusion, schema, n_classes, dropout, channels)
 
     @property
     def modalities(self) -> Modalities:
         """What it reads."""
         return Modalities(image=self.trunk is not None, clinical=self.encoder is not None)
+
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether it reads a picture, and its features are pooled cells, which Grad-CAM is defined on."""
+        return self.trunk is not None and not isinstance(self.pooling, OwnPooling)
 
     def forward(self, image: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, 3, H, W], float [B, Nn], int [B, Nc] to logits float32 [B, classes].
@@ -184,6 +194,7 @@ class FusedClassifier(PatientClassifier):
         :param feature_map: float [B, C, h, w].
         :param gradient: of the score with respect to the pooled map, float [B, C].
         """
+        assert not isinstance(self.pooling, OwnPooling), "Grad-CAM is not defined on it"
         return gradient if self.pooling is None else gradient * self.pooling.summed_slope(feature_map)
 
     def see(self, visual: Tensor) -> Tensor:
@@ -217,6 +228,12 @@ class FeatureClassifier(PatientClassifier):
         """Map features float [B, C] and encoded values float [B, F]; see the base class."""
         logits: Tensor = self.head(visual, clinical)
         return logits.float()
+
+
+def _new_pooling(own: OwnPooling | None, attention: Attention, pooling: Pooling) -> GeneralisedMean | OwnPooling | None:
+    if own is not None and (attention != "none" or pooling != "average"):
+        raise ValueError(f"an image branch that ends in {type(own).__name__} takes no attention and no other pooling")
+    return GeneralisedMean() if pooling == "gem" else own
 
 
 def pool(feature_map: Tensor) -> Tensor:

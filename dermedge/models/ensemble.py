@@ -73,6 +73,12 @@ class Ensemble(nn.Module):
         return Modalities(image=any(each.image for each in read), clinical=any(each.clinical for each in read))
 
     @property
+    def has_heatmap(self) -> bool:
+        """Whether all members that read the picture have a heat map: a mean of some would speak for all."""
+        reading = [network for network in self.networks if network.trunk is not None]
+        return bool(reading) and all(network.has_heatmap for network in reading)
+
+    @property
     def encoder(self) -> ClinicalEncoder | None:
         """What encodes the clinical values, for all members alike; None where none reads any."""
         return next((network.encoder for network in self.networks if network.encoder is not None), None)

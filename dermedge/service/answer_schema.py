@@ -163,6 +163,7 @@ def _prediction(spec: ModelSpec) -> Schema:
     required = list(properties)
     if spec.explains:
         properties["explanation"] = _ref("Explanation")
+    if spec.explains or spec.no_heatmap:
         properties["explanation_text"] = _or_null(_TEXT)
     return {"type": "object", "required": required, "properties": properties}
 

@@ -154,7 +154,8 @@ def _check_target(target: str | None, spec: ModelSpec) -> None:
     if target is not None and target not in spec.classes:
         raise rejected(f"There is no class {shown(target)} to explain; known are {', '.join(spec.classes)}.")
     if target is not None and not spec.explains:
-        raise rejected("The model was exported without explanations, so there is no target.")
+        why = spec.no_heatmap or "The model was exported without explanations."
+        raise rejected(f"{why} So there is no target.")
 
 
 def form_schema(spec: ModelSpec, *, several: bool, study: bool = False) -> dict[str, Any]:

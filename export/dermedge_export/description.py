@@ -17,6 +17,7 @@ import torch
 
 from dermedge.config import TrainConfig
 from dermedge.data.batches.lesion_data import preparation_of
+from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import modalities
 from dermedge.recipes.training_settings import RECIPE
 from dermedge.training.head_training import recorded_trunk
@@ -36,6 +37,10 @@ from .graph.ig_steps import checked_steps
 from .graph.to_onnx import output_names
 
 INTENDED_USE = "Research use only. Not a medical device, not for diagnosis."
+NO_HEATMAP = (
+    "There is no heat map: the image branch {branch} ends in capsules,"
+    " and Grad-CAM is defined on cells that are pooled."
+)
 
 
 def describe(
@@ -52,8 +57,10 @@ def describe(
     record, config, schema = run.record, run.config, run.schema
     reads, prepared = modalities(config.fusion), preparation_of(config).names
     members = recorded_members(run)
-    settings = _settings([member.config for member in members] or [config])
-    outputs = output_names(reads, explain=explain)
+    configs = [member.config for member in members] or [config]
+    settings = _settings(configs)
+    without = _without_heatmap(configs)
+    outputs = output_names(reads, explain=explain, heatmap=not without)
     return ModelSpec(
         classes=schema.classes,
         class_names=schema.class_names,
@@ -82,6 +89,7 @@ def describe(
             **({RECIPE: recipe} if (recipe := record.get(RECIPE)) else {}),
         },
         metrics=_metrics(run),
+        no_heatmap=NO_HEATMAP.format(branch=" and ".join(without)) if explain and without else "",
         licence=schema.licence_of_weights,
         intended_use=INTENDED_USE,
         versions={
@@ -92,6 +100,12 @@ def describe(
             "python": platform.python_version(),
         },
     )
+
+
+def _without_heatmap(configs: Sequence[TrainConfig]) -> list[str]:
+    """Names of the image branches that have no heat map."""
+    read = dict.fromkeys(config.image_branch for config in configs if modalities(config.fusion).image)
+    return [name for name in read if not family_of(name).heatmap]
 
 
 def _settings(configs: Sequence[TrainConfig]) -> dict[str, Any]:

@@ -242,11 +242,11 @@ class Classifier:
             self._open(file)
 
     def require_explanations(self) -> None:
-        """Make sure that the file explains.
+        """Make sure that the file explains, or says itself why it cannot.
 
         :raises UsageError: it was exported without.
         """
-        if not self.spec.explains:
+        if not self.spec.explains and not self.spec.no_heatmap:
             raise UsageError(
                 f"{self.name} was exported without explanations. Export it again without --no-explanations."
             )
@@ -286,6 +286,8 @@ class Classifier:
         if target is None:
             return PREDICTED
         self.require_explanations()
+        if not self.spec.explains:
+            raise UsageError(f"{self.name} explains no class. {self.spec.no_heatmap} Leave the target out.")
         if target not in self.spec.classes:
             raise UsageError(f"There is no class '{target}' to explain; known are {', '.join(self.spec.classes)}.")
         return self.spec.classes.index(target)
@@ -326,6 +328,7 @@ class Classifier:
             notice=self.spec.intended_use,
             seen=picture.seen,
             picture_faults=picture.faults,
+            no_heatmap=self.spec.no_heatmap,
         )
 
     def _decide(

@@ -50,19 +50,20 @@ AND, COMMA, CLAUSE = " and ", ", ", "; "
 
 
 def sentences(result: Prediction) -> tuple[str, ...]:
-    """Explain one answer; empty for a file without explanations.
+    """Explain one answer; empty for a file without explanations, and of one that can give none the reason.
 
     A change of a score is the sum of the integrated gradients of a field, in units of the class score before the
     softmax, from the zero of the encoded values: for a number the mean of the training, for a word none of them.
     """
     explanation = result.explanation
     if explanation is None:
-        return ()
+        return (result.no_heatmap,) if result.no_heatmap else ()
     about = {
         "name": result.class_names.get(explanation.target, explanation.target),
         "probability": percent(result.probabilities[explanation.target]),
     }
-    found = (_picture(explanation, about), _clinical(result, explanation, about), _others(result, explanation.target))
+    picture = _picture(explanation, about) or result.no_heatmap
+    found = (picture, _clinical(result, explanation, about), _others(result, explanation.target))
     return tuple(sentence[:1].upper() + sentence[1:] for sentence in found if sentence)
 
 

@@ -90,6 +90,9 @@ class Prediction:
     """What is wrong with the picture, sentences without full stops: tiny, nearly uniform, far too dark or bright,
     strongly blurred."""
 
+    no_heatmap: str = field(default="", repr=False, kw_only=True)
+    """Why the model has no heat map of the picture that it read, one sentence; see `ModelSpec.no_heatmap`."""
+
     @property
     def label_name(self) -> str:
         """Name of the most probable class; its code where it has no name."""
@@ -134,7 +137,7 @@ class Prediction:
         :raises UsageError: a side below 1.
         """
         if self.explanation is None or self.explanation.grid is None or self.picture is None:
-            raise DermedgeError(f"{self.model} gave no heat map for {self.source}.")
+            raise DermedgeError(f"{self.model} gave no heat map for {self.source}. {self.no_heatmap}".rstrip())
         return overlay(self.upright(largest), self.explanation.grid)
 
     def upright(self, largest: int | None = None) -> Image.Image:
@@ -188,6 +191,7 @@ class Prediction:
         }
         if explain and self.explanation is not None:
             record["explanation"] = self.explanation.to_record()
+        if explain and (self.explanation is not None or self.no_heatmap):
             record["explanation_text"] = self.explanation_text
         return record
 

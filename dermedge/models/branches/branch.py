@@ -13,6 +13,12 @@ import torch
 from torch import Tensor, nn
 
 
+class OwnPooling(nn.Module, ABC):
+    """What makes features of a map in a way that belongs to one kind of branch, float [B, C, h, w] to [B, features]."""
+
+    features: int
+
+
 class ImageBranch(nn.Module, ABC):
     """A convolutional network without its classifier: pictures to the last feature map, which is not pooled.
 
@@ -31,6 +37,13 @@ class ImageBranch(nn.Module, ABC):
 
         Where the network pads its borders, h is ceil(H / stride); otherwise there are a few cells less.
         """
+
+    def own_pooling(self) -> OwnPooling | None:
+        """Make what alone can pool the map of this branch, untrained; None: any pooling will do.
+
+        What it gives is no mean of cells, so a branch that has one has no heat map, and its family says so.
+        """
+        return None
 
 
 class Normalisation(nn.Module):

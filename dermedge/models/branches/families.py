@@ -13,13 +13,15 @@ from .branch import ImageBranch
 from .dermiresnet import PaperFamily
 from .efficientnet_lite import LiteFamily
 from .family import BranchFamily
+from .fixcaps import FixCapsFamily
 from .side_by_side import SideBySideFamily
 from .timm_networks import TimmFamily
 from .torchvision_networks import TorchvisionFamily
 
-# The first three need no import of a library to know their names, and TimmFamily knows its own by their beginning.
+# The first four need no import of a library to know their names, and TimmFamily knows its own by their beginning.
 FAMILIES: tuple[BranchFamily, ...] = (
     PaperFamily(),
+    FixCapsFamily(),
     SideBySideFamily(lambda name: family_of(name)),
     LiteFamily(),
     TimmFamily(),

@@ -20,6 +20,8 @@ class BranchFamily(ABC):
     """The package that a user knows them by."""
     any_size = False
     """The stride need not divide the size of a picture."""
+    heatmap = True
+    """The maps are pooled as any others, so that Grad-CAM is defined; False: `ImageBranch.own_pooling` makes one."""
     prefix = ""
     """What a name begins with, where the library has more networks than a list of all branches should show."""
 

@@ -135,6 +135,12 @@ class SideBySideFamily(BranchFamily):
 
         :raises UsageError: they do not.
         """
+        for part in parts:
+            if not self._find(part).heatmap:
+                raise UsageError(
+                    f"{name} cannot be joined: {part} ends in capsules, which no other branch can be put beside."
+                    " Name other branches."
+                )
         branches = [_on_meta(self._find(part), part) for part in parts]
         stride = max(branch.stride for branch in branches)
         for part, branch in zip(parts, branches, strict=True):

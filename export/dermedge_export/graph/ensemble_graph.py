@@ -210,7 +210,7 @@ class EnsembleContract(nn.Module):
             return {"probabilities": torch.softmax(scores, dim=1), **ends}
         scores, gradients, shares, attribution = self.explained(pooled, clinical, target)
         outputs = {"probabilities": torch.softmax(scores, dim=1)}
-        if maps:
+        if maps and self.model.has_heatmap:
             own = [
                 heatmap(each, network.summed_gradient(each, gradient))
                 for network, each, gradient in zip(reading, maps, gradients, strict=True)

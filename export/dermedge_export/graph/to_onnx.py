@@ -73,7 +73,7 @@ class ContractModule(nn.Module):
             return {"probabilities": torch.softmax(self.model.head(pooled, clinical), dim=1), **end}
         logits, gradient, attribution = self.explained(pooled, clinical, target)
         outputs = {"probabilities": torch.softmax(logits, dim=1)}
-        if feature_map is not None and gradient is not None:
+        if feature_map is not None and gradient is not None and self.model.has_heatmap:
             outputs["heatmap"] = heatmap(feature_map, self.model.summed_gradient(feature_map, gradient))
         if attribution is not None:
             outputs |= {"relevance": relevance(attribution), "attribution": attribution}
@@ -98,10 +98,13 @@ def contract_of(
     return ContractModule(model, explain=explain, ig_steps=ig_steps, traced=traced).eval()
 
 
-def output_names(reads: Modalities, *, explain: bool) -> tuple[str, ...]:
-    """Names of the graph's outputs, in their order."""
+def output_names(reads: Modalities, *, explain: bool, heatmap: bool = True) -> tuple[str, ...]:
+    """Names of the graph's outputs, in their order.
+
+    :param heatmap: whether an image branch has one.
+    """
     names = ["probabilities"]
-    if explain and reads.image:
+    if explain and reads.image and heatmap:
         names += ["heatmap"]
     if explain and reads.clinical:
         names += ["relevance", "attribution"]
@@ -137,9 +140,10 @@ def to_onnx(
     :param ig_steps: of the integrated gradients, see `ig_steps`.
     :raises DermedgeError: the exporter fails.
     """
+    outputs = output_names(model.modalities, explain=explain, heatmap=model.has_heatmap)
+    explain = len(outputs) > 1
     module = contract_of(model, explain=explain, ig_steps=ig_steps)
     inputs = example_inputs(model.modalities, schema, image_size, explain=explain)
-    outputs = output_names(model.modalities, explain=explain)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     try:
         with silenced():

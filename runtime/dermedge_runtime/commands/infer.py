@@ -120,6 +120,8 @@ def _answer(
     text = prediction_text(result, classifier.spec)
     if explain and result.explanation is not None:
         text = "\n".join((text, words_text(result), explanation_text(result.explanation)))
+    elif explain and result.no_heatmap:
+        text = "\n".join((text, words_text(result)))
     return text
 
 

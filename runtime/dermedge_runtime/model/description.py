@@ -91,6 +91,9 @@ class ModelSpec:
     """How the probabilities were calibrated, what tells an unfamiliar picture, and what the decision reaches."""
     decision: DecisionRule | None = None
     """Thresholds of prediction sets and decision; None: the file was not calibrated."""
+    no_heatmap: str = ""
+    """Why a file with explanations has no heat map of the picture that it reads, one sentence; empty: it has one, reads
+    none, or was exported without explanations."""
     licence: str = ""
     intended_use: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +103,8 @@ class ModelSpec:
             raise ValueError(f"classes must be two or more different codes, found {list(self.classes)}")
         if self.image is None and not self.clinical.names:
             raise ValueError("the model reads neither an image nor a clinical field")
+        if self.no_heatmap and (self.image is None or "heatmap" in self.outputs):
+            raise ValueError("a reason why there is no heat map, of a model that has one or reads no picture")
         if self.ig_steps is not None and (self.ig_steps < 1 or "attribution" not in self.outputs):
             raise ValueError(
                 f"{self.ig_steps} steps of integrated gradients with the outputs {', '.join(self.outputs)}"
@@ -142,7 +147,7 @@ class ModelSpec:
             del record["image"]["any_size"]
         if self.image is not None and self.image.detail == DETAIL:
             del record["image"]["detail"]
-        for name in ("ig_steps", "calibration", "decision"):
+        for name in ("ig_steps", "calibration", "decision", "no_heatmap"):
             if not record[name]:
                 del record[name]
         for each in (*record["clinical"]["numeric"], *record["clinical"]["categorical"]):
@@ -200,6 +205,8 @@ class ModelSpec:
             # Files that were not calibrated, earlier ones among them, lack both.
             calibration=mapping(record, "calibration") if "calibration" in record else {},
             decision=_decision(mapping(record, "decision")) if "decision" in record else None,
+            # Of files whose image branch has none alone.
+            no_heatmap=text(record, "no_heatmap") if "no_heatmap" in record else "",
             licence=text(record, "licence"),
             intended_use=text(record, "intended_use"),
             versions=_text_by_text(record, "versions"),

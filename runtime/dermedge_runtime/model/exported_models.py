@@ -46,7 +46,7 @@ def newest_or_boxed_model(folder: Path) -> Path:
 def models_of(weights_sha256: str, folder: Path = MODELS, precision: str | None = None) -> list[Path]:
     """Give the model files of a folder that were made from these weights; files that cannot be read are passed over.
 
-    :param precision: only files of this precision, and only those that carry explanations.
+    :param precision: only files of this precision, and only those that carry what explanations they can.
     """
     found = []
     for path in sorted(folder.glob("*.onnx")):
@@ -54,7 +54,7 @@ def models_of(weights_sha256: str, folder: Path = MODELS, precision: str | None 
             spec = read_model_file(path).spec
         except ModelFileError:
             continue
-        fits = precision is None or (spec.precision == precision and spec.explains)
+        fits = precision is None or (spec.precision == precision and (spec.explains or spec.no_heatmap))
         if fits and spec.weights_sha256 == weights_sha256:
             found.append(path)
     return found
