@@ -22,6 +22,7 @@ from .setting_fields import Group, OptionName, sentence, settings_of
 Protocol: TypeAlias = Literal["grouped", "refit", "paper"]
 Resample: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Unknown: TypeAlias = Literal["category", "impute"]
+Fields: TypeAlias = Literal["one", "several"]
 Attention: TypeAlias = Literal["none", "soft"]
 Pooling: TypeAlias = Literal["average", "gem"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
@@ -96,6 +97,12 @@ class RequestedSettings:
         Group.NETWORK,
     ] = "dermiresnet"
     """A name of `models.branches.families`."""
+    receptive_fields: Annotated[
+        Fields,
+        Field(description="several: look at the last feature map through 1, 3 and 5 cells as well."),
+        Group.NETWORK,
+    ] = "one"
+    """`models.receptive_fields`; not in the paper."""
     attention: Annotated[
         Attention,
         Field(description="soft: weigh the cells of the last feature map before they are pooled."),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OF_PICTURES = {
     "image_branch": "the network that reads the picture",
+    "receptive_fields": "about the network that reads the picture",
     "attention": "about the network that reads the picture",
     "pooling": "about the network that reads the picture",
 }
@@ -67,6 +68,8 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
             raise UsageError(f"--{name.replace('_', '-')} is {what}, and {config.fusion} reads none.")
     if kind.uses_image and not family.heatmap:
         _check_capsules(config)
+    if config.prune and config.receptive_fields != "one":
+        raise UsageError("--prune would not know how wide --receptive-fields are to be: leave one of them out.")
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
     if "prune" in given and not config.prune:
@@ -84,6 +87,7 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
 def _check_capsules(config: TrainConfig) -> None:
     """Refuse what the capsules, in which an image branch ends, leave no place for."""
     asked = {
+        "--receptive-fields": config.receptive_fields != "one",
         "--attention": config.attention != "none",
         "--pooling": config.pooling != "average",
         "--quantise-aware": config.quantise_aware,

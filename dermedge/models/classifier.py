@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dermedge.config import Attention, Pooling
+from dermedge.config import Attention, Fields, Pooling
 from dermedge_runtime.inputs.clinical import ClinicalSchema
 
 from .branches.branch import OwnPooling
@@ -29,9 +29,10 @@ from .image_head import ImageHead
 from .modalities import Modalities
 from .narrow import narrow
 from .preparation.preparation import Preparation
+from .receptive_fields import ReceptiveFields
 from .soft_attention import SoftAttention
 
-IMAGE_SIDE = ("trunk.", "attention.", "pooling.")
+IMAGE_SIDE = ("trunk.", "receptive_fields.", "attention.", "pooling.")
 """What the names of the weights begin with that make pooled features of a picture."""
 
 
@@ -127,6 +128,7 @@ class FusedClassifier(PatientClassifier):
         image_branch: str = "dermiresnet",
         widths: Mapping[str, list[int]] | None = None,
         *,
+        receptive_fields: Fields = "one",
         attention: Attention = "none",
         pooling: Pooling = "average",
     ) -> None:
@@ -134,19 +136,24 @@ class FusedClassifier(PatientClassifier):
 
         :param image_branch: a name of `branches.families`.
         :param widths: of a pruned image branch, as `narrow.widths_of` has them.
+        :param receptive_fields: through how many cells the last feature map is looked at.
         :param attention: what the last feature map goes through before it is pooled.
         :param pooling: what makes one number of a channel.
-        :raises ValueError: widths that do not fit the image branch; attention or a pooling for one that has its own.
+        :raises ValueError: widths that do not fit the image branch; attention, fields or a pooling for one
+            that has its own pooling.
         """
         super().__init__()
         kind = fusion_class(fusion)
         self.preparation = preparation or Preparation()
         self.trunk = narrow(new_branch(image_branch, dropout), widths or {}) if kind.uses_image else None
         channels = None if self.trunk is None else self.trunk.channels
+        several = channels is not None and receptive_fields == "several"
+        self.receptive_fields = ReceptiveFields(channels) if channels is not None and several else None
         self.attention = SoftAttention(channels) if channels is not None and attention == "soft" else None
         self.pooling: GeneralisedMean | OwnPooling | None = None
         if self.trunk is not None:
-            self.pooling = _new_pooling(self.trunk.own_pooling(), attention, pooling)
+            plain = receptive_fields == "one" and attention == "none"
+            self.pooling = _new_pooling(self.trunk.own_pooling(), pooling, plain=plain)
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
         channels = self.attention.channels if self.attention else channels
         channels = self.pooling.features if isinstance(self.pooling, OwnPooling) else channels
@@ -180,6 +187,8 @@ class FusedClassifier(PatientClassifier):
 
     def attended(self, features: Tensor) -> Tensor:
         """Map the image branch's feature map float [B, T, h, w] to the one that is pooled, float [B, C, h, w]."""
+        if self.receptive_fields is not None:
+            features = self.receptive_fields(features)
         attended: Tensor = features if self.attention is None else self.attention(features)
         return attended
 
@@ -230,9 +239,13 @@ class FeatureClassifier(PatientClassifier):
         return logits.float()
 
 
-def _new_pooling(own: OwnPooling | None, attention: Attention, pooling: Pooling) -> GeneralisedMean | OwnPooling | None:
-    if own is not None and (attention != "none" or pooling != "average"):
-        raise ValueError(f"an image branch that ends in {type(own).__name__} takes no attention and no other pooling")
+def _new_pooling(own: OwnPooling | None, pooling: Pooling, *, plain: bool) -> GeneralisedMean | OwnPooling | None:
+    """Make what pools the last map, if not the average.
+
+    :param plain: the map is pooled as the image branch gives it.
+    """
+    if own is not None and (pooling != "average" or not plain):
+        raise ValueError(f"the map of an image branch that ends in {type(own).__name__} is made for it alone")
     return GeneralisedMean() if pooling == "gem" else own
 
 

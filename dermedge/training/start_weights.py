@@ -143,11 +143,13 @@ def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights
     if not fusion_class(config.fusion).uses_image:
         option = "--pretrained" if request.file is None else "--pretrained-file"
         raise UsageError(f"{option} is about the image branch, and {config.fusion} has none. Leave it out.")
-    if config.freeze_image_branch and config.attention != "none":
-        raise UsageError(
-            "--freeze-image-branch keeps attention as it is, and nobody has trained that of published weights."
-            " Leave --attention or --freeze-image-branch out."
-        )
+    untrained = {"receptive-fields": config.receptive_fields != "one", "attention": config.attention != "none"}
+    for option, is_asked in untrained.items():
+        if config.freeze_image_branch and is_asked:
+            raise UsageError(
+                f"--freeze-image-branch keeps {option.replace('-', ' ')} as it is, and nobody has trained that of"
+                f" published weights. Leave --{option} or --freeze-image-branch out."
+            )
     found = _published(name, download=request.download) if request.file is None else _from_file(name, request.file)
     tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
     return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
@@ -178,18 +180,18 @@ def keep_start_weights(start: StartWeights, folder: RunFolder) -> dict[str, Any]
 
 
 def _sees_alike(source: Path, earlier: TrainConfig, config: TrainConfig) -> bool:
-    """Whether attention and pooling are the same.
+    """Whether receptive fields, attention and pooling are the same.
 
     :raises UsageError: they are not, and were to stay as they are.
     """
-    for name in ("attention", "pooling"):
+    for name in ("receptive_fields", "attention", "pooling"):
         theirs, ours = getattr(earlier, name), getattr(config, name)
         if theirs == ours:
             continue
         if config.freeze_image_branch:
             raise UsageError(
-                f"--freeze-image-branch keeps {name} as it is, and that of {source} is {theirs}, not {ours}."
-                f" Give --{name} {theirs}, or leave --freeze-image-branch out."
+                f"--freeze-image-branch keeps {name.replace('_', ' ')} as it is, and that of {source} is {theirs}, not"
+                f" {ours}. Give --{name.replace('_', '-')} {theirs}, or leave --freeze-image-branch out."
             )
         return False
     return True
@@ -198,7 +200,7 @@ def _sees_alike(source: Path, earlier: TrainConfig, config: TrainConfig) -> bool
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:
     (kind, classes, *clinical), theirs = (
         (
-            (config.fusion, config.attention, config.pooling),
+            (config.fusion, config.receptive_fields, config.attention, config.pooling),
             schema.classes,
             config.unknown,
             schema.clinical(config.protocol, config.unknown).features,

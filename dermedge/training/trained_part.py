@@ -63,6 +63,7 @@ def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
             config.dropout,
             preparation,
             *branch,
+            receptive_fields=config.receptive_fields,
             attention=config.attention,
             pooling=config.pooling,
         )

@@ -18,8 +18,8 @@ from dermedge_runtime.inputs.clinical import UNKNOWN_MODES
 from dermedge_runtime.inputs.image import RESAMPLING
 
 UNUSUAL = TrainConfig(
-    data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0", attention="soft",
-    pooling="gem", image_size=64,
+    data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0",
+    receptive_fields="several", attention="soft", pooling="gem", image_size=64,
     start_size=32, resample="lanczos", jpeg_detail=1, epochs=7,
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
@@ -89,15 +89,9 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
-    later |= {"attention": "none", "pooling": "average", "contrast": False}
-    later |= {
-        "temperature": 2,
-        "teacher_weight": 0.5,
-        "teachers": [],
-        "start_size": 0,
-        "split_seed": "seed",
-        "align": 0,
-    }
+    later |= {"receptive_fields": "one", "attention": "none", "pooling": "average", "contrast": False}
+    later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
+    later |= {"align": 0}
     read = json.loads(EARLIER)
     read["augmentation"] |= {"random_erasing": 0, "trivial_augment": False}
     assert config.to_record() == {**later, **read}, "a run that goes on writes what it read"

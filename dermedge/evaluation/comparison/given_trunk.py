@@ -45,6 +45,7 @@ class GivenTrunk:
         config = run.config
         more = {
             "is pruned": config.widths,
+            "has receptive fields": config.receptive_fields != "one",
             "has attention": config.attention != "none",
             "has GeM": config.pooling == "gem",
         }

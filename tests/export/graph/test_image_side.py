@@ -17,24 +17,29 @@ from dermedge.models.classifier import FusedClassifier
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half
 from dermedge_export.fp16.value_ranges import measure_half_ranges
 from dermedge_export.graph.explain_graph import ExplainedHead, heatmap
-from dermedge_export.graph.layers import FEATURE_MAP, trunk_layers
+from dermedge_export.graph.layers import trunk_layers
 from dermedge_export.graph.to_onnx import to_onnx
 from dermedge_export.int8.quantize import packed, quantize
 
 FUSION = "image_only"
 SCHEMA = HAM10000.clinical("grouped")
 BOTH = "dermiresnet+dermiresnet"
-OTHERS = [("soft", "average"), ("none", "gem"), ("soft", "gem")]
+OTHERS = [("soft", "average", "one"), ("none", "gem", "one"), ("soft", "gem", "one"), ("soft", "gem", "several")]
 
 
 @cache
-def network(attention: str = "soft", pooling: str = "gem", branch: str = BOTH) -> FusedClassifier:
+def network(
+    attention: str = "soft", pooling: str = "gem", branch: str = BOTH, fields: str = "several"
+) -> FusedClassifier:
     """A narrow network whose answers and weights depend on the picture."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dermiresnet, "STAGE_CHANNELS", (8, 8, 16, 16))
         torch.manual_seed(0)
-        model = FusedClassifier(FUSION, SCHEMA, 7, image_branch=branch, attention=attention, pooling=pooling).eval()
+        after = {"receptive_fields": fields, "attention": attention, "pooling": pooling}
+        model = FusedClassifier(FUSION, SCHEMA, 7, image_branch=branch, **after).eval()
     with torch.no_grad():
+        if model.receptive_fields is not None:
+            model.receptive_fields.joined.weight.normal_(0, 0.3)
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None  # the running statistics become those of the pictures
@@ -50,7 +55,7 @@ def network(attention: str = "soft", pooling: str = "gem", branch: str = BOTH) -
 
 @cache
 def traced() -> bytes:
-    """The one export that all tests share: two branches, attention and pooling at once."""
+    """The one export that all tests share: two branches, receptive fields, attention and pooling at once."""
     content: bytes = to_onnx(network(), SCHEMA, SIZE).SerializeToString()
     return content
 
@@ -103,9 +108,9 @@ def captums(model: FusedClassifier, batch: int, target: int) -> np.ndarray:
     return found / np.maximum(found.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
-@pytest.mark.parametrize(("attention", "pooling"), OTHERS)
-def test_grad_cam_is_that_of_captum(attention: str, pooling: str) -> None:
-    model = network(attention, pooling, "dermiresnet")
+@pytest.mark.parametrize(("attention", "pooling", "fields"), OTHERS)
+def test_grad_cam_is_that_of_captum(attention: str, pooling: str, fields: str) -> None:
+    model = network(attention, pooling, "dermiresnet", fields)
     different = False
     for target in range(7):
         with torch.no_grad():
@@ -138,14 +143,17 @@ def test_the_graph_holds_what_tensorrt_takes_and_no_rest_of_a_normalisation() ->
     assert kinds.isdisjoint({"TopK", "Loop", "If", "Range"})
 
 
-def test_layers_are_those_of_both_branches_and_attention_stays_in_float32() -> None:
+def test_layers_are_those_of_both_branches_and_what_follows_stays_in_float32() -> None:
     proto = onnx.load_from_string(traced())
-    layers = list(trunk_layers(proto))
+    layers = trunk_layers(proto)
     assert {name.split(".")[1] for name in layers} == {"0", "1"}
-    (attention,) = (node for node in proto.graph.node if node.op_type == "Conv" and FEATURE_MAP in node.input)
+    of_trunk = {node.name for nodes in layers.values() for node in nodes}
+    after = {node.output[0] for node in proto.graph.node if node.op_type == "Conv" and node.name not in of_trunk}
+    assert len(after) == 6, "five of the receptive fields, one of the attention"
     quantised = quantize(proto, reader(), "cpu")
-    (kept,) = (node for node in quantised.graph.node if node.output[0] == attention.output[0])
-    assert kept.op_type == "Conv" and kept.input[1] in {tensor.name for tensor in quantised.graph.initializer}
+    weights = {tensor.name for tensor in quantised.graph.initializer}
+    kept = [node for node in quantised.graph.node if node.output[0] in after]
+    assert len(kept) == 6 and all(node.op_type == "Conv" and node.input[1] in weights for node in kept)
 
 
 @pytest.mark.parametrize(

@@ -69,14 +69,16 @@ def test_another_image_branch_is_refused(earlier) -> None:
         start_weights(run.path, replace(config, image_branch="efficientnet_lite0"), HAM10000, run.split)
 
 
-@pytest.mark.parametrize("name", ["attention", "pooling"])
+@pytest.mark.parametrize("name", ["attention", "pooling", "receptive_fields"])
 def test_another_way_to_pool_takes_the_image_branch_alone_and_cannot_be_kept(earlier, name) -> None:
     config, run = earlier
-    other = replace(config, **{name: {"attention": "soft", "pooling": "gem"}[name]})
+    other = replace(config, **{name: {"attention": "soft", "pooling": "gem", "receptive_fields": "several"}[name]})
     found = start_weights(run.path, other, HAM10000, run.split)
     assert "what follows it is another one" in found.summary
     assert {each.split(".")[0] for each in found.tensors} == {"trunk"}
-    with pytest.raises(UsageError, match=f"keeps {name} as it is, and that of .* Give --{name} (none|average), or"):
+    told, option = name.replace("_", " "), name.replace("_", "-")
+    said = f"keeps {told} as it is, and that of .* Give --{option} (none|average|one), or"
+    with pytest.raises(UsageError, match=said):
         start_weights(run.path, replace(other, freeze_image_branch=True), HAM10000, run.split)
 
 

@@ -91,7 +91,14 @@ def test_any_size_will_do_that_the_large_convolution_fits_into() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"attention": "soft"}, {"pooling": "gem"}, {"quantise_aware": True}, {"prune": 0.3}]
+    "setting",
+    [
+        {"receptive_fields": "several"},
+        {"attention": "soft"},
+        {"pooling": "gem"},
+        {"quantise_aware": True},
+        {"prune": 0.3},
+    ],
 )
 def test_what_the_capsules_leave_no_place_for_is_refused(setting: dict) -> None:
     (name,) = setting
@@ -103,5 +110,5 @@ def test_what_the_capsules_leave_no_place_for_is_refused(setting: dict) -> None:
 def test_it_stands_alone() -> None:
     with pytest.raises(UsageError, match="fixcaps_ds ends in capsules"):
         family_of("dermiresnet+fixcaps_ds").make("dermiresnet+fixcaps_ds", 0.0)
-    with pytest.raises(ValueError, match="takes no attention"):
+    with pytest.raises(ValueError, match="made for it alone"):
         FusedClassifier("image_only", SCHEMA, 7, image_branch="fixcaps", pooling="gem")
