@@ -115,6 +115,12 @@ class RequestedSettings:
         Group.NETWORK,
     ] = "average"
     """gem: `models.generalised_mean`; not in the paper."""
+    select_features: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Share of the pooled features that is kept, the best on training; 0: all."),
+        Group.NETWORK,
+    ] = 0.0
+    """By an analysis of variance, before the training (`training.feature_selection`); not in the paper."""
     image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
     start_size: Annotated[
         int,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _OF_PICTURES = {
     "image_branch": "the network that reads the picture",
     "receptive_fields": "about the network that reads the picture",
+    "select_features": "about the network that reads the picture",
     "attention": "about the network that reads the picture",
     "pooling": "about the network that reads the picture",
 }
@@ -68,20 +69,28 @@ def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None
             raise UsageError(f"--{name.replace('_', '-')} is {what}, and {config.fusion} reads none.")
     if kind.uses_image and not family.heatmap:
         _check_capsules(config)
-    if config.prune and config.receptive_fields != "one":
-        raise UsageError("--prune would not know how wide --receptive-fields are to be: leave one of them out.")
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")
-    if "prune" in given and not config.prune:
-        raise UsageError("--prune takes a share above 0 and below 0.9, such as 0.3. Leave it out to prune nothing.")
-    if config.prune and start is None:
-        raise UsageError("--prune needs --start-from: the trained run whose image branch is pruned.")
+    _check_pruning(config, given, start)
     if "feature_views" in given and not config.freeze_image_branch:
         raise UsageError("--feature-views is for --freeze-image-branch: give both or neither.")
     about_teachers = [name for name in ("temperature", "teacher_weight") if name in given]
     if about_teachers and not taught:
         raise UsageError(f"--{about_teachers[0].replace('_', '-')} is about --teacher: give both or neither.")
     _check_new(config)
+
+
+def _check_pruning(config: TrainConfig, given: Collection[str], start: Path | None) -> None:
+    if "prune" in given and not config.prune:
+        raise UsageError("--prune takes a share above 0 and below 0.9, such as 0.3. Leave it out to prune nothing.")
+    if not config.prune:
+        return
+    if config.receptive_fields != "one":
+        raise UsageError("--prune would not know how wide --receptive-fields are to be: leave one of them out.")
+    if config.select_features:
+        raise UsageError("--prune would take out features that --select-features has chosen: leave one of them out.")
+    if start is None:
+        raise UsageError("--prune needs --start-from: the trained run whose image branch is pruned.")
 
 
 def _check_capsules(config: TrainConfig) -> None:

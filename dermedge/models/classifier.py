@@ -40,15 +40,23 @@ class Head(nn.Module):
     """Pooled map and encoded clinical vector to class scores."""
 
     def __init__(
-        self, fusion: str, schema: ClinicalSchema, n_classes: int, dropout: float, channels: int | None
+        self,
+        fusion: str,
+        schema: ClinicalSchema,
+        n_classes: int,
+        dropout: float,
+        channels: int | None,
+        *,
+        selects: bool = False,
     ) -> None:
         """Make an untrained head.
 
         :param channels: C, of the feature map; None where no picture is read.
+        :param selects: see `ImageHead`.
         """
         super().__init__()
         kind = fusion_class(fusion)
-        self.image = None if channels is None else ImageHead(channels)
+        self.image = None if channels is None else ImageHead(channels, selects=selects)
         self.clinical: nn.Sequential | None = ClinicalMLP(schema) if kind.uses_clinical else None
         self.fusion = kind()
         reader = self.fusion.new_reader(HIDDEN_FEATURES)
@@ -131,6 +139,7 @@ class FusedClassifier(PatientClassifier):
         receptive_fields: Fields = "one",
         attention: Attention = "none",
         pooling: Pooling = "average",
+        selects: bool = False,
     ) -> None:
         """Make an untrained network.
 
@@ -139,6 +148,7 @@ class FusedClassifier(PatientClassifier):
         :param receptive_fields: through how many cells the last feature map is looked at.
         :param attention: what the last feature map goes through before it is pooled.
         :param pooling: what makes one number of a channel.
+        :param selects: see `ImageHead`.
         :raises ValueError: widths that do not fit the image branch; attention, fields or a pooling for one
             that has its own pooling.
         """
@@ -157,7 +167,7 @@ class FusedClassifier(PatientClassifier):
         self.encoder = ClinicalEncoder(schema) if kind.uses_clinical else None
         channels = self.attention.channels if self.attention else channels
         channels = self.pooling.features if isinstance(self.pooling, OwnPooling) else channels
-        self.head = Head(fusion, schema, n_classes, dropout, channels)
+        self.head = Head(fusion, schema, n_classes, dropout, channels, selects=selects)
 
     @property
     def modalities(self) -> Modalities:

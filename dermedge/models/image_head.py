@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 IMAGE_FEATURES = 512
 _NEGATIVE_SLOPE = 0.01
@@ -11,10 +12,14 @@ _NEGATIVE_SLOPE = 0.01
 class ImageHead(nn.Sequential):
     """Final block of figure 5 after the average pooling: Linear, LeakyReLU, Linear; float [B, C] to [B, 512]."""
 
-    def __init__(self, channels: int) -> None:
+    kept: Tensor | None
+    """1 for a feature that is kept, 0 for one that is nothing to the layers, float32 [C]; None: all are kept."""
+
+    def __init__(self, channels: int, *, selects: bool = False) -> None:
         """Make the projection of a branch.
 
         :param channels: C, of the branch's feature map.
+        :param selects: the training says which of them are kept (`training.feature_selection`).
         """
         super().__init__(
             nn.Linear(channels, IMAGE_FEATURES),
@@ -22,3 +27,10 @@ class ImageHead(nn.Sequential):
             nn.Linear(IMAGE_FEATURES, IMAGE_FEATURES),
         )
         self.channels = channels
+        self.register_buffer("kept", torch.ones(channels) if selects else None)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map float [B, C] to float [B, 512]."""
+        pooled = pooled if self.kept is None else pooled * self.kept
+        features: Tensor = super().forward(pooled)  # type: ignore[no-untyped-call]
+        return features

@@ -36,6 +36,8 @@ from .run_folder import RunFolder
 _TRUNK = "trunk."
 _HEAD = "head."
 _IMAGE_BRANCH = (*IMAGE_SIDE, f"{_HEAD}image.")
+_SELECTION = f"{_HEAD}image.kept"
+"""Which features an earlier run kept: a new one selects its own, or none."""
 _FILE = "file "
 """How the source of weights begins that were read from a file the user named."""
 PRETRAINED = "pretrained"
@@ -127,7 +129,8 @@ def start_weights(
         summary = f"start from all weights of {source}"
         return StartWeights(sha256, tensors, summary, run.record.get(PRETRAINED), earlier.widths)
     alike = _sees_alike(source, earlier, config)
-    kept = {name: each for name, each in tensors.items() if name.startswith(_IMAGE_BRANCH if alike else _TRUNK)}
+    taken = _IMAGE_BRANCH if alike else (_TRUNK,)
+    kept = {name: each for name, each in tensors.items() if name.startswith(taken) and name != _SELECTION}
     why = f", which was trained with --unknown {earlier.unknown}" if earlier.unknown != config.unknown else ""
     summary = f"start from the image branch of {source}{why}{'' if alike else '; what follows it is another one'}"
     return StartWeights(sha256, kept, summary, run.record.get(PRETRAINED), earlier.widths)
@@ -200,7 +203,7 @@ def _sees_alike(source: Path, earlier: TrainConfig, config: TrainConfig) -> bool
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:
     (kind, classes, *clinical), theirs = (
         (
-            (config.fusion, config.receptive_fields, config.attention, config.pooling),
+            (config.fusion, config.receptive_fields, config.attention, config.pooling, config.select_features),
             schema.classes,
             config.unknown,
             schema.clinical(config.protocol, config.unknown).features,

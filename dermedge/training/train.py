@@ -38,6 +38,7 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .alignment import WEIGHTS, Alignment, check_pairs
 from .checkpoint import check_weights, load_checkpoint, read_tensors, save_checkpoint, save_weights
+from .feature_selection import select_features
 from .global_batch_norm import share_batch_statistics
 from .growing_pictures import check_start_size, shrunk, size_in, stride_of
 from .head_training import head_on_start_weights, recorded_trunk
@@ -217,6 +218,8 @@ class Trainer:
         if processes.count > 1:
             share_batch_statistics(self.model, self.device)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        if config.select_features:
+            select_features(self.model, self.data, config)
         self.score = training_score(self.model, processes, compiled=compiled)
         self.loss = self._loss().to(self.device)
         # Fused: one pass over the weights, a sixth of the optimiser's time where a product fusion has 34 million.

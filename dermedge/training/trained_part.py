@@ -66,6 +66,7 @@ def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
             receptive_fields=config.receptive_fields,
             attention=config.attention,
             pooling=config.pooling,
+            selects=config.select_features > 0,
         )
     except ValueError as error:
         raise DermedgeError(f"The record of the run is damaged: {error}. Train the run again.") from error

@@ -26,6 +26,7 @@ from dermedge_runtime.files.file_lock import one_at_a_time
 
 from .alignment import check_one_process
 from .chosen_settings import changed_settings
+from .feature_selection import check_selection
 from .head_training import check_frozen
 from .predictions import labels_of, validation_answers
 from .processes import Processes, joined, torch_device
@@ -271,6 +272,8 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
     config = ready.config
     if config.freeze_image_branch:
         check_frozen(config, processes, compiled=compiled)
+    if config.select_features:
+        check_selection(config, processes)
     if config.quantise_aware:
         check_quantise_aware(config, processes, compiled=compiled)
     if config.align:

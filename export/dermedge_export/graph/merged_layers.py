@@ -1,6 +1,7 @@
 """Merge what is constant after training into the layers beside it: batch normalisation and the skip weights alpha
 into the convolutions, batch normalisation of a fusion into its linear layers, the layers around a product fusion into
-it (`large_products.merged_product`), and what stands for the average patient into its weights.
+it (`large_products.merged_product`), which features are selected, and what stands for the average
+patient into its weights.
 
 All are exact up to rounding. Batch normalisation after a convolution or a linear layer is a scaling of its weights. A
 residual unit computes F(x) + alpha * x where x comes straight from a batch normalisation; scaling that one by alpha and
@@ -31,6 +32,7 @@ def with_merged_layers(model: FusedClassifier) -> FusedClassifier:
             _merge_alpha(branch)
             _merge_normalisation(branch)
     _plain_pooling(merged)
+    _merge_selection(merged)
     _merge_average(merged)
     _merge_after_linear(merged.head.fusion)
     merge_product(merged.head)
@@ -51,6 +53,18 @@ def _plain_pooling(model: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
                 setattr(module, name, _Mean())
+
+
+@torch.no_grad()
+def _merge_selection(model: FusedClassifier) -> None:
+    """Leave features that are not kept out by the weights that read them (`models.image_head`)."""
+    image = model.head.image
+    if image is None or image.kept is None:
+        return
+    first = image[0]
+    assert isinstance(first, nn.Linear)
+    first.weight.mul_(image.kept)
+    image.kept = None
 
 
 @torch.no_grad()

@@ -35,9 +35,10 @@ def network(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dermiresnet, "STAGE_CHANNELS", (8, 8, 16, 16))
         torch.manual_seed(0)
-        after = {"receptive_fields": fields, "attention": attention, "pooling": pooling}
+        after = {"receptive_fields": fields, "attention": attention, "pooling": pooling, "selects": True}
         model = FusedClassifier(FUSION, SCHEMA, 7, image_branch=branch, **after).eval()
     with torch.no_grad():
+        model.head.image.kept[::3] = 0
         if model.receptive_fields is not None:
             model.receptive_fields.joined.weight.normal_(0, 0.3)
         for module in model.modules():
@@ -55,7 +56,7 @@ def network(
 
 @cache
 def traced() -> bytes:
-    """The one export that all tests share: two branches, receptive fields, attention and pooling at once."""
+    """The one export that all tests share: two branches, receptive fields, attention, pooling and selection."""
     content: bytes = to_onnx(network(), SCHEMA, SIZE).SerializeToString()
     return content
 

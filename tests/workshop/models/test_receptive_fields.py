@@ -42,5 +42,8 @@ def test_what_cannot_go_together_is_refused() -> None:
     named = {"fusion": "image_only", "receptive_fields": "several", "prune": 0.3}
     with pytest.raises(UsageError, match="--prune would not know how wide"):
         settings_of(None, None, named)
+    chosen = {"fusion": "image_only", "select_features": 0.5, "prune": 0.3}
+    with pytest.raises(UsageError, match="features that --select-features has chosen"):
+        settings_of(None, None, chosen)
     with pytest.raises(UsageError, match="clinical_only reads none"):
         settings_of(None, None, {"fusion": "clinical_only", "receptive_fields": "several"})
