@@ -50,7 +50,7 @@ def ensemble(
     given = [opened(run_of("runs", each)) for each in runs]
     check_members(given)
     if run is None:
-        config = joined_settings(given)
+        config = joined_settings([each.config for each in given])
         folder = RUNS / run_name(config.image_branch, config.fusion)
     else:
         folder = path_of("run", run)

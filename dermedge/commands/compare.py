@@ -233,8 +233,8 @@ def _run(wanted: _Wanted, limits: Any) -> tuple[Any, list[str]]:
     if given is not None:
         given.check({cell.protocol for cell in cells}, set(choose_branches(wanted.image_branches)), base)
     epochs, views = wanted.head_epochs or base.epochs, request.feature_views
-    plan = Plan(wanted.folder, cells, base, epochs, views, others, {}, planned, left_out, given)
+    plan = Plan(wanted.folder, cells, base, epochs, views, others, {}, planned, left_out, given, usual)
     if others is not None:
-        rest = [cell for cell in cells if cell.trunk == OWN and not plan.takes_given(cell)]
+        rest = [cell for cell in plan.trainings if cell.trunk == OWN and not plan.takes_given(cell)]
         plan = replace(plan, starts=start_hashes(others, rest, base) if rest or given is None else {})
     return compare_fusions(plan, samples, page=wanted.page, int8_limits=limits, latency=wanted.latency)

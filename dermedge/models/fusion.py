@@ -7,6 +7,7 @@ A fusion is one class in `fusions/` and one line: of `PAPERS_FUSIONS` where the 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from dermedge_runtime.errors import UsageError
 
@@ -32,6 +33,7 @@ __all__ = [
     "PAPERS_FUSIONS",
     "Fusion",
     "GivenImage",
+    "ensemble_of",
     "fusion_class",
     "modalities",
 ]
@@ -87,3 +89,10 @@ def modalities(name: str) -> Modalities:
     :raises UsageError: an unknown fusion.
     """
     return ENSEMBLES[name] if name in ENSEMBLES else Modalities.of(fusion_class(name))
+
+
+def ensemble_of(members: Iterable[Modalities]) -> str:
+    """Give what an ensemble has in the place of a fusion, by what its members read."""
+    read = list(members)
+    kinds = Modalities(image=any(each.image for each in read), clinical=any(each.clinical for each in read))
+    return next(name for name, each in ENSEMBLES.items() if each == kinds)

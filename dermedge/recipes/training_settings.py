@@ -38,8 +38,21 @@ def settings_of_recipe(recipe: Recipe, *, original: bool) -> AskedSettings:
             f"The recipe {recipe.name} is an ensemble of {len(recipe.members)} networks."
             f" `dermedge recipes {recipe.name}` says how each is trained, and how they are joined."
         )
-    frozen = {"freeze_image_branch": True} if recipe.start == "frozen" else {}
-    return AskedSettings.of(None, {**(recipe.own_settings if original else recipe.settings), **frozen})
+    return AskedSettings.of(None, {**(recipe.own_settings if original else recipe.settings), **_start_of(recipe)})
+
+
+def settings_of_members(recipe: Recipe, *, original: bool) -> list[AskedSettings]:
+    """Give what each network of an ensemble asks for, in their order; none where the recipe is one network.
+
+    :raises DermedgeError: something that it needs is not built.
+    """
+    check_built(recipe)
+    shared = {**(recipe.own_settings if original else recipe.settings), **_start_of(recipe)}
+    return [AskedSettings.of(None, {**shared, **member.settings}) for member in recipe.members]
+
+
+def _start_of(recipe: Recipe) -> dict[str, bool]:
+    return {"freeze_image_branch": True} if recipe.start == "frozen" else {}
 
 
 def recipe_training(recipe: Recipe, given: AskedSettings, *, pretrained: bool | None, started: bool) -> RecipeTraining:

@@ -26,17 +26,17 @@ from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.samples import Sample
 from dermedge.models.clinical_branch import ClinicalEncoder
 from dermedge.models.ensemble import EnsembleMember
-from dermedge.models.fusion import ENSEMBLES, modalities
-from dermedge.models.modalities import Modalities
+from dermedge.models.fusion import ensemble_of, modalities
 from dermedge.statistics.temperature import SMALLEST_VALIDATION, inverse_temperature
 from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
-from .ensemble_checks import check_encoders, check_resized
+from .ensemble_checks import check_encoders, check_shrunk, shrinking_record
 from .members import MEMBERS
 from .predictions import labels_of, torch_logits, trained_model
 from .run import Run
 from .run_folder import RunFolder
+from .run_names import SEVERAL_BRANCHES
 from .shifted_weights import PRIOR_SHIFT, recorded_shift
 from .start_weights import PRETRAINED
 from .teachers import TEACHERS, recorded_teachers
@@ -44,8 +44,6 @@ from .train import predict_logits, start_run
 from .training_job import no_other_training
 
 _log = logging.getLogger(__name__)
-SEVERAL_BRANCHES = "mixed"
-"""What the settings of an ensemble say of image branches that differ."""
 LARGEST_TEMPERATURE = 20.0
 """And the smallest is one over it: a member that guesses worse than nobody has an infinite one, and scores of 0."""
 _LAST_LAYER = ("head.classifier.3.weight", "head.classifier.3.bias")
@@ -56,6 +54,7 @@ _OF_PICTURES = (
     "jpeg_detail",
     "hair_removal",
     "colour_constancy",
+    "contrast",
     "quantise_aware",
 )
 """Settings without a meaning where no picture is read."""
@@ -63,12 +62,21 @@ _OF_ORIGIN = ("start_from", "teachers", "widths")
 """Settings that are of one network alone: the members' own records have them."""
 
 
-def make_ensemble(runs: Sequence[Run], folder: RunFolder, *, data: Path | None = None, overwrite: bool = False) -> Run:
+def make_ensemble(
+    runs: Sequence[Run],
+    folder: RunFolder,
+    *,
+    data: Path | None = None,
+    overwrite: bool = False,
+    shrunk_anyway: bool = False,
+) -> Run:
     """Make one run of several.
 
     :param runs: in the order of the members; see `check_members`.
     :param data: where the data lie by now; by default where they lay for the first run.
     :param overwrite: replace an earlier run in the folder.
+    :param shrunk_anyway: take members of smaller pictures whatever shrinking changes of their answers; the record says
+        how much, and the ensemble is then to be judged by figures of its own.
     :return: the new run; see `members.Member` for what its record says.
     :raises UsageError: a member's pictures are smaller than another's, and shrinking them changes its answers.
     :raises InputRejected: members that were trained on other data, or pictures are missing.
@@ -77,10 +85,10 @@ def make_ensemble(runs: Sequence[Run], folder: RunFolder, *, data: Path | None =
     folder.check_places()
     _check_place(folder, runs, overwrite=overwrite)
     samples = runs[0].samples(data)
-    config = joined_settings(runs)
+    config = joined_settings([run.config for run in runs])
     if data is not None:
         config = replace(config, data=str(data.resolve()))
-    making = _Making(config, runs, runs[0].split.select(samples, "validation"))
+    making = _Making(config, runs, runs[0].split.select(samples, "validation"), shrunk_anyway)
     records, weights = list[dict[str, Any]](), dict[str, Tensor]()
     for index, run in enumerate(runs):
         record, tensors = making.member(run)
@@ -104,6 +112,7 @@ class _Making:
     """Of the ensemble."""
     runs: Sequence[Run]
     validation: Sequence[Sample]
+    shrunk_anyway: bool
     _encoders: list[tuple[Run, ClinicalEncoder]] = field(default_factory=list)
 
     @cached_property
@@ -127,6 +136,8 @@ class _Making:
         if network.encoder is not None:
             self._encoders.append((run, network.encoder))
             check_encoders(*self._encoders[0], run, network.encoder)
+            # Equal but for rounding: one encoder serves all members of a model file, and here too.
+            network.encoder.load_state_dict(self._encoders[0][1].state_dict())
         record: dict[str, Any] = {"name": run.path.resolve().name, "weights_sha256": run.weights_sha256}
         temperature = 1.0
         if len({sample.lesion_id for sample in self.validation}) >= SMALLEST_VALIDATION:
@@ -134,9 +145,10 @@ class _Making:
             fitted = 1 / inverse_temperature(scores.numpy(), self._labels)
             temperature = min(max(fitted, 1 / LARGEST_TEMPERATURE), LARGEST_TEMPERATURE)
             if not member.shrinking.same:
-                record["shrunk"] = check_resized(run, scores.numpy(), torch_logits(run, self.validation))
-        elif not member.shrinking.same:
-            check_resized(run, None, None)
+                own = torch_logits(run, self.validation)
+                record["shrunk"] = shrinking_record(run.config.image_size, scores.numpy(), own)
+        if not member.shrinking.same and not self.shrunk_anyway:
+            check_shrunk(run, record.get("shrunk"))
         _log.info("%s: temperature %.3f", run.path, temperature)
         tensors = {
             name: tensor / temperature if name in _LAST_LAYER else tensor
@@ -155,9 +167,8 @@ def _origin(run: Run) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def joined_settings(runs: Sequence[Run]) -> TrainConfig:
+def joined_settings(every: Sequence[TrainConfig]) -> TrainConfig:
     """Give the settings of an ensemble: what its members share, and otherwise what nobody has asked for."""
-    every = [run.config for run in runs]
     reads = [modalities(config.fusion) for config in every]
     picture = [config for config, each in zip(every, reads, strict=True) if each.image] or every
     shared: dict[str, Any] = {}
@@ -166,12 +177,11 @@ def joined_settings(runs: Sequence[Run]) -> TrainConfig:
         if name not in _OF_ORIGIN and all(value == values[0] for value in values):
             shared[name] = values[0]
     branches = {config.image_branch for config in picture}
-    kinds = Modalities(image=any(each.image for each in reads), clinical=any(each.clinical for each in reads))
     return TrainConfig(
         **{
             "data": every[0].data,
             **shared,
-            "fusion": next(name for name, each in ENSEMBLES.items() if each == kinds),
+            "fusion": ensemble_of(reads),
             "image_branch": branches.pop() if len(branches) == 1 else SEVERAL_BRANCHES,
             "image_size": max(config.image_size for config in picture),
         }

@@ -4,7 +4,7 @@ them is validated or tested on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -25,6 +25,13 @@ _READ_ALIKE = ("resample", "jpeg_detail")
 """Settings of the picture that all members share: it is read once, for all of them."""
 LEAST_SAME_CLASS = 0.97
 """Share of the validation photographs whose class may not change by shrinking them in the graph: that of INT8."""
+ROUNDING = 1e-5
+"""Largest difference of what two members count clinical values with, relative to it or to their deviation."""
+_MODE = "mode"
+_COUNTED = {"median": "the median", "mean": "the mean", "std": "the deviation", _MODE: "the most frequent value"}
+"""What `ClinicalEncoder` is fitted to, in words."""
+_NAMED = 3
+"""Lesions or photographs that a message names."""
 _Floats = NDArray[np.floating[Any]]
 
 
@@ -95,12 +102,14 @@ def _check_unseen(run: Run, other: Run) -> None:
     if run.split.rows == other.split.rows:
         return
     group = run.split.group_name
-    leaked = {group_key(each) for _, each, _ in seen_by(run, other.split, [])}
+    leaked = sorted({group_key(each): each for _, each, _ in seen_by(run, other.split, [])}.values())
     if leaked:
         held_back = {group_key(each) for _, each, part in other.split.rows if part != "train"}
+        more = ", ..." if len(leaked) > _NAMED else ""
         raise InputRejected(
             f"The run in {run.path} was trained on {len(leaked)} of the {len(held_back)} {group}s that the run in"
-            f" {other.path} is validated or tested on, so that nothing would be left to measure the ensemble on."
+            f" {other.path} is validated or tested on ({', '.join(leaked[:_NAMED])}{more}), so that nothing would be"
+            " left to measure the ensemble on."
             " Train both on one split: the same data, --protocol and --split-seed."
         )
     raise InputRejected(
@@ -110,36 +119,63 @@ def _check_unseen(run: Run, other: Run) -> None:
 
 
 def check_encoders(first: Run, of_first: ClinicalEncoder, run: Run, own: ClinicalEncoder) -> None:
-    """Let two members pass that make the same numbers of the same clinical values.
+    """Let two members pass that make the same numbers of the same clinical values, but for rounding.
 
-    :raises InputRejected: they do not.
+    Sums of the same values in another order, or in another precision, as early versions took them, differ by rounding.
+
+    :raises InputRejected: they do not; the message has the first difference.
     """
-    if any(not torch.equal(value, of_first.state_dict()[name]) for name, value in own.state_dict().items()):
-        raise InputRejected(
-            f"The runs in {first.path} and {run.path} scale clinical values or count unknown ones otherwise, so the"
-            " data changed between their trainings. Train both on the same data."
-        )
+    fields = {
+        name: [each.name for each in (own.schema.categorical if name == _MODE else own.schema.numeric)]
+        for name in _COUNTED
+    }
+    theirs = of_first.state_dict()
+    for name, value in own.state_dict().items():
+        # A mean near 0 is as exact as the values are wide.
+        scale = torch.maximum(theirs[name].abs(), theirs["std"]) if name != _MODE else 1
+        apart = (value - theirs[name]).abs() > (ROUNDING * scale if name != _MODE else 0)
+        if apart.any():
+            at = int(apart.nonzero()[0])
+            one, other = (_told(each, name, at) for each in (of_first, own))
+            raise InputRejected(
+                f"The runs in {first.path} and {run.path} encode clinical values otherwise: {_COUNTED[name]} of"
+                f" {fields[name][at]} is {one} in the one and {other} in the other, so the data changed between their"
+                " trainings. Train both on the same data."
+            )
 
 
-def check_resized(run: Run, shrunk: _Floats | None, own: _Floats | None) -> dict[str, Any]:
+def _told(encoder: ClinicalEncoder, name: str, at: int) -> str:
+    value = encoder.state_dict()[name][at]
+    return encoder.schema.categorical[at].vocabulary[int(value)] if name == _MODE else f"{float(value):.6g}"
+
+
+def shrinking_record(size: int, shrunk: _Floats, own: _Floats) -> dict[str, Any]:
     """Compare a member's answers to pictures shrunk from the ensemble's with those to pictures of its own size.
 
-    :param shrunk: scores float [N, classes] of validation photographs; None: there are too few, as of `own`.
+    :param size: its own, height and width in pixels.
+    :param shrunk: scores float [N, classes] of validation photographs, as of `own`.
     :return: JSON-ready: `from`, its own size; `images`, `agreement`, `largest_probability_change`.
+    """
+    agreement = float(np.mean(shrunk.argmax(axis=1) == own.argmax(axis=1)))
+    change = float(np.abs(softmax(shrunk, axis=1) - softmax(own, axis=1)).max())
+    return {"from": size, "images": len(own), "agreement": agreement, "largest_probability_change": change}
+
+
+def check_shrunk(run: Run, found: Mapping[str, Any] | None) -> None:
+    """Let a member pass whose answers stay as they are when its pictures are shrunk from larger ones.
+
+    :param found: of `shrinking_record`; None: there are too few photographs.
     :raises UsageError: too few to compare on, or too many get another class.
     """
     size = run.config.image_size
-    if shrunk is None or own is None:
+    if found is None:
         raise UsageError(
             f"The run in {run.path} reads pictures of {size} pixels, smaller than another's, and there are too few"
             " validation photographs to see what shrinking them costs. Train all members with one --image-size."
         )
-    agreement = float(np.mean(shrunk.argmax(axis=1) == own.argmax(axis=1)))
-    if agreement < LEAST_SAME_CLASS:
+    if found["agreement"] < LEAST_SAME_CLASS:
         raise UsageError(
             f"The run in {run.path} reads pictures of {size} pixels, smaller than another's: shrunk from the larger"
-            f" ones, {agreement:.1%} of {len(own)} validation photographs keep their class, and"
+            f" ones, {found['agreement']:.1%} of {found['images']} validation photographs keep their class, and"
             f" {LEAST_SAME_CLASS:.0%} must. Train all members with one --image-size."
         )
-    change = float(np.abs(softmax(shrunk, axis=1) - softmax(own, axis=1)).max())
-    return {"from": size, "images": len(own), "agreement": agreement, "largest_probability_change": change}

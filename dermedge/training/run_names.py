@@ -4,6 +4,8 @@ from __future__ import annotations
 
 PAPERS_BRANCH = "dermiresnet"
 """The image branch that no name tells, because there was no other once."""
+SEVERAL_BRANCHES = "mixed"
+"""What the settings of an ensemble say of image branches that differ."""
 
 
 def run_name(image_branch: str, fusion: str) -> str:

@@ -15,6 +15,7 @@ from dermedge.training.train import check_ready
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError
 
+from .joined_members import join_members, joined_before
 from .latency import is_timed, measure_latency
 from .measure_cell import is_measured, measure_cell
 from .plan import Cell, Plan, check_plan
@@ -71,8 +72,8 @@ def _limits_of(cell: Cell, plan: Plan, limits: Limits | None) -> Limits | None:
 
 def _check_ready(plan: Plan, samples: list[Sample]) -> None:
     # A branch that cannot be made is told at once.
-    firsts = {(cell.image_branch, cell.recipe): cell for cell in reversed(plan.cells)}
-    for (branch, _), first in firsts.items():
+    firsts = {(cell.image_branch, cell.recipe, cell.member): cell for cell in reversed(plan.trainings)}
+    for (branch, *_), first in firsts.items():
         if branch != NONE:
             new_branch(branch)
         check_ready(plan.settings(first), samples, plan.split(first, samples), HAM10000)
@@ -86,13 +87,13 @@ def _do_missing(
     *,
     latency: bool,
 ) -> list[str]:
-    left, failed = TimeLeft(list(missing), {cell for cell, limits in wanted.items() if limits}, latency), []
+    to_come = [each for cell in missing for each in (*plan.members(cell), cell)]
+    left, failed = TimeLeft(to_come, {cell for cell, limits in wanted.items() if limits}, latency), []
     for cell in plan.cells:
         if cell not in missing:
             _note_training(plan, cell, left)
     for number, cell in enumerate(missing, start=1):
         _log.info("[%s/%s] %s; %s", number, len(missing), cell.title, left.text())
-        left.to_come.remove(cell)
         try:
             _train_and_measure(plan, cell, wanted[cell], samples, left)
         except DermedgeError as error:
@@ -101,31 +102,49 @@ def _do_missing(
                 raise
             failed.append(f"{cell.title}: {error}")
             _log.info("  failed: %s", error)
+        left.leave(cell, *plan.members(cell))
     return failed
 
 
 def _note_training(plan: Plan, cell: Cell, left: TimeLeft) -> None:
     # From its history, because this start may have done only the end of it.
-    seconds = trained_seconds(cell.run_folder(plan.root).history_file)
-    if seconds is not None:
-        left.trained(cell, seconds)
+    for each in plan.members(cell) or (cell,):
+        seconds = trained_seconds(each.run_folder(plan.root).history_file)
+        if seconds is not None:
+            left.trained(each, seconds)
 
 
 def _train_and_measure(plan: Plan, cell: Cell, limits: Limits | None, samples: list[Sample], left: TimeLeft) -> None:
     source = cell.trunk_source
     if cell.trunk == SHARED and plan.given is None and read_results(source.run_folder(plan.root).path) is None:
         raise DermedgeError(f"its trunk, {source.name}, could not be trained.")
-
-    def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
-        return f"; {left.text(cell, epochs_left(history, epochs))}"
-
     folder = cell.run_folder(plan.root)
     done = read_results(folder.path) is not None
-    run = Run.open(folder.path) if done else train_cell(plan, cell, samples, on_epoch)
+    run = Run.open(folder.path) if done else _trained(plan, cell, samples, left)
+    left.leave(cell, *plan.members(cell))
     _note_training(plan, cell, left)
     started = time.perf_counter()
     measure_cell(cell, run, samples, limits)
     left.measured(cell, time.perf_counter() - started)
+
+
+def _trained(plan: Plan, cell: Cell, samples: list[Sample], left: TimeLeft) -> Run:
+    """Train a cell, an ensemble's members one after the other, and join them."""
+    if cell.is_ensemble and (joined := joined_before(plan, cell)) is not None:
+        return joined
+    left.leave(cell)
+
+    def on_epoch(history: list[dict[str, Any]], epochs: int) -> str:
+        return f"; {left.text(cell, epochs_left(history, epochs))}"
+
+    if not cell.is_ensemble:
+        return train_cell(plan, cell, samples, on_epoch)
+    runs = []
+    for member in plan.members(cell):
+        left.leave(member)
+        _log.info("  member %s", member.member)
+        runs.append(train_cell(plan, member, samples, on_epoch))
+    return join_members(plan, cell, runs)
 
 
 def _time_files(root: Path) -> None:

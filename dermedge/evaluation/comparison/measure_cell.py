@@ -21,7 +21,8 @@ from dermedge.data.splits import count_leaks
 from dermedge.recipes.training_settings import RECIPE
 from dermedge.statistics.metrics import score
 from dermedge.training.head_training import recorded_trunk
-from dermedge.training.predictions import labels_of, torch_probabilities, trained_model
+from dermedge.training.members import recorded_members
+from dermedge.training.predictions import labels_of, torch_probabilities, trained_networks
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import PRETRAINED
@@ -31,7 +32,7 @@ from dermedge_runtime.errors import DermedgeError
 
 from .given_trunk import GIVEN
 from .plan import Cell
-from .results import Predictions, int8_file, read_results, write_predictions, write_results
+from .results import MEMBERS, Predictions, int8_file, read_results, write_predictions, write_results
 from .runs import VALIDATION
 
 MEASURED_WITH = "trained weights in torch, float32, CPU"
@@ -84,6 +85,7 @@ def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, 
         "trunk": cell.trunk,
         **({RECIPE: cell.recipe} if cell.recipe else {}),
         "pretrained": run.record.get(PRETRAINED),
+        **({MEMBERS: members} if (members := _members(run)) else {}),
         **({GIVEN: given} if (given := run.record.get(GIVEN)) else {}),
         "shared": recorded_trunk(run.record),
         "settings": settings,
@@ -92,12 +94,25 @@ def _test_figures(cell: Cell, run: Run, samples: Sequence[Sample]) -> dict[str, 
         "leaks": count_leaks(split, samples),
         "split_sha256": split.sha256,
         "weights_sha256": run.weights_sha256,
-        "parameters": sum(parameter.numel() for parameter in trained_model(run).parameters()),
-        **_best_epoch(run),
+        "parameters": sum(parameter.numel() for parameter in trained_networks(run).parameters()),
+        **({"best_epoch": None, VALIDATION: None} if members else _best_epoch(run)),
         "measured_with": MEASURED_WITH,
         "scores": score(labels, probabilities, CLASSES),
         "int8": None,
     }
+
+
+def _members(run: Run) -> list[dict[str, Any]]:
+    """Give what is told of each network of an ensemble; nothing for a single one."""
+    told = ("image_branch", "fusion", "image_size")
+    return [
+        {
+            **{name: getattr(each.config, name) for name in told},
+            "frozen": each.config.freeze_image_branch,
+            **{name: each.record.get(name) for name in ("temperature", "shrunk", PRETRAINED, GIVEN)},
+        }
+        for each in recorded_members(run)
+    ]
 
 
 def _best_epoch(run: RunFolder) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What a comparison consists of: one training per image branch, fusion, protocol, seed and way of training the trunk.
+"""What a comparison consists of: one training per image branch, fusion, protocol, seed and way of training the trunk;
+an ensemble has one for every member, and is joined of them.
 
 A cell is an ordinary run folder. What is there and what is missing is read from these folders alone.
 """
@@ -16,12 +17,13 @@ from dermedge.config import Protocol, TrainConfig
 from dermedge.data.samples import Sample
 from dermedge.data.splits import Split, make_split
 from dermedge.models.branches.families import family_of
-from dermedge.models.fusion import FURTHER_FUSIONS, PAPERS_FUSIONS, fusion_class
+from dermedge.models.fusion import ENSEMBLES, FURTHER_FUSIONS, PAPERS_FUSIONS, fusion_class
 from dermedge.training.chosen_settings import changed_settings
+from dermedge.training.ensemble import joined_settings
 from dermedge.training.head_training import recorded_trunk
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
-from dermedge.training.run_names import PAPERS_BRANCH
+from dermedge.training.run_names import PAPERS_BRANCH, SEVERAL_BRANCHES
 from dermedge.training.start_weights import Pretrained, pretrained_weights
 from dermedge_runtime.errors import UsageError
 
@@ -46,11 +48,15 @@ class Cell:
     """`NONE` where no picture is read."""
     recipe: str = ""
     """Name of the recipe that it is trained by; empty: a fusion with the settings of all."""
+    member: int = 0
+    """Number of the network of an ensemble, from 1; 0: no part of one."""
 
     @property
     def name(self) -> str:
         """Of its recipe or its network."""
-        return f"{RECIPE_FOLDER}{self.recipe}" if self.recipe else model_name(self.image_branch, self.fusion)
+        if not self.recipe:
+            return model_name(self.image_branch, self.fusion)
+        return f"{RECIPE_FOLDER}{self.recipe}" + (f"/member{self.member}" if self.member else "")
 
     def run_folder(self, root: Path) -> RunFolder:
         """Its run folder below the comparison's."""
@@ -60,7 +66,12 @@ class Cell:
     @property
     def trunk_source(self) -> Cell:
         """The cell whose trunk a `SHARED` one takes; of the same image branch."""
-        return replace(self, fusion=BASELINE, trunk=OWN, recipe="")
+        return replace(self, fusion=BASELINE, trunk=OWN, recipe="", member=0)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is joined of members, and not trained itself."""
+        return self.fusion in ENSEMBLES
 
     @property
     def title(self) -> str:
@@ -90,6 +101,25 @@ class Plan:
     """Recipes that were asked for and are not trained, with the reason."""
     given: GivenTrunk | None = None
     """Image branch that is taken or started from in the place of `image_only`'s and of `starts`."""
+    usual_branch: str = PAPERS_BRANCH
+    """Image branch of the members of ensembles that name none."""
+
+    @property
+    def trainings(self) -> tuple[Cell, ...]:
+        """The cells that are trained: those of the plan, the members of an ensemble in its place."""
+        return tuple(each for cell in self.cells for each in self.members(cell) or (cell,))
+
+    def members(self, cell: Cell) -> tuple[Cell, ...]:
+        """Give the trainings that an ensemble is joined of; none for any other cell."""
+        if not cell.is_ensemble:
+            return ()
+        recipe = self.recipes[cell.recipe]
+        found = []
+        for number, asked in enumerate(recipe.members, start=1):
+            branch, fusion = recipe.member_branch(number, self.usual_branch), asked.values.fusion
+            trunk = NONE if branch == NONE else OWN
+            found.append(replace(cell, fusion=fusion, image_branch=branch, trunk=trunk, member=number))
+        return tuple(found)
 
     def takes_given(self, cell: Cell) -> bool:
         """Whether a training takes the given image branch or starts from it."""
@@ -102,10 +132,15 @@ class Plan:
         return make_split(samples, cell.protocol, self.settings(cell).seed_of_split)
 
     def settings(self, cell: Cell) -> TrainConfig:
-        """Settings of one training."""
+        """Settings of one training, or those that an ensemble's members share."""
+        if cell.is_ensemble:
+            return joined_settings([self.settings(member) for member in self.members(cell)])
         protocol = cast("Protocol", cell.protocol)  # `plan_cells` knows no other
-        recipe = self.recipes[cell.recipe] if cell.recipe else None
-        base = self.base if recipe is None else changed_settings(self.base, recipe.asked)
+        recipe, base = self.recipes[cell.recipe] if cell.recipe else None, self.base
+        if recipe is not None:
+            base = changed_settings(base, recipe.members[cell.member - 1] if cell.member else recipe.asked)
+        if recipe is not None and cell.member:
+            base = replace(base, image_size=recipe.member_size(cell.member, self.base.image_size))
         config = replace(base, fusion=cell.fusion, protocol=protocol, seed=cell.seed)
         if cell.trunk != NONE:
             config = replace(config, image_branch=cell.image_branch)
@@ -196,7 +231,8 @@ def plan_recipe_cells(
 ) -> tuple[Cell, ...]:
     """Give the cells of recipes, seed by seed.
 
-    :param image_branch: of the recipes that name none.
+    :param image_branch: of the recipes that name none. One that keeps trained weights as they are takes its original's
+        where nobody has published any of this one.
     :param pretrained: the comparison starts from weights that others have trained.
     :raises UsageError: an unknown protocol or image branch.
     """
@@ -205,9 +241,11 @@ def plan_recipe_cells(
         for protocol in choose_names(protocols, PROTOCOLS, "protocol"):
             for name, each in recipes.items():
                 branch, own = each.image_branch(image_branch), each.trunk(trunk, pretrained=pretrained)
-                if branch != NONE:
-                    family_of(branch)
-                cells.append(Cell(protocol, seed, each.asked.values.fusion, own, branch, name))
+                if branch not in (NONE, SEVERAL_BRANCHES):
+                    source = family_of(branch).weight_source(branch)
+                    if each.recipe.start == "frozen" and source is None:
+                        branch = str(each.recipe.original.get("image_branch", branch))
+                cells.append(Cell(protocol, seed, each.fusion, own, branch, name))
     return tuple(cells)
 
 
@@ -252,12 +290,26 @@ def _rows(fusions: Sequence[str], trunk: str, *, given: bool) -> Iterable[tuple[
 def check_plan(plan: Plan, samples: Sequence[Sample]) -> None:
     """Look at every run folder that is there already, before any work is done.
 
-    :raises UsageError: a folder with a run of other settings or other data; the message says what differs.
+    :raises UsageError: a folder with a run of other settings or other data; the message says what differs. Or an
+        ensemble with one network twice.
     """
     for cell in plan.cells:
+        _check_members(plan, cell)
+    for cell in dict.fromkeys((*plan.cells, *plan.trainings)):
         folder = cell.run_folder(plan.root)
         if folder.config_file.is_file():
             _check_run(plan, cell, Run.open(folder.path), samples)
+
+
+def _check_members(plan: Plan, cell: Cell) -> None:
+    found: list[TrainConfig] = []
+    for settings in map(plan.settings, plan.members(cell)):
+        if settings in found:
+            raise UsageError(
+                f"With pictures of {plan.base.image_size} pixels two networks of {cell.recipe} are the same one."
+                " Give a larger --image-size, or leave the recipe out."
+            )
+        found.append(settings)
 
 
 def _check_run(plan: Plan, cell: Cell, run: Run, samples: Sequence[Sample]) -> None:

@@ -27,9 +27,10 @@ from .given_trunk import GIVEN
 from .latency import read_latency
 from .paired_difference import paired_difference
 from .recipe_runs import read_recipe_runs, recipe_row_name
-from .results import int8_file, read_predictions
+from .results import MEMBERS, int8_file, read_predictions
 from .rows import BASELINE, OWN, SHARED, Key, Record, row_name
 from .runs import VALIDATION, Runs, lines, read_runs
+from .starts import RANDOM
 
 RECORD = "recipes.json"
 _POSITIVE = CLASSES.index("mel")
@@ -167,9 +168,15 @@ def _start(first: Record | None) -> str | None:
     """Say what the image branch started from."""
     if first is None:
         return None
-    source = first["pretrained"]["source"] if first["pretrained"] else "random weights"
-    source += f", trained as the run {first[GIVEN]['run']}" if first[GIVEN] else ""
-    return f"{source}, frozen" if first["settings"].get("freeze_image_branch") else source
+    if MEMBERS in first:
+        return "; ".join(dict.fromkeys(_source(each, frozen=each["frozen"]) for each in first[MEMBERS]))
+    return _source(first, frozen=first["settings"].get("freeze_image_branch", False))
+
+
+def _source(found: Record, *, frozen: bool) -> str:
+    source = str(found["pretrained"]["source"]) if found["pretrained"] else RANDOM
+    source += f", trained as the run {found[GIVEN]['run']}" if found[GIVEN] else ""
+    return f"{source}, frozen" if frozen else source
 
 
 def _literature(name: str) -> Record:

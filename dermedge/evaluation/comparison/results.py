@@ -26,6 +26,8 @@ from .rows import NONE, model_name
 
 _RESULTS, _PREDICTIONS = "results.json", "predictions.csv"
 _FORMAT = 3  # 3: the image branch, and what it started from
+MEMBERS = "members"
+"""The key of the networks of an ensemble."""
 _KEYS = ("protocol", "seed", "fusion", "trunk", "settings", "weights_sha256", "scores", "int8", "parameters")
 _COLUMNS = ["image_id", "lesion_id", "diagnosis"]
 

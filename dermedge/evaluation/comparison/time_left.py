@@ -35,6 +35,10 @@ class TimeLeft:
     training: dict[_Training, list[float]] = field(default_factory=dict)
     measuring: dict[_Measuring, list[float]] = field(default_factory=dict)
 
+    def leave(self, *cells: Cell) -> None:
+        """Take cells out of those that are still to come."""
+        self.to_come = [cell for cell in self.to_come if cell not in cells]
+
     def trained(self, cell: Cell, seconds: float) -> None:
         """Note a finished training."""
         self.training.setdefault((cell.image_branch, cell.trunk), []).append(seconds)
@@ -53,9 +57,11 @@ class TimeLeft:
         :param current_seconds: what is left of its training.
         """
         parts: list[float | None] = [current_seconds]
-        parts += [_mean(self.training.get((cell.image_branch, cell.trunk))) for cell in self.to_come]
+        parts += [
+            _mean(self.training.get((cell.image_branch, cell.trunk))) for cell in self.to_come if not cell.is_ensemble
+        ]
         in_work = [] if current is None else [current]
-        parts += [_mean(self.measuring.get(self._kind(cell))) for cell in (*in_work, *self.to_come)]
+        parts += [_mean(self.measuring.get(self._kind(cell))) for cell in (*in_work, *self.to_come) if not cell.member]
         known = [part for part in parts if part is not None]
         total, unknown = sum(known), len(known) < len(parts)
         then = ", then the latencies" if self.latency else ""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ensembles import random_run
+from safetensors.torch import load_file
 
 import dermedge
 from dermedge.config import TrainConfig
@@ -17,6 +18,7 @@ from dermedge.data.synthetic import write_dataset
 from dermedge.models.ensemble import mean_scores, probabilities_of
 from dermedge.models.resizing import resizing_matrix
 from dermedge.statistics.temperature import cross_entropy
+from dermedge.training.checkpoint import save_weights
 from dermedge.training.ensemble import LARGEST_TEMPERATURE
 from dermedge.training.members import recorded_members
 from dermedge.training.predictions import labels_of, torch_logits, torch_probabilities
@@ -109,7 +111,7 @@ def test_runs_that_do_not_go_together_are_refused_in_a_sentence(new, tmp_path):
         (
             InputRejected,
             [a, other],
-            r"was trained on \d+ of the 84 lesions that the run in .* is validated or tested on",
+            r"was trained on \d+ of the 84 lesions that the run in .* is validated or tested on \(SYN_\w+, SYN_",
         ),
         (InputRejected, [a, new("refit", seed=4, protocol="refit")], None),
         (UsageError, [a, new("imputed", seed=5, unknown="impute")], "trained with --unknown impute"),
@@ -125,6 +127,25 @@ def test_runs_that_do_not_go_together_are_refused_in_a_sentence(new, tmp_path):
     with pytest.raises(DermedgeError, match="has no weights yet"):
         dermedge.ensemble([a, b.path], run=tmp_path / "e")
     assert not (tmp_path / "e").exists()
+
+
+def test_values_that_are_scaled_alike_but_for_rounding_go_together(new, many_samples, tmp_path):
+    a, b = new("a", seed=1), new("b", seed=2)
+    tensors = load_file(b.weights_file)
+    mean = float(tensors["encoder.mean"][0])
+    for share, said in ((1e-6, None), (1e-3, "encode clinical values otherwise: the mean of age is")):
+        save_weights(b.weights_file, {**tensors, "encoder.mean": torch.tensor([mean * (1 + share)])})
+        if said is None:
+            joined = load_file(dermedge.ensemble([a, b.path], run=tmp_path / "e").weights_file)
+            assert joined["members.0.network.encoder.mean"] == joined["members.1.network.encoder.mean"]
+        else:
+            with pytest.raises(InputRejected, match=said):
+                dermedge.ensemble([a, b.path], run=tmp_path / "f")
+    mode = tensors["encoder.mode"].clone()
+    mode[0] = 1 - mode[0]
+    save_weights(b.weights_file, {**tensors, "encoder.mode": mode})
+    with pytest.raises(InputRejected, match=r"the most frequent value of sex is \w+ in the one and \w+ in the other"):
+        dermedge.ensemble([a, b.path], run=tmp_path / "f")
 
 
 def test_it_is_written_where_nothing_is_lost_and_is_no_start_of_a_training(new, many, tmp_path):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.evaluation.comparison import planned_recipe, recipe_summary, train_cell
-from dermedge.evaluation.comparison.plan import Cell, Plan, in_order, plan_recipe_cells
+from dermedge.evaluation.comparison.plan import Cell, Plan, check_plan, in_order, plan_recipe_cells
 from dermedge.evaluation.comparison.planned_recipe import plan_recipes
 from dermedge.evaluation.comparison.publish import publish
 from dermedge.evaluation.comparison.recipe_plots import pareto_front
@@ -24,6 +24,7 @@ from dermedge.evaluation.comparison.results import write_results
 from dermedge.evaluation.comparison.runs import VALIDATION
 from dermedge.recipes.recipe import Recipe
 from dermedge.recipes.recipe_file import parse_recipe
+from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_runtime.errors import DermedgeError, UsageError
 
@@ -49,10 +50,14 @@ RECIPES = {
     "smooth": '[settings]\nfusion = "image_only"\nlabel_smoothing = 0.1\n',
     "never": '[settings]\nfusion = "image_only"\nsparkle = true\n',
     "icy": '[settings]\nfusion = "concat"\n',
-    "many": '[settings]\nfusion = "concat"\n[[members]]\nsettings = { image_size = 64 }\n',
+    "many": '[settings]\nfusion = "concat"\nlabel_smoothing = 0.2\n[[members]]\nsettings = { image_size = 160 }\n'
+    '[[members]]\nsettings = { image_size = 256, fusion = "image_only" }\n',
     "other": '[settings]\nfusion = "concat"\nimage_branch = "efficientnet_lite0"\n',
     "table": '[settings]\nfusion = "clinical_only"\n',
 }
+
+
+ORIGINAL = {"image_branch": "efficientnet_lite0"}
 
 
 def recipe(name: str) -> Recipe:
@@ -82,13 +87,10 @@ def test_a_recipe_shares_the_trunk_where_its_fusion_alone_is_another() -> None:
     }
     assert trunks == {
         "gates": ("shared", "usual"), "smooth": ("own", "usual"), "icy": ("own", "usual"),
-        "other": ("own", "efficientnet_lite0"), "table": ("none", "none"),
+        "many": ("own", "usual"), "other": ("own", "efficientnet_lite0"), "table": ("none", "none"),
     }  # fmt: skip
     assert all(each.trunk("own", pretrained=True) != "shared" for each in planned.values())
-    assert left_out == {
-        "never": "not built: --sparkle",
-        "many": "an ensemble, which is trained in steps: dermedge recipes many",
-    }
+    assert left_out == {"never": "not built: --sparkle"}
     _, without = plan_recipes("icy", pretrained=False)
     assert without == {"icy": "keeps trained weights as they are: add --pretrained"}
 
@@ -104,11 +106,62 @@ def test_cells_of_before_have_the_folders_of_before_and_recipes_their_own(tmp_pa
     assert plan.settings(plan.cells[3]).label_smoothing == 0.1 and plan.settings(plan.cells[0]).label_smoothing == 0
     planned, _ = plan_recipes("icy,smooth", pretrained=True)
     own = plan_recipe_cells(planned, "grouped", 1, "shared", "dermiresnet", pretrained=True)
+    (bare,) = plan_recipe_cells(
+        {"icy": replace(planned["icy"], recipe=planned["icy"].recipe.model_copy(update={"original": ORIGINAL}))},
+        "grouped", 1, "own", "dermiresnet", pretrained=True,
+    )  # fmt: skip
+    assert bare.image_branch == "efficientnet_lite0", "nobody has trained a dermiresnet that could be kept"
     frozen = replace(plan, recipes=planned, starts={"dermiresnet": "abc"})
     settings = [frozen.settings(cell) for cell in own]
     assert [(each.freeze_image_branch, each.feature_views, each.start_from) for each in settings] == [
         (True, 3, "abc"), (False, 0, "abc"),
     ]  # fmt: skip
+
+
+def test_members_read_pictures_of_shares_of_the_comparisons_size(tmp_path) -> None:
+    plan = plan_of(tmp_path, tmp_path, "many", image_size=64)
+    one, other = plan.members(plan.cells[-1])
+    assert [plan.settings(each).image_size for each in (one, other, plan.cells[-1])] == [40, 64, 64]
+    assert [cell.member for cell in plan.trainings] == [0, 0, 1, 2]
+    assert (plan.settings(one).fusion, plan.settings(other).fusion) == ("concat", "image_only")
+    assert plan.cells[-1].fusion == "ensemble" and plan.settings(plan.cells[-1]).label_smoothing == 0.2
+    assert other.run_folder(Path()).path.as_posix() == "grouped/seed0/recipe-many/member2"
+    many = plan.recipes["many"]
+    twice = replace(many, members=(many.members[0], *many.members))
+    with pytest.raises(UsageError, match="With pictures of 64 pixels two networks of many are the same one"):
+        check_plan(replace(plan, recipes={"many": twice}), [])
+
+
+@pytest.mark.usefixtures("narrow_trunk")
+def test_an_ensemble_is_trained_joined_and_measured_and_goes_on_where_it_was(
+    synthetic_data, tmp_path, monkeypatch
+) -> None:
+    plan = plan_of(tmp_path, synthetic_data, "many", image_size=64)
+    plan = replace(plan, cells=plan.cells[-1:])
+    remaining = train_cell.remaining_epochs
+
+    def stop(trainer):
+        if trainer.config.fusion == "image_only":
+            raise KeyboardInterrupt
+        yield from remaining(trainer)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_cell, "remaining_epochs", stop)
+        run_plan(plan)
+    folder = tmp_path / "grouped" / "seed0" / "recipe-many"
+    first = (folder / "member1" / "weights.safetensors").stat().st_mtime_ns
+    record, failed = run_plan(plan)
+    assert failed == [] and (folder / "member1" / "weights.safetensors").stat().st_mtime_ns == first
+    (row,) = record["rows"]
+    assert (row["recipe"], row["fusion"], row["seeds"], row["image_size"]) == ("many", "ensemble", [0], 64)
+    assert row["start"] == "random weights"
+    members = [trained_model(Run.open(folder / f"member{number}")) for number in (1, 2)]
+    assert row["parameters"] == sum(each.numel() for model in members for each in model.parameters())
+    assert Run.open(folder).record["recipe"] == {"name": "many"}
+    results = (folder / "results.json").read_bytes()
+    (folder / "results.json").unlink()
+    run_plan(plan)
+    assert (folder / "results.json").read_bytes() == results
 
 
 def test_names_that_are_none_are_refused() -> None:
