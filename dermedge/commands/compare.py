@@ -48,7 +48,8 @@ _Recipes = Annotated[
     str | None,
     option(
         _PANEL,
-        "Systems of the literature (dermedge recipes), comma-separated, or all: trained and measured beside ours.",
+        "Systems of the literature (dermedge recipes) or recipe files, comma-separated, or all: trained and measured"
+        " beside ours.",
         **any_text("words"),
     ),
 ]

@@ -17,14 +17,15 @@ from dermedge_runtime.errors import InputRejected, UsageError
 from .missing_parts import accepted
 from .recipe import Figure, Member, Published, Recipe
 
-_SUFFIX = ".toml"
+SUFFIX = ".toml"
+"""Of a recipe that is given by its path."""
 _TABLES: dict[str, type[BaseModel]] = {"published": Published, "figures": Figure, "members": Member}
 
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that dermedge ships."""
     entries = files("dermedge.recipes").iterdir()
-    return tuple(sorted(Path(entry.name).stem for entry in entries if entry.name.endswith(_SUFFIX)))
+    return tuple(sorted(Path(entry.name).stem for entry in entries if entry.name.endswith(SUFFIX)))
 
 
 def load_recipe(name: str) -> Recipe:
@@ -33,7 +34,7 @@ def load_recipe(name: str) -> Recipe:
     :raises UsageError: there is no such recipe; the message names the nearest.
     :raises InputRejected: it cannot be read, is no TOML, lacks a key, or holds what it must not.
     """
-    if name.lower().endswith(_SUFFIX):
+    if name.lower().endswith(SUFFIX):
         try:
             return parse_recipe(Path(name).read_bytes(), Path(name).stem, name)
         except OSError as error:
@@ -44,9 +45,9 @@ def load_recipe(name: str) -> Recipe:
     if name not in known:
         raise UsageError(
             f"There is no recipe '{name}'; dermedge has {', '.join(known)}{nearest(name, known)}"
-            f" One of your own is given by its path, which ends in {_SUFFIX}."
+            f" One of your own is given by its path, which ends in {SUFFIX}."
         )
-    return parse_recipe((files("dermedge.recipes") / f"{name}{_SUFFIX}").read_bytes(), name, name)
+    return parse_recipe((files("dermedge.recipes") / f"{name}{SUFFIX}").read_bytes(), name, name)
 
 
 def parse_recipe(content: bytes, name: str, source: str) -> Recipe:

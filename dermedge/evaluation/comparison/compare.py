@@ -18,6 +18,7 @@ from dermedge_runtime.errors import DermedgeError
 from .joined_members import join_members, joined_before
 from .latency import is_timed, measure_latency
 from .measure_cell import is_measured, measure_cell
+from .own_recipes import keep_own
 from .plan import Cell, Plan, check_plan
 from .publish import PAGE, publish
 from .recipe_publish import asked_of, publish_recipes
@@ -47,6 +48,7 @@ def compare_fusions(
     :raises DeviceUnavailable: cuda without a usable GPU.
     """
     check_plan(plan, samples)
+    keep_own(plan.root, plan.recipes)
     recipes = bool(plan.recipes or plan.left_out)
     wanted = {cell: _limits_of(cell, plan, int8_limits) for cell in plan.cells}
     missing = [cell for cell, limits in wanted.items() if not is_measured(cell.run_folder(plan.root), limits)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from dermedge.recipes.training_settings import RECIPE
+from dermedge.recipes.training_settings import RECIPE, recipe_record
 from dermedge.training.ensemble import make_ensemble
 from dermedge.training.ensemble_checks import check_members
 from dermedge.training.members import MEMBERS, recorded_members
@@ -53,5 +53,6 @@ def join_members(plan: Plan, cell: Cell, runs: Sequence[Run]) -> Run:
         {**record, **{key: each.record[key] for key in (GIVEN,) if key in each.record}}
         for record, each in zip(run.record[MEMBERS], runs, strict=True)
     ]
-    write_json(run.config_file, {**run.record, MEMBERS: told, RECIPE: {"name": cell.recipe}})
+    recipe = recipe_record(plan.recipes[cell.recipe].recipe)
+    write_json(run.config_file, {**run.record, MEMBERS: told, RECIPE: recipe})
     return Run.open(folder.path)

@@ -7,12 +7,13 @@ which becomes the comparison's: of 160, 192 and 224 pixels, a comparison at 96 m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from dermedge.config import AskedSettings
 from dermedge.models.fusion import ensemble_of, modalities
-from dermedge.recipes.missing_parts import missing_parts
+from dermedge.recipes.missing_parts import check_built, missing_parts
 from dermedge.recipes.recipe import Recipe
-from dermedge.recipes.recipe_file import load_recipe, shipped_recipes
+from dermedge.recipes.recipe_file import SUFFIX, load_recipe, shipped_recipes
 from dermedge.recipes.training_settings import settings_of_members, settings_of_recipe
 from dermedge.training.run_names import SEVERAL_BRANCHES
 from dermedge_runtime.errors import UsageError
@@ -31,6 +32,8 @@ class PlannedRecipe:
     asked: AskedSettings
     members: tuple[AskedSettings, ...] = ()
     """Of every network of an ensemble, the recipe's own settings among them; empty: it is one network."""
+    file: Path | None = None
+    """None: dermedge ships it."""
 
     @property
     def trained_start(self) -> bool:
@@ -87,21 +90,29 @@ class PlannedRecipe:
 
 
 def plan_recipes(text: str, *, pretrained: bool) -> tuple[dict[str, PlannedRecipe], dict[str, str]]:
-    """Choose recipes by their names, comma-separated; `all` gives all that are shipped.
+    """Choose recipes by their names, comma-separated, or those of one's own by their files.
+
+    `all` gives all that are shipped.
 
     :param pretrained: the comparison starts from weights that others have trained.
     :return: those that can be trained, and a reason for each of the others.
-    :raises UsageError: an unknown name, or none.
+    :raises UsageError: an unknown name, none, or two recipes of one name.
+    :raises InputRejected: a file that cannot be read, or is no recipe.
+    :raises DermedgeError: a file whose recipe needs what is not built.
     """
     names = shipped_recipes() if text.strip() == "all" else tuple(filter(None, map(str.strip, text.split(","))))
     if not names:
         raise UsageError("--recipes takes names of recipes, comma-separated, or all; `dermedge recipes` lists them.")
     planned, left_out = {}, {}
-    if own := [name for name in names if name.lower().endswith(".toml")]:
+    files = {Path(name).stem: Path(name) for name in names if name.lower().endswith(SUFFIX)}
+    called = [Path(name).stem if name.lower().endswith(SUFFIX) else name for name in dict.fromkeys(names)]
+    if twice := [name for name in called if called.count(name) > 1 or (name in files and name in shipped_recipes())]:
         raise UsageError(
-            f"--recipes takes recipes that dermedge ships, and {own[0]} is a file: see `dermedge recipes`."
+            f"Two recipes are called {twice[0]}; a recipe is called as its file. Give the file another name."
         )
     for recipe in map(load_recipe, dict.fromkeys(names)):
+        if recipe.name in files:
+            check_built(recipe)
         if missing := missing_parts(recipe):
             left_out[recipe.name] = f"not built: {', '.join(missing)}"
         elif recipe.start == "frozen" and not pretrained:
@@ -109,7 +120,7 @@ def plan_recipes(text: str, *, pretrained: bool) -> tuple[dict[str, PlannedRecip
         else:
             members = tuple(settings_of_members(recipe, original=False))
             asked = AskedSettings.of(None, recipe.settings) if members else settings_of_recipe(recipe, original=False)
-            planned[recipe.name] = PlannedRecipe(recipe, asked, members)
+            planned[recipe.name] = PlannedRecipe(recipe, asked, members, files.get(recipe.name))
     return planned, left_out
 
 

@@ -18,13 +18,14 @@ import pandas as pd
 from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import CLASSES
 from dermedge.progress import progress
-from dermedge.recipes.recipe_file import load_recipe
+from dermedge.recipes.recipe import Recipe
 from dermedge.statistics.bootstrap import REPLICATES
 from dermedge.statistics.pooled_intervals import POOLED, Answers, pooled_intervals
 from dermedge_runtime.errors import DermedgeError
 
 from .given_trunk import GIVEN
 from .latency import read_latency
+from .own_recipes import recipe_of
 from .paired_difference import paired_difference
 from .recipe_runs import read_recipe_runs, recipe_row_name
 from .results import MEMBERS, int8_file, read_predictions
@@ -96,6 +97,7 @@ def summarize_recipes(root: Path, asked: Asked) -> Record:
     runs = read_runs(root)
     for row in progress(rows, "bootstrap"):
         done = row.pop("done")
+        row["literature"] = _literature(recipe_of(root, row["recipe"])) if row["recipe"] else None
         row["figures"], row["difference"] = _figures([run["folder"] for run in done]), _difference(row, done, runs)
     return {
         "asked": asked.to_record(),
@@ -135,7 +137,6 @@ def _row(
         "left_out": "",
         "int8": int8 and {key: value for key, value in int8.items() if key != "folder"},
         "latency": _latency(first, int8, timed),
-        "literature": _literature(name) if name else None,
         VALIDATION: _validation(done),
         "done": done,
     }
@@ -179,8 +180,7 @@ def _source(found: Record, *, frozen: bool) -> str:
     return f"{source}, frozen" if frozen else source
 
 
-def _literature(name: str) -> Record:
-    recipe = load_recipe(name)
+def _literature(recipe: Recipe) -> Record:
     figures = recipe.published.figures
     return {
         "reference": recipe.reference,

@@ -12,7 +12,7 @@ from comparisons import row_of, run_plan, small_plan
 from safetensors.torch import load_file
 
 from dermedge.data.files.content_hashes import hash_file
-from dermedge.evaluation.comparison import planned_recipe, recipe_summary, train_cell
+from dermedge.evaluation.comparison import own_recipes, planned_recipe, train_cell
 from dermedge.evaluation.comparison.plan import Cell, Plan, check_plan, in_order, plan_recipe_cells
 from dermedge.evaluation.comparison.planned_recipe import plan_recipes
 from dermedge.evaluation.comparison.publish import publish
@@ -23,7 +23,7 @@ from dermedge.evaluation.comparison.recipe_summary import asked_before
 from dermedge.evaluation.comparison.results import write_results
 from dermedge.evaluation.comparison.runs import VALIDATION
 from dermedge.recipes.recipe import Recipe
-from dermedge.recipes.recipe_file import parse_recipe
+from dermedge.recipes.recipe_file import load_recipe, parse_recipe
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -66,11 +66,11 @@ def recipe(name: str) -> Recipe:
 
 
 @pytest.fixture(autouse=True)
-def own_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+def recipes_of_this_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recipes of this file in the place of those that are shipped, which need what may not be there."""
     monkeypatch.setattr(planned_recipe, "load_recipe", recipe)
     monkeypatch.setattr(planned_recipe, "shipped_recipes", lambda: tuple(RECIPES))
-    monkeypatch.setattr(recipe_summary, "load_recipe", recipe)
+    monkeypatch.setattr(own_recipes, "load_recipe", recipe)
 
 
 def plan_of(root: Path, data: Path, recipes: str, **settings) -> Plan:
@@ -157,7 +157,7 @@ def test_an_ensemble_is_trained_joined_and_measured_and_goes_on_where_it_was(
     assert row["start"] == "random weights"
     members = [trained_model(Run.open(folder / f"member{number}")) for number in (1, 2)]
     assert row["parameters"] == sum(each.numel() for model in members for each in model.parameters())
-    assert Run.open(folder).record["recipe"] == {"name": "many"}
+    assert Run.open(folder).record["recipe"] == {"name": "many", "reference": "Somebody 2026"}
     results = (folder / "results.json").read_bytes()
     (folder / "results.json").unlink()
     run_plan(plan)
@@ -167,8 +167,25 @@ def test_an_ensemble_is_trained_joined_and_measured_and_goes_on_where_it_was(
 def test_names_that_are_none_are_refused() -> None:
     with pytest.raises(UsageError, match="--recipes takes names of recipes"):
         plan_recipes(" ,", pretrained=False)
-    with pytest.raises(UsageError, match=r"mine\.toml is a file"):
-        plan_recipes("gates,mine.toml", pretrained=False)
+    with pytest.raises(UsageError, match="Two recipes are called gates"):
+        plan_recipes("gates,folder/gates.toml", pretrained=False)
+
+
+def test_a_recipe_of_ones_own_is_kept_with_the_comparison(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(planned_recipe, "load_recipe", load_recipe)
+    monkeypatch.setattr(own_recipes, "load_recipe", load_recipe)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(BEGIN + RECIPES["gates"], encoding="utf-8")
+    planned, left_out = plan_recipes(f"{mine},ou2022", pretrained=False)
+    assert ([*planned], left_out) == (["mine", "ou2022"], {})
+    root = tmp_path / "comparison"
+    own_recipes.keep_own(root, planned)
+    mine.unlink()
+    assert own_recipes.recipe_of(root, "mine") == planned["mine"].recipe
+    assert own_recipes.recipe_of(root, "ou2022").authors == "Ou et al."
+    mine.write_text(BEGIN + RECIPES["never"], encoding="utf-8")
+    with pytest.raises(DermedgeError, match="The recipe mine needs what this version of dermedge has not: --sparkle"):
+        plan_recipes(str(mine), pretrained=False)
 
 
 def test_nothing_of_the_front_is_beaten() -> None:
@@ -190,7 +207,7 @@ def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path,
     trunk, own = (load_file(folder / name / "weights.safetensors") for name in ("image_only", "recipe-gates-shared"))
     shared = [name for name in own if name.startswith("trunk.")]
     assert shared and all((own[name] == trunk[name]).all() for name in shared)
-    assert Run.open(folder / "recipe-smooth").record["recipe"] == {"name": "smooth"}
+    assert Run.open(folder / "recipe-smooth").record["recipe"] == {"name": "smooth", "reference": "Somebody 2026"}
     results = json.loads((folder / "recipe-smooth" / "results.json").read_text(encoding="utf-8"))
     figure = smooth["figures"]["accuracy"]
     assert figure["mean"] == pytest.approx(results["scores"]["accuracy"]) and figure["values"] == [figure["mean"]]
