@@ -121,6 +121,12 @@ class RequestedSettings:
         Group.NETWORK,
     ] = 0.0
     """By an analysis of variance, before the training (`training.feature_selection`); not in the paper."""
+    texture_patterns: Annotated[
+        bool,
+        Field(description="Give the image branch local ternary patterns beside the picture, computed in the network."),
+        Group.NETWORK,
+    ] = False
+    """`models.texture_patterns`; not in the paper."""
     image_size: Annotated[int, Field(ge=32, le=1024, description="Height and width, in pixels."), Group.NETWORK] = 256
     start_size: Annotated[
         int,

@@ -31,8 +31,9 @@ from .narrow import narrow
 from .preparation.preparation import Preparation
 from .receptive_fields import ReceptiveFields
 from .soft_attention import SoftAttention
+from .texture_patterns import TexturePatterns
 
-IMAGE_SIDE = ("trunk.", "receptive_fields.", "attention.", "pooling.")
+IMAGE_SIDE = ("texture.", "trunk.", "receptive_fields.", "attention.", "pooling.")
 """What the names of the weights begin with that make pooled features of a picture."""
 
 
@@ -140,6 +141,7 @@ class FusedClassifier(PatientClassifier):
         attention: Attention = "none",
         pooling: Pooling = "average",
         selects: bool = False,
+        texture_patterns: bool = False,
     ) -> None:
         """Make an untrained network.
 
@@ -149,6 +151,7 @@ class FusedClassifier(PatientClassifier):
         :param attention: what the last feature map goes through before it is pooled.
         :param pooling: what makes one number of a channel.
         :param selects: see `ImageHead`.
+        :param texture_patterns: whether the image branch reads local patterns beside the picture.
         :raises ValueError: widths that do not fit the image branch; attention, fields or a pooling for one
             that has its own pooling.
         """
@@ -159,6 +162,7 @@ class FusedClassifier(PatientClassifier):
         channels = None if self.trunk is None else self.trunk.channels
         several = channels is not None and receptive_fields == "several"
         self.receptive_fields = ReceptiveFields(channels) if channels is not None and several else None
+        self.texture = TexturePatterns() if channels is not None and texture_patterns else None
         self.attention = SoftAttention(channels) if channels is not None and attention == "soft" else None
         self.pooling: GeneralisedMean | OwnPooling | None = None
         if self.trunk is not None:
@@ -192,8 +196,13 @@ class FusedClassifier(PatientClassifier):
 
     def feature_map(self, image: Tensor) -> Tensor:
         """Map pictures float [B, 3, H, W], not prepared, to the feature map that is pooled, float [B, C, h, w]."""
-        assert self.trunk is not None
-        return self.attended(self.trunk(self.prepare(image)))
+        return self.attended(self.last_map(self.prepare(image)))
+
+    def last_map(self, visual: Tensor | None) -> Tensor:
+        """Map prepared pictures float [B, 3, H, W] to the image branch's own feature map, float [B, T, h, w]."""
+        assert self.trunk is not None and visual is not None
+        features: Tensor = self.trunk(visual if self.texture is None else self.texture(visual))
+        return features
 
     def attended(self, features: Tensor) -> Tensor:
         """Map the image branch's feature map float [B, T, h, w] to the one that is pooled, float [B, C, h, w]."""
@@ -218,8 +227,7 @@ class FusedClassifier(PatientClassifier):
 
     def see(self, visual: Tensor) -> Tensor:
         """Map prepared pictures float [B, 3, H, W] to pooled features float [B, C]."""
-        assert self.trunk is not None
-        return self.pooled(self.attended(self.trunk(visual)))
+        return self.pooled(self.attended(self.last_map(visual)))
 
     def score(self, visual: Tensor | None, clinical: Tensor | None) -> Tensor:
         """Map prepared pictures float [B, 3, H, W] and encoded values float [B, F]; see the base class."""

@@ -49,6 +49,7 @@ LARGEST_TEMPERATURE = 20.0
 _LAST_LAYER = ("head.classifier.3.weight", "head.classifier.3.bias")
 _OF_PICTURES = (
     "image_branch",
+    "texture_patterns",
     "image_size",
     "resample",
     "jpeg_detail",

@@ -59,7 +59,8 @@ class QuantiseAware(WholeNetwork):
         super().load_start(file, network)
         assert isinstance(network, FusedClassifier)
         trunk, training = cast(FakeQuantisedBranch, network.trunk), network.training
-        trunk.find_ranges(self._first_pictures())
+        pictures = self._first_pictures()
+        trunk.find_ranges(pictures if network.texture is None else network.texture(pictures))
         trunk.train(training)
 
     def published(self, kept: dict[str, Tensor]) -> dict[str, Tensor]:

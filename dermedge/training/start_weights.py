@@ -146,16 +146,19 @@ def pretrained_weights(request: Pretrained, config: TrainConfig) -> StartWeights
     if not fusion_class(config.fusion).uses_image:
         option = "--pretrained" if request.file is None else "--pretrained-file"
         raise UsageError(f"{option} is about the image branch, and {config.fusion} has none. Leave it out.")
-    untrained = {"receptive-fields": config.receptive_fields != "one", "attention": config.attention != "none"}
-    for option, is_asked in untrained.items():
-        if config.freeze_image_branch and is_asked:
-            raise UsageError(
-                f"--freeze-image-branch keeps {option.replace('-', ' ')} as it is, and nobody has trained that of"
-                f" published weights. Leave --{option} or --freeze-image-branch out."
-            )
-    found = _published(name, download=request.download) if request.file is None else _from_file(name, request.file)
-    tensors = {f"{_TRUNK}{key}": tensor for key, tensor in found.tensors.items()}
-    return StartWeights(found.sha256, tensors, f"start from {name} of {found.source}", found.to_record())
+    untrained = {
+        "receptive-fields": config.receptive_fields != "one",
+        "attention": config.attention != "none",
+        "texture-patterns": config.texture_patterns,
+    }
+    if config.freeze_image_branch and (found := [what for what, has in untrained.items() if has]):
+        raise UsageError(
+            f"--freeze-image-branch keeps {found[0].replace('-', ' ')} as it is, and nobody has trained that of"
+            f" published weights. Leave --{found[0]} or --freeze-image-branch out."
+        )
+    taken = _published(name, download=request.download) if request.file is None else _from_file(name, request.file)
+    tensors = {f"{_TRUNK}{key}": tensor for key, tensor in taken.tensors.items()}
+    return StartWeights(taken.sha256, tensors, f"start from {name} of {taken.source}", taken.to_record())
 
 
 def _published(name: str, *, download: bool) -> PretrainedWeights:
@@ -183,27 +186,45 @@ def keep_start_weights(start: StartWeights, folder: RunFolder) -> dict[str, Any]
 
 
 def _sees_alike(source: Path, earlier: TrainConfig, config: TrainConfig) -> bool:
-    """Whether receptive fields, attention and pooling are the same.
+    """Whether what lies before and behind the image branch is the same.
 
     :raises UsageError: they are not, and were to stay as they are.
     """
-    for name in ("receptive_fields", "attention", "pooling"):
+    for name in ("receptive_fields", "attention", "pooling", "texture_patterns"):
         theirs, ours = getattr(earlier, name), getattr(config, name)
         if theirs == ours:
             continue
         if config.freeze_image_branch:
-            raise UsageError(
-                f"--freeze-image-branch keeps {name.replace('_', ' ')} as it is, and that of {source} is {theirs}, not"
-                f" {ours}. Give --{name.replace('_', '-')} {theirs}, or leave --freeze-image-branch out."
-            )
+            raise UsageError(_kept_otherwise(name, source, theirs, ours))
         return False
     return True
+
+
+def _kept_otherwise(name: str, source: Path, theirs: Any, ours: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(theirs, bool):
+        said = f"{source} was trained with{'' if theirs else 'out'} {option}"
+        return (
+            f"--freeze-image-branch keeps what the image branch reads as it is, and {said}."
+            f" {'Give' if theirs else 'Leave out'} {option}, or leave --freeze-image-branch out."
+        )
+    return (
+        f"--freeze-image-branch keeps {name.replace('_', ' ')} as it is, and that of {source} is {theirs}, not {ours}."
+        f" Give {option} {theirs}, or leave --freeze-image-branch out."
+    )
 
 
 def _same_network(one: tuple[TrainConfig, DataSchema], other: tuple[TrainConfig, DataSchema]) -> bool:
     (kind, classes, *clinical), theirs = (
         (
-            (config.fusion, config.receptive_fields, config.attention, config.pooling, config.select_features),
+            (
+                config.fusion,
+                config.receptive_fields,
+                config.attention,
+                config.pooling,
+                config.select_features,
+                config.texture_patterns,
+            ),
             schema.classes,
             config.unknown,
             schema.clinical(config.protocol, config.unknown).features,

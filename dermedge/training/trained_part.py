@@ -67,6 +67,7 @@ def build_model(config: TrainConfig, schema: DataSchema) -> FusedClassifier:
             attention=config.attention,
             pooling=config.pooling,
             selects=config.select_features > 0,
+            texture_patterns=config.texture_patterns,
         )
     except ValueError as error:
         raise DermedgeError(f"The record of the run is damaged: {error}. Train the run again.") from error

@@ -19,7 +19,8 @@ from dermedge_runtime.inputs.image import RESAMPLING
 
 UNUSUAL = TrainConfig(
     data="/somewhere", fusion="image_only", protocol="paper", image_branch="efficientnet_lite0",
-    receptive_fields="several", attention="soft", pooling="gem", select_features=0.5, image_size=64,
+    receptive_fields="several", attention="soft", pooling="gem", select_features=0.5, texture_patterns=True,
+    image_size=64,
     start_size=32, resample="lanczos", jpeg_detail=1, epochs=7,
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
@@ -89,13 +90,8 @@ def test_the_record_of_an_earlier_version_opens():
     assert (config.unknown, config.epochs, config.balance, config.augmentation) == ("impute", 30, 1, Augmentation())
     later = {"unknown": "impute", "image_branch": "dermiresnet", "image_branch_rate": 1, "hide_patient": 0}
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
-    later |= {
-        "select_features": 0,
-        "receptive_fields": "one",
-        "attention": "none",
-        "pooling": "average",
-        "contrast": False,
-    }
+    later |= {"select_features": 0, "receptive_fields": "one", "attention": "none", "pooling": "average"}
+    later |= {"contrast": False, "texture_patterns": False}
     later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
     later |= {"align": 0}
     read = json.loads(EARLIER)

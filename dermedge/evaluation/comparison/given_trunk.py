@@ -22,7 +22,7 @@ from dermedge_runtime.errors import UsageError
 GIVEN = "given_trunk"
 """The key of `GivenTrunk.record` in the record of a run."""
 _TRUNK = "trunk."
-_SEEN = ("image_size", "resample", "jpeg_detail", "hair_removal", "colour_constancy", "contrast")
+_SEEN = ("image_size", "resample", "jpeg_detail", "hair_removal", "colour_constancy", "contrast", "texture_patterns")
 """Settings that decide what the image branch is shown."""
 
 
@@ -48,6 +48,7 @@ class GivenTrunk:
             "has receptive fields": config.receptive_fields != "one",
             "has attention": config.attention != "none",
             "has GeM": config.pooling == "gem",
+            "reads texture patterns": config.texture_patterns,
         }
         if found := [what for what, has in more.items() if has]:
             raise UsageError(f"--start-from takes a plain image branch, and that of {path} {found[0]}.")

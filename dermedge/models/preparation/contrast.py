@@ -15,7 +15,7 @@ from torch import Tensor, nn
 DEVIATIONS = 2.5
 LARGEST_GAIN = 4.0
 """A picture that is nearly uniform holds noise: it is not amplified further than this."""
-_BRIGHTNESS = (0.299, 0.587, 0.114)
+BRIGHTNESS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
 
@@ -26,7 +26,7 @@ class Contrast(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor(_BRIGHTNESS).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("weights", torch.tensor(BRIGHTNESS).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map float32 [B, 3, H, W] in [0, 1] to the same."""

@@ -229,8 +229,8 @@ class EnsembleContract(nn.Module):
         scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
         maps = []
         for part in self.model.parts:
-            if (trunk := part.network.trunk) is not None:
-                maps.append(trunk(part.network.prepare(part.shrinking(scaled))))
+            if part.network.trunk is not None:
+                maps.append(part.network.last_map(part.network.prepare(part.shrinking(scaled))))
         return maps
 
     def _mean_heatmap(self, maps: Sequence[Tensor], shares: Tensor | None) -> Tensor:

@@ -19,8 +19,8 @@ FEATURE_MAP = "feature_map"
 """Name of the tensor that the image branch ends in; of an ensemble's members each has its own, `feature_map_0`."""
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 _IS_FEATURE_MAP = re.compile(rf"{FEATURE_MAP}(_\d+)?")
-_IN_TRUNK = re.compile(r"model\.(members\.\d+\.)?(?:network\.)?trunk\.(.+)")
-"""A module of an image branch; its layers are named after what is in the groups."""
+_IN_TRUNK = re.compile(r"model\.(members\.\d+\.)?(?:network\.)?(?:trunk\.|(?=texture\.))(.+)")
+"""A module of an image branch, or what mixes textures into its picture; layers are named after the groups."""
 _IN_HEAD = re.compile(r"(?:.*\.(?:members|heads)\.(\d+))?.*?\b(head\..+)")
 _WEIGHT_SUFFIX = ".weight"
 _SHRINKING, _NO_LAYER = ".shrinking", "shrinking"

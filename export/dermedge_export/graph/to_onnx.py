@@ -63,7 +63,7 @@ class ContractModule(nn.Module):
             assert image is not None
             # The cast comes first: TensorRT refuses to transpose uint8.
             scaled = image.to(torch.float32).permute(0, 3, 1, 2) / 255
-            seen = self.model.trunk(self.model.prepare(scaled))
+            seen = self.model.last_map(self.model.prepare(scaled))
             feature_map = self.model.attended(seen)
             pooled = self.model.pooled(feature_map)
         if self.model.encoder is not None:
