@@ -48,7 +48,9 @@ def synthetic_data(shared_folder: SharedFolder) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
-    """The run of cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
+    """The run of a narrow cross_attention at 32 px after two tiny epochs. Read only: copy it before changing it."""
+    from quarter_branch import quarter_widths
+
     from dermedge.config import TrainConfig
     from dermedge.data.ham10000 import read_samples
     from dermedge.data.splits import make_split
@@ -56,7 +58,8 @@ def trained_run(synthetic_data: Path, shared_folder: SharedFolder):
     from dermedge.training.run_folder import RunFolder
     from dermedge.training.train import start_run, train
 
-    config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=2, per_class=8, batch_size=28)
+    small = {"image_size": 32, "epochs": 2, "per_class": 8, "batch_size": 28}
+    config = TrainConfig(data=str(synthetic_data), widths=quarter_widths(), **small)
 
     def make(folder: Path) -> None:
         samples = read_samples(synthetic_data)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from batch_reader import BatchReader
 from onnx import numpy_helper
+from quarter_branch import quarter_wide
 from torch import nn
 
 from dermedge.data.ham10000 import CLASSES, HAM10000
@@ -26,8 +27,11 @@ from dermedge_runtime.inputs.clinical import CATEGORY, ClinicalSchema
 from dermedge_runtime.model.description import ImageSpec, ModelSpec
 from dermedge_runtime.model.model_file import ModelFile, read_model_file
 
-_SELDOM = ("metanet", "mmf_net", "late", "adaptive")
-"""Fusions whose exported graphs are exhaustive: tracing one takes seconds, and what is in them the others have too."""
+_SELDOM = ("metanet", "mmf_net", "late", "adaptive", "weighted_concat", "hadamard", "bilinear")
+"""Fusions whose exported graphs are exhaustive: tracing one takes seconds, and what is in them the others have too.
+
+concat joins what weighted_concat weighs, gated multiplies as hadamard does, tensor has the outer product of bilinear.
+"""
 SIZE = 64  # a heatmap of 2 x 2: larger than one pixel, so that it has a shape
 
 
@@ -40,9 +44,10 @@ def fusion_cases(names: Iterable[str] = FUSIONS, *others: str) -> list[Any]:
 
 
 def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY) -> FusedClassifier:
-    """A network whose batch normalisations, alphas and unknown values are not neutral, as after a training."""
+    """A narrow network whose batch normalisations, alphas and unknown values are not neutral, as after a training."""
     torch.manual_seed(seed)
-    model = FusedClassifier(fusion, HAM10000.clinical("grouped", unknown), 7).eval()
+    with quarter_wide():
+        model = FusedClassifier(fusion, HAM10000.clinical("grouped", unknown), 7).eval()
     if model.encoder is not None:
         model.encoder.median.fill_(50)
         model.encoder.mean.fill_(52)

@@ -85,13 +85,15 @@ def trained(
 
 
 @pytest.fixture(scope="session")
-def models(cli: Cli, trained: subprocess.CompletedProcess[str], workspace: Path, shared_folder: SharedFolder) -> Path:
+def models(
+    cli_here: Cli, trained: subprocess.CompletedProcess[str], workspace: Path, shared_folder: SharedFolder
+) -> Path:
     """The folder with one INT8 file of the tiny training; exported once, copied into the workspace of every worker."""
     assert trained.returncode == 0, trained.stderr
 
     def export(folder: Path) -> None:
         options = ("--int8", "--models", folder, "--min-agreement", 0, "--max-drop", 100)
-        done = cli("export", "--runs", folder.with_name("trained") / "runs", *options)
+        done = cli_here("export", "--runs", folder.with_name("trained") / "runs", *options)
         assert done.returncode == 0, done.stderr
 
     return Path(shutil.copytree(shared_folder.once("models", export), workspace / "models"))

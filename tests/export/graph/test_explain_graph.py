@@ -144,8 +144,11 @@ def test_rows_of_a_batch_do_not_mix(case) -> None:
             np.testing.assert_allclose(values[row], alone[name][0], atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("steps", [2, 50])
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+# Those whose graphs are exhaustive too: what is traced of them is tried here.
+@pytest.mark.parametrize(
+    ("fusion", "steps"),
+    [("concat", 50), ("cross_attention", 2), ("weighted_concat", 2), ("hadamard", 2), ("bilinear", 2)],
+)
 def test_another_number_of_steps_equals_captum(fusion: str, steps: int) -> None:
     model = random_classifier(fusion)
     _, image, clinical = _prepare(model, 3)

@@ -1,13 +1,16 @@
 """Merging layers changes the work, never the answer."""
 
+import pytest
 import torch
 from export_networks import random_classifier, random_inputs, torch_probabilities_of
 from torch import nn
 
 from dermedge.models.branches.dermiresnet import ResidualUnit
+from dermedge.models.fusion import FUSIONS
 from dermedge_export.graph.merged_layers import with_merged_layers
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_the_merged_network_computes_the_same(fusion: str) -> None:
     model = random_classifier(fusion)
     inputs = random_inputs(3)

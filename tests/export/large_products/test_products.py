@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from export_networks import open_session, random_classifier, random_inputs
+from export_networks import fusion_cases, open_session, random_classifier, random_inputs
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -16,7 +16,7 @@ from dermedge_export.large_products.merged_product import MergedProduct, merge_p
 INPUTS, FEATURES, HIDDEN = 512, 128, 256
 
 
-@pytest.fixture(scope="module", params=["tensor", "bilinear"])
+@pytest.fixture(scope="module", params=fusion_cases(["tensor", "bilinear"]))
 def proto(request: pytest.FixtureRequest, traced) -> onnx.ModelProto:
     return traced(request.param)
 

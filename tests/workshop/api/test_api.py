@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from quarter_branch import quarter_widths
 
 import dermedge
 from dermedge.api.export import PRECISIONS, file_name
@@ -42,7 +43,8 @@ def main_job(traced_once, synthetic_data: Path, tmp_path_factory: pytest.TempPat
     said.addHandler(handler)
     said.setLevel(logging.INFO)
     try:
-        run = dermedge.train(synthetic_data, fusion="concat", run=folder / "run", **SMALL)
+        narrow = TrainConfig(data=str(synthetic_data), widths=quarter_widths())
+        run = dermedge.train(synthetic_data, config=narrow, fusion="concat", run=folder / "run", **SMALL)
         evaluation = dermedge.evaluate(run, models=folder)
         model = dermedge.export(run, precision="int8", models=folder, limits=LOOSE)
     finally:

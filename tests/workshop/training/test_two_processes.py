@@ -198,6 +198,7 @@ def test_the_command_line_trains_one_run_and_says_everything_once(pairs_and_log)
     assert not list(run.path.glob("*.tmp"))
 
 
+@pytest.mark.exhaustive  # two more starts; that they are refused, `test_processes` says
 def test_more_processes_than_cpus_is_one_sentence_and_exit_code_5(synthetic_data, tmp_path):
     def bound() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
