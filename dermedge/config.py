@@ -25,6 +25,7 @@ Unknown: TypeAlias = Literal["category", "impute"]
 Fields: TypeAlias = Literal["one", "several"]
 Attention: TypeAlias = Literal["none", "soft"]
 Pooling: TypeAlias = Literal["average", "gem"]
+LightEstimate: TypeAlias = Literal["shades_of_gray", "gray_world", "max_rgb"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Device: TypeAlias = Literal["cpu", "cuda"]
@@ -156,6 +157,12 @@ class RequestedSettings:
         bool, Field(description="Take out the light's colour, inside the network and the model file."), Group.NETWORK
     ] = False
     """`models.preparation.colour_constancy`; not in the paper."""
+    light_estimate: Annotated[
+        LightEstimate,
+        Field(description="What --colour-constancy takes for the light's colour."),
+        Group.NETWORK,
+    ] = "shades_of_gray"
+    """The norm of order 6, the mean or the largest value of a channel; of no meaning without colour constancy."""
     contrast: Annotated[
         bool, Field(description="Stretch the brightness, inside the network and the model file."), Group.NETWORK
     ] = False

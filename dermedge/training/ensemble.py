@@ -55,6 +55,7 @@ _OF_PICTURES = (
     "jpeg_detail",
     "hair_removal",
     "colour_constancy",
+    "light_estimate",
     "contrast",
     "quantise_aware",
 )

@@ -43,7 +43,7 @@ from .trained_part import build_model
 
 TEACHERS = "teachers"
 """The key of the teachers in the record of a run and in the description of a model file."""
-_SHOWN_ALIKE = ("resample", "hair_removal", "colour_constancy", "contrast")
+_SHOWN_ALIKE = ("resample", "hair_removal", "colour_constancy", "light_estimate", "contrast")
 """Settings of the picture that a teacher must share, because it is shown the student's."""
 
 

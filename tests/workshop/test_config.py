@@ -25,7 +25,8 @@ UNUSUAL = TrainConfig(
     batch_size=5, learning_rate=1 / 3, image_branch_rate=0.5, weight_decay=1e-7, per_class=11, balance=0.25,
     hide_clinical=0.125, hide_patient=0.3,
     unknown="impute", mixup=0.2,
-    cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True, contrast=True,
+    cutmix=0.5, class_weights=0.5, focal=2.0, hair_removal=True, colour_constancy=True,
+    light_estimate="max_rgb", contrast=True,
     label_smoothing=0.1, logit_adjustment=1.0, prior_shift="auto",
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     split_seed=7, freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
@@ -92,6 +93,7 @@ def test_the_record_of_an_earlier_version_opens():
     later |= {"quantise_aware": False, "prune": 0, "widths": {}, "prior_shift": 0, "jpeg_detail": 2}
     later |= {"select_features": 0, "receptive_fields": "one", "attention": "none", "pooling": "average"}
     later |= {"contrast": False, "texture_patterns": False}
+    later |= {"light_estimate": "shades_of_gray"}
     later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
     later |= {"align": 0}
     read = json.loads(EARLIER)

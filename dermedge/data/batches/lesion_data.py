@@ -94,7 +94,10 @@ class LesionData:
 def preparation_of(config: TrainConfig) -> Preparation:
     """Make what a run's pictures go through before the network, float32 [B, 3, H, W] to the same."""
     return Preparation(
-        hair_removal=config.hair_removal, colour_constancy=config.colour_constancy, contrast=config.contrast
+        hair_removal=config.hair_removal,
+        colour_constancy=config.colour_constancy,
+        contrast=config.contrast,
+        light_estimate=config.light_estimate,
     )
 
 

@@ -22,7 +22,10 @@ from dermedge_runtime.errors import UsageError
 GIVEN = "given_trunk"
 """The key of `GivenTrunk.record` in the record of a run."""
 _TRUNK = "trunk."
-_SEEN = ("image_size", "resample", "jpeg_detail", "hair_removal", "colour_constancy", "contrast", "texture_patterns")
+_SEEN = (
+    *("image_size", "resample", "jpeg_detail"),
+    *("hair_removal", "colour_constancy", "light_estimate", "contrast", "texture_patterns"),
+)
 """Settings that decide what the image branch is shown."""
 
 

@@ -25,7 +25,7 @@ from dermedge_export.engine.tensorrt_library import load_tensorrt
 from dermedge_export.fp16.to_float16 import compute_trunk_in_half, store_matrices_in_half
 from dermedge_export.fp16.value_ranges import measure_half_ranges
 from dermedge_export.graph.layers import trunk_layers
-from dermedge_export.graph.to_onnx import output_names, to_onnx
+from dermedge_export.graph.to_onnx import OPSET, output_names, to_onnx
 from dermedge_export.int8.float32_layers import keep_in_float, quantised_layers
 from dermedge_export.int8.quantize import FLAVOURS, packed, quantize
 from dermedge_runtime.commands.inspection import inspection_text
@@ -171,6 +171,24 @@ def test_layers_given_back_to_float_leave_the_preparation_alone() -> None:
     mixed = keep_in_float(quantised, fp32(), quantised_layers(quantised))
     inputs = pictures(3)
     np.testing.assert_allclose(run(mixed, inputs), run(fp32(), inputs), atol=1e-5)
+
+
+def test_other_estimates_of_the_light_are_those_of_torch() -> None:
+    image = pictures(3)["image"].permute(0, 3, 1, 2).float() / 255
+    steps = torch.nn.ModuleList(
+        [Preparation(colour_constancy=True, light_estimate=each) for each in ("gray_world", "max_rgb")]
+    )
+
+    class Both(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(step(image) for step in steps)
+
+    program = torch.onnx.export(Both(), (image,), dynamo=True, verbose=False, opset_version=OPSET)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    for one, expected in zip(found, Both()(image), strict=True):
+        np.testing.assert_allclose(one, expected, atol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 0.01
 
 
 @needs_tensorrt

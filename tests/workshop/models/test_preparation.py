@@ -129,6 +129,18 @@ def test_every_size_and_batch_is_prepared_picture_by_picture(size):
         torch.testing.assert_close(row, Preparation(**BOTH)(image[None])[0], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(("estimate", "light"), [("gray_world", np.mean), ("max_rgb", np.max)])
+def test_the_light_may_be_the_mean_or_the_brightest_of_each_channel(estimate, light):
+    image = skin(32, 1) * torch.tensor([0.9, 0.8, 0.7]).view(1, 3, 1, 1)
+    image[:, :, 8:20, 8:20] *= torch.tensor([0.3, 0.2, 0.9]).view(1, 3, 1, 1)  # a lesion of another colour
+    step = Preparation(colour_constancy=True, light_estimate=estimate)
+    colour = light(image.numpy(), axis=(2, 3), keepdims=True)
+    expected = np.clip(image.numpy() * (colour.mean() / colour), 0, 1)
+    np.testing.assert_allclose(step(image).numpy(), expected, atol=1e-5)
+    assert step.names == (f"colour_constancy_{estimate}",), "features are kept under another key"
+    assert (step(image) - Preparation(colour_constancy=True)(image)).abs().max() > 1e-3
+
+
 def test_without_steps_nothing_happens():
     image = skin(32)
     assert Preparation()(image) is image
