@@ -183,7 +183,7 @@ def test_other_estimates_of_the_light_are_those_of_torch() -> None:
         def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(step(image) for step in steps)
 
-    program = torch.onnx.export(Both(), (image,), dynamo=True, verbose=False, opset_version=OPSET)
+    program = torch.onnx.export(Both().eval(), (image,), dynamo=True, verbose=False, opset_version=OPSET)
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
     found = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     for one, expected in zip(found, Both()(image), strict=True):
