@@ -7,17 +7,13 @@ This list is the only one: the record of a run and the options of the command li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from dataclasses import asdict, field
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, ValidationError
 
-from dermedge_runtime.commands.option_types import nearest
-from dermedge_runtime.errors import UsageError
-
-from .setting_fields import Group, OptionName, sentence, settings_of
+from .setting_fields import Group, OptionName, sentence
 
 Protocol: TypeAlias = Literal["grouped", "refit", "paper"]
 Resample: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -355,65 +351,3 @@ class TrainConfig(RequestedSettings):
         """Say which settings differ, such as "epochs 20 -> 30"."""
         mine, theirs = self.to_record(), other.to_record()
         return [f"{key} {theirs[key]} -> {mine[key]}" for key in mine if mine[key] != theirs[key]]
-
-
-_Settings = TypeVar("_Settings", bound=RequestedSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class AskedSettings:
-    """Settings with the names of those that somebody has really asked for; the others are defaults."""
-
-    values: RequestedSettings
-    given: frozenset[str]
-    """Names as `Setting.name` has them, such as `epochs` and `augmentation.noise`."""
-
-    @classmethod
-    def of(cls, data: Path | None, given: Mapping[str, Any]) -> Self:
-        """Take settings by the names of their options.
-
-        :param data: the data folder, if one is named.
-        :param given: values by `Setting.option`, such as epochs and rotation.
-        :raises UsageError: a name that is no setting, or a value that does not fit; one sentence names it.
-        """
-        known = {setting.option: setting for setting in settings_of(RequestedSettings)}
-        for name in given:
-            if name not in known:
-                raise UsageError(f"There is no setting {name}{nearest(name, list(known))}")
-        paths = {known[name].path: value for name, value in given.items()}
-        try:
-            augmentation = Augmentation(**{path[-1]: value for path, value in paths.items() if len(path) == 2})
-            plain = {path[0]: value for path, value in paths.items() if len(path) == 1}
-            folder = "" if data is None else str(data.resolve())
-            values = RequestedSettings(data=folder, augmentation=augmentation, **plain)
-        except ValidationError as error:
-            text = sentence(error, RequestedSettings)
-            raise UsageError(f"{text[0].upper()}{text[1:]}.") from error
-        names = {known[name].name for name in given}
-        return cls(values, frozenset(names if data is None else {*names, "data"}))
-
-    def put_into(self, settings: _Settings, **decided: Any) -> _Settings:
-        """Give other settings with what was asked for in their place; nothing else of them is changed.
-
-        :param decided: values of settings that were asked for, where they are no longer `auto`.
-        """
-        names = {name.partition(".")[::2] for name in self.given}
-        strengths = {inner: getattr(self.values.augmentation, inner) for _, inner in names if inner}
-        values = {name: getattr(self.values, name) for name, inner in names if not inner}
-        augmentation: Augmentation = replace(settings.augmentation, **strengths)
-        return replace(settings, augmentation=augmentation, **{**values, **decided})
-
-    def over(self, base: AskedSettings) -> AskedSettings:
-        """Put what was given here over what was given before."""
-        return AskedSettings(self.put_into(base.values), base.given | self.given)
-
-    def to_record(self) -> dict[str, Any]:
-        """Give what was given, JSON-ready, by the names of the settings; the data folder is nobody else's."""
-        every = {setting.name: setting.path for setting in settings_of(RequestedSettings)}
-        found: dict[str, Any] = {}
-        for name in sorted(self.given & set(every)):
-            value: Any = self.values
-            for part in every[name]:
-                value = getattr(value, part)
-            found[name] = value
-        return found

@@ -9,7 +9,8 @@ from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from dermedge.config import AskedSettings, TrainConfig
+    from dermedge.asked_settings import AskedSettings
+    from dermedge.config import TrainConfig
     from dermedge.recipes.recipe import Recipe
     from dermedge.recipes.training_settings import RecipeTraining
 
@@ -43,7 +44,7 @@ def by_recipe(
     :raises DermedgeError: something that the recipe needs is not built.
     """
     recipe = recipe_of(name)
-    from dermedge.config import AskedSettings
+    from dermedge.asked_settings import AskedSettings
     from dermedge.recipes.training_settings import recipe_training
 
     if config is not None and not isinstance(config, AskedSettings):

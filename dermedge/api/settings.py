@@ -12,7 +12,8 @@ from dermedge_runtime.errors import UsageError
 from .names import path_of
 
 if TYPE_CHECKING:
-    from dermedge.config import AskedSettings, TrainConfig
+    from dermedge.asked_settings import AskedSettings
+    from dermedge.config import TrainConfig
 
 _OF_PICTURES = {
     "image_branch": "the network that reads the picture",
@@ -42,7 +43,8 @@ def settings_of(
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
-        from dermedge.config import AskedSettings, TrainConfig
+        from dermedge.asked_settings import AskedSettings
+        from dermedge.config import TrainConfig
         from dermedge.training.chosen_settings import changed_settings
     asked = AskedSettings.of(_folder(data), named)
     given = asked.given
@@ -139,7 +141,7 @@ def expected_settings(base: AskedSettings | None, data: Path | str | None, named
     :raises UsageError: an unknown setting, a value that does not fit, or settings given twice.
     """
     with extras("train"):
-        from dermedge.config import AskedSettings
+        from dermedge.asked_settings import AskedSettings
     if base is not None and (named or data is not None):
         raise UsageError("Give the expected settings as a whole or by name, not both.")
     return base or AskedSettings.of(_folder(data), named)

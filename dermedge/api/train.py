@@ -14,7 +14,8 @@ from .recipe_settings import by_recipe, recipe_of
 from .settings import expected_settings, settings_of
 
 if TYPE_CHECKING:
-    from dermedge.config import AskedSettings, TrainConfig
+    from dermedge.asked_settings import AskedSettings
+    from dermedge.config import TrainConfig
     from dermedge.training.run import Run
 
 Runs: TypeAlias = "Run | Path | str | Sequence[Run | Path | str]"

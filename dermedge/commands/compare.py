@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.evaluation.comparison.rows import BASELINE, OWN
 from dermedge.require import extras
 from dermedge.training.run_names import PAPERS_BRANCH

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dermedge.config import AskedSettings, RequestedSettings
+from dermedge.asked_settings import AskedSettings
+from dermedge.config import RequestedSettings
 from dermedge.setting_fields import Group, Setting, settings_of
 
 from .option_values import of_setting, option, path

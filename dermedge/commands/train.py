@@ -9,7 +9,7 @@ from dermedge.api import train as api
 from dermedge.api.names import refined_name
 from dermedge.api.recipe_settings import recipe_of
 from dermedge.api.train import RUNS
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.setting_fields import Group
 from dermedge_runtime.errors import UsageError
 

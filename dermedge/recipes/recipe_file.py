@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.data.toml_faults import described, key_name, unknown_key
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import InputRejected, UsageError

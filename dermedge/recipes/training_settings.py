@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge_runtime.errors import UsageError
 
 from .missing_parts import check_built

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from dermedge.config import AskedSettings, Device, Precision, RequestedSettings, TrainConfig
+from dermedge.asked_settings import AskedSettings
+from dermedge.config import Device, Precision, RequestedSettings, TrainConfig
 
 REFINING_RATE = 0.1
 """Learning rate of a training that goes on with a trained network, as a share of the earlier one's."""

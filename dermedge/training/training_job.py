@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dermedge.config import AskedSettings, PriorTau, TrainConfig
+from dermedge.asked_settings import AskedSettings
+from dermedge.config import PriorTau, TrainConfig
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema

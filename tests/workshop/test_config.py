@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from dermedge.config import AskedSettings, Augmentation, RequestedSettings, TrainConfig
+from dermedge.asked_settings import AskedSettings
+from dermedge.config import Augmentation, RequestedSettings, TrainConfig
 from dermedge.setting_fields import settings_of
 from dermedge.training.chosen_settings import changed_settings, chosen_settings
 from dermedge.training.run import Run

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.models.fusion import ensemble_of, modalities
 from dermedge.recipes.missing_parts import check_built, missing_parts
 from dermedge.recipes.recipe import Recipe
@@ -117,6 +117,8 @@ def plan_recipes(text: str, *, pretrained: bool) -> tuple[dict[str, PlannedRecip
             left_out[recipe.name] = f"not built: {', '.join(missing)}"
         elif recipe.start == "frozen" and not pretrained:
             left_out[recipe.name] = "keeps trained weights as they are: add --pretrained"
+        elif recipe.settings.get("select_features") and not pretrained:
+            left_out[recipe.name] = "selects among trained features: add --pretrained"
         else:
             members = tuple(settings_of_members(recipe, original=False))
             asked = AskedSettings.of(None, recipe.settings) if members else settings_of_recipe(recipe, original=False)

@@ -15,7 +15,8 @@ from quarter_branch import quarter_widths
 import dermedge
 from dermedge.api.export import PRECISIONS, file_name
 from dermedge.api.settings import expected_settings, settings_of
-from dermedge.config import AskedSettings, TrainConfig
+from dermedge.asked_settings import AskedSettings
+from dermedge.config import TrainConfig
 from dermedge.data.ham10000 import HAM10000
 from dermedge.training.predictions import TRAINED_WEIGHTS
 from dermedge.training.run_names import run_name

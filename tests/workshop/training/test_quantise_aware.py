@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import dermedge
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.chosen_settings import refined_settings
 from dermedge.training.predictions import trained_model

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dermedge.config import AskedSettings
+from dermedge.asked_settings import AskedSettings
 from dermedge.models.classifier import FusedClassifier
 from dermedge.training import scoring
 from dermedge.training.processes import ALONE

@@ -53,6 +53,7 @@ RECIPES = {
     "many": '[settings]\nfusion = "concat"\nlabel_smoothing = 0.2\n[[members]]\nsettings = { image_size = 160 }\n'
     '[[members]]\nsettings = { image_size = 256, fusion = "image_only" }\n',
     "other": '[settings]\nfusion = "concat"\nimage_branch = "efficientnet_lite0"\n',
+    "choosy": '[settings]\nfusion = "image_only"\nselect_features = 0.5\n',
     "table": '[settings]\nfusion = "clinical_only"\n',
 }
 
@@ -87,12 +88,16 @@ def test_a_recipe_shares_the_trunk_where_its_fusion_alone_is_another() -> None:
     }
     assert trunks == {
         "gates": ("shared", "usual"), "smooth": ("own", "usual"), "icy": ("own", "usual"),
-        "many": ("own", "usual"), "other": ("own", "efficientnet_lite0"), "table": ("none", "none"),
+        "many": ("own", "usual"), "choosy": ("own", "usual"), "other": ("own", "efficientnet_lite0"),
+        "table": ("none", "none"),
     }  # fmt: skip
     assert all(each.trunk("own", pretrained=True) != "shared" for each in planned.values())
     assert left_out == {"never": "not built: --sparkle"}
-    _, without = plan_recipes("icy", pretrained=False)
-    assert without == {"icy": "keeps trained weights as they are: add --pretrained"}
+    _, without = plan_recipes("icy,choosy", pretrained=False)
+    assert without == {
+        "icy": "keeps trained weights as they are: add --pretrained",
+        "choosy": "selects among trained features: add --pretrained",
+    }
 
 
 def test_cells_of_before_have_the_folders_of_before_and_recipes_their_own(tmp_path) -> None:
