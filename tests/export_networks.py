@@ -1,6 +1,7 @@
 """Networks of every fusion with non-trivial weights, as after a training, inputs for them, and their model files."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,10 @@ def fusion_cases(names: Iterable[str] = FUSIONS, *others: str) -> list[Any]:
     return [pytest.param(name, *others, marks=pytest.mark.exhaustive if name in _SELDOM else ()) for name in names]
 
 
-def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY) -> FusedClassifier:
-    """A narrow network whose batch normalisations, alphas and unknown values are not neutral, as after a training."""
+def random_classifier(fusion: str, seed: int = 0, unknown: str = CATEGORY, *, narrow: bool = True) -> FusedClassifier:
+    """A network whose batch normalisations, alphas and unknown values are not neutral, as after a training."""
     torch.manual_seed(seed)
-    with quarter_wide():
+    with quarter_wide() if narrow else nullcontext():
         model = FusedClassifier(fusion, HAM10000.clinical("grouped", unknown), 7).eval()
     if model.encoder is not None:
         model.encoder.median.fill_(50)

@@ -25,7 +25,7 @@ INPUTS = random_inputs(4, size=SIZE)
 
 @cache
 def _exported() -> tuple[onnx.ModelProto, np.ndarray]:
-    model = random_classifier("cross_attention")
+    model = random_classifier("cross_attention", narrow=False)
     with torch.no_grad():
         model.head.classifier[-1].weight.mul_(100)  # as it is, the image hardly moves the probabilities
     proto = to_onnx(model, HAM10000.clinical("grouped"), SIZE, explain=False)
@@ -100,7 +100,7 @@ def test_an_ordinary_network_is_wholly_in_half() -> None:
 
 def test_ranges_are_those_of_the_photographs() -> None:
     _, _, ranges = _case(1)
-    model = random_classifier("cross_attention")
+    model = random_classifier("cross_attention", narrow=False)
     scaled = INPUTS["image"].permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         expected = model.trunk(scaled).abs().max().item()
@@ -125,7 +125,7 @@ def test_rounding_loss() -> None:
 
 
 def test_matrices_that_float16_cannot_hold_are_stored_in_float32() -> None:
-    model = random_classifier("cross_attention")
+    model = random_classifier("cross_attention", narrow=False)
     with torch.no_grad():
         model.head.image[0].weight.mul_(1e7)
         model.head.image[0].bias.mul_(1e7)

@@ -137,6 +137,7 @@ def test_a_study_is_small(browser, study):
     page.goto(f"{study.address}/")
     ready(page)
     page.wait_for_selector("#modes", state="hidden")
+    page.wait_for_load_state("networkidle")  # what came last may not be counted yet
     own_files = sum(size for url, size in sizes.items() if not url.endswith("/v1/model"))
     measured(f"first load of a study: {own_files} bytes of its own, {sum(sizes.values())} in all")
     assert any(url.endswith("/study.js") for url in sizes)

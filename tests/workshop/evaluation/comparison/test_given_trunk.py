@@ -8,16 +8,24 @@ import pytest
 from comparisons import run_plan, small_plan
 from safetensors.torch import load_file
 
+import dermedge
+from dermedge.config import TrainConfig
 from dermedge.evaluation.comparison.given_trunk import GIVEN, GivenTrunk
 from dermedge.evaluation.comparison.plan import Plan, plan_cells
 from dermedge.evaluation.comparison.train_cell import train_cell
 from dermedge.training.run import Run
 from dermedge_runtime.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("narrow_trunk")
 
-@pytest.fixture
-def given(trained_run) -> GivenTrunk:
-    return GivenTrunk.open(trained_run.path)
+
+@pytest.fixture(scope="module")
+def given(narrow_trunk, synthetic_data, tmp_path_factory) -> GivenTrunk:
+    """A run whose image branch is plain: a pruned one cannot be given."""
+    folder = tmp_path_factory.mktemp("given") / "cross_attention"
+    config = TrainConfig(data=str(synthetic_data), image_size=32, epochs=1, per_class=4, batch_size=28)
+    dermedge.train(synthetic_data, config=config, run=folder)
+    return GivenTrunk.open(folder)
 
 
 def _plan(root: Path, data: Path, given: GivenTrunk, trunk: str, fusions: str, seeds: int = 1) -> Plan:
