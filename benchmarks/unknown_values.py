@@ -27,11 +27,12 @@ from dermedge.data.cache.feature_cache import FeatureData, FrozenTrunk, load_fea
 from dermedge.statistics.metrics import score
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.head_training import HeadOnFeatures
+from dermedge.training.logits import predict_logits
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import start_weights
-from dermedge.training.train import Trainer, go_on, predict_logits, start_run
+from dermedge.training.train import Trainer, go_on, start_run
 
 FIGURES = ("balanced_accuracy", "accuracy", "auc", "mel")
 _VIEWS = 8

@@ -21,6 +21,7 @@ _OF_PICTURES = {
     "select_features": "about the network that reads the picture",
     "attention": "about the network that reads the picture",
     "pooling": "about the network that reads the picture",
+    "texture_patterns": "about the network that reads the picture",
 }
 
 

@@ -32,6 +32,7 @@ from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .checkpoint import save_weights
 from .ensemble_checks import check_encoders, check_shrunk, shrinking_record
+from .logits import predict_logits
 from .members import MEMBERS
 from .predictions import labels_of, torch_logits, trained_model
 from .run import Run
@@ -40,7 +41,7 @@ from .run_names import SEVERAL_BRANCHES
 from .shifted_weights import PRIOR_SHIFT, recorded_shift
 from .start_weights import PRETRAINED
 from .teachers import TEACHERS, recorded_teachers
-from .train import predict_logits, start_run
+from .train import start_run
 from .training_job import no_other_training
 
 _log = logging.getLogger(__name__)

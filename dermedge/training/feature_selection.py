@@ -37,12 +37,17 @@ def select_features(model: PatientClassifier, training: LesionData, config: Trai
     Where these are all weights of a run that has selected as many, its selection stays: its head is made for it.
 
     :param training: the training photographs, as the network reads them.
+    :raises UsageError: an untrained image branch.
     """
     image = model.head.image
     assert image is not None and image.kept is not None
     if not bool(image.kept.all()):
         return
-    features = training.features[0] if isinstance(training, FeatureData) else _features(model, training, config)
+    if isinstance(training, FeatureData):  # of a trunk that is trained
+        features = training.features[0]
+    else:
+        _check_start(config)
+        features = _features(model, training, config)
     scores = importance(features, training.labels)
     count = max(1, math.ceil(config.select_features * len(scores)))
     kept = np.zeros(len(scores), dtype=np.float32)
@@ -82,9 +87,13 @@ def check_selection(config: TrainConfig, processes: Processes) -> None:
 
     :raises UsageError: an untrained image branch, whose features say nothing yet, or several processes.
     """
+    _check_start(config)
+    if processes.count > 1:
+        raise UsageError("--select-features looks at all training photographs in one process: leave torchrun out.")
+
+
+def _check_start(config: TrainConfig) -> None:
     if not config.start_from:
         raise UsageError(
             "--select-features chooses among features that mean something already: give --pretrained or --start-from."
         )
-    if processes.count > 1:
-        raise UsageError("--select-features looks at all training photographs in one process: leave torchrun out.")

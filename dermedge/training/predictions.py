@@ -19,10 +19,10 @@ from dermedge_runtime import Classifier
 from .answers import FLIPS, runtime_answers
 from .answers import labels_of as labels_of  # its name to all who read predictions
 from .checkpoint import load_weights, read_tensors
+from .logits import predict_logits
 from .members import new_ensemble, recorded_members
 from .prior_shift import Validation, unshifted
 from .run import Run
-from .train import predict_logits
 from .trained_part import build_model
 
 TRAINED_WEIGHTS = "trained weights (torch)"

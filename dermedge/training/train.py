@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from dermedge.config import TrainConfig
@@ -42,6 +42,7 @@ from .feature_selection import select_features
 from .global_batch_norm import share_batch_statistics
 from .growing_pictures import check_start_size, shrunk, size_in, stride_of
 from .head_training import head_on_start_weights, recorded_trunk
+from .logits import predict_logits
 from .losses import ClassificationLoss
 from .prior_shift import Validation, balanced_accuracy_shifted
 from .processes import ALONE, Processes, torch_device
@@ -55,7 +56,6 @@ from .teachers import teachers_of
 from .trained_part import TrainedPart, WholeNetwork
 
 _log = logging.getLogger(__name__)
-_VALIDATION_BATCH = 128
 _AFTER_SHIFT = "validation_balanced_accuracy_after_shift"
 
 
@@ -90,7 +90,8 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
     :raises UsageError: a prior shift to be chosen on a validation split that there is not, a start size that makes no
-        sense, a fusion that reads clinical values of which the schema has none, or nothing to align.
+        sense, a fusion that reads clinical values of which the schema has none, nothing to
+        align, or a way to estimate a light that is not taken out.
     :raises DermedgeError: a package of the augmentation is not installed.
     """
     torch_device(config.device)
@@ -99,6 +100,8 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
             f"{schema.name} has no clinical fields, and {config.fusion} reads some. Train with --fusion image_only."
         )
     check_pairs(config)
+    if config.light_estimate != "shades_of_gray" and not config.colour_constancy:
+        raise UsageError("--light-estimate is for --colour-constancy: give both, or leave it out.")
     check_prior_shift(config.prior_shift, split)
     check_start_size(config)
     check_steps(config.augmentation)
@@ -383,25 +386,3 @@ class Trainer:
         rate = learning_rate_at(progress_epochs, self.config)
         for group, share in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
-
-
-@torch.no_grad()
-def predict_logits(
-    model: nn.Module,
-    data: LesionData,
-    device: torch.device,
-    precision: str = "fp32",
-) -> Tensor:
-    """Class scores of a whole data set without augmentation, float32 [N, classes] on the CPU.
-
-    :param model: maps what a batch shows, numeric and categorical values to scores, such as a `PatientClassifier`.
-    :param precision: fp32, bf16 or fp16, of the computation.
-    """
-    model.eval()
-    order = np.arange(len(data))
-    scores = []
-    batches = data.batches(order, _VALIDATION_BATCH, device)
-    for batch in progress(batches, "validate", total=math.ceil(len(data) / _VALIDATION_BATCH)):
-        with autocast(precision, device):
-            scores.append(model(batch.visual, batch.numeric, batch.categorical).float().cpu())
-    return torch.cat(scores)

@@ -77,7 +77,7 @@ def test_an_unknown_one_names_the_nearest(cli_here, tmp_path):
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_recipe_is_trained_and_the_run_says_so(cli_here, synthetic_data, tmp_path, mine):
+def test_a_recipe_is_trained_and_the_run_says_so(cli, cli_here, synthetic_data, tmp_path, mine):
     done = cli_here("train", "--data", synthetic_data, "--recipe", mine, *TINY, "--dropout", 0.3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs" / "mine" / "config.json").read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ def test_a_recipe_is_trained_and_the_run_says_so(cli_here, synthetic_data, tmp_p
     settings = record["settings"]
     assert (settings["fusion"], settings["batch_size"], settings["dropout"]) == ("clinical_only", 7, 0.3)
     assert settings["augmentation"]["noise"] == 0.05
-    exported = cli_here("export", "--run", "runs/mine", cwd=tmp_path)
+    exported = cli("export", "--run", "runs/mine", cwd=tmp_path)  # as a process of its own, as users do
     assert exported.returncode == 0, exported.stderr
     (file,) = (tmp_path / "models").glob("*.onnx")
     assert Classifier(file, "cpu").spec.training["recipe"] == record["recipe"]

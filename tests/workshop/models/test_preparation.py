@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import dermedge
 from dermedge.data.batches.lesion_data import LesionData, preparation_of
 from dermedge.data.cache.feature_cache import FrozenTrunk, load_feature_data
 from dermedge.data.ham10000 import HAM10000
@@ -14,6 +15,7 @@ from dermedge.models.preparation.hair_removal import HairRemoval
 from dermedge.models.preparation.preparation import Preparation
 from dermedge.training.predictions import trained_model
 from dermedge.training.train import Trainer, train
+from dermedge_runtime.errors import UsageError
 
 BOTH = {"hair_removal": True, "colour_constancy": True}
 SKIN = torch.tensor([0.85, 0.65, 0.55]).view(1, 3, 1, 1)
@@ -189,3 +191,11 @@ def test_computed_features_are_those_of_prepared_pictures(new_run, samples, tmp_
     plain, _ = new_run(fusion="image_only")
     load_feature_data(frozen, samples[:5], schema, plain, 0)
     assert len(list(tmp_path.glob("*.f32"))) == 2, "the two kinds never share a file"
+
+
+def test_a_light_that_is_not_taken_out_is_not_estimated(synthetic_data, tmp_path) -> None:
+    with pytest.raises(UsageError, match="--light-estimate is for --colour-constancy: give both, or leave it out"):
+        dermedge.train(synthetic_data, run=tmp_path / "run", light_estimate="max_rgb", image_size=32, epochs=1)
+    assert not (tmp_path / "run" / "config.json").exists()
+    with pytest.raises(UsageError, match="--texture-patterns is about the network that reads the picture"):
+        dermedge.train(synthetic_data, run=tmp_path / "run", fusion="clinical_only", texture_patterns=True)

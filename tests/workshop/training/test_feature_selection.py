@@ -112,8 +112,10 @@ def test_a_head_on_frozen_features_selects_too_and_a_further_training_keeps_the_
         assert "head.image.kept" not in other.tensors and "head.image.0.weight" in other.tensors
 
 
-def test_features_of_an_untrained_branch_are_not_selected() -> None:
-    config = TrainConfig(data="d", select_features=0.5)
+def test_features_of_an_untrained_branch_are_not_selected(new_run, samples) -> None:
+    config, run = new_run(select_features=0.5)
+    with pytest.raises(UsageError, match="mean something already: give --pretrained or --start-from"):
+        Trainer(config, samples, run)  # as a comparison begins a training
     with pytest.raises(UsageError, match="mean something already: give --pretrained or --start-from"):
         check_selection(config, ALONE)
     check_selection(replace(config, start_from="0" * 64), ALONE)

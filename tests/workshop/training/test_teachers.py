@@ -14,9 +14,10 @@ from dermedge.data.batches.mixing import Mixed
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.schema_file import schema_from_record
 from dermedge.training.checkpoint import read_tensors, save_weights
+from dermedge.training.logits import predict_logits
 from dermedge.training.run import Run
 from dermedge.training.teachers import Teacher, Teachers, teacher_records, teachers_of
-from dermedge.training.train import Trainer, predict_logits, start_run, train
+from dermedge.training.train import Trainer, start_run, train
 from dermedge_export import description
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 

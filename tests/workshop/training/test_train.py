@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from dermedge.config import TrainConfig
 from dermedge.data.splits import SPLITS
 from dermedge.models.fusion import FUSIONS
-from dermedge.training import train as train_module
-from dermedge.training.train import Trainer, epoch_line, predict_logits, torch_device, train
+from dermedge.training import logits
+from dermedge.training.logits import predict_logits
+from dermedge.training.train import Trainer, epoch_line, torch_device, train
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 _SELDOM = ("bilinear", "tensor", "metanet", "mmf_net", "late", "adaptive")
@@ -169,7 +170,7 @@ def test_a_setting_of_the_draws_changes_what_is_learned(new_run, samples, settin
 def test_scores_come_from_the_network_in_evaluation_mode_in_order(new_run, samples, monkeypatch):
     config, run = new_run()
     trainer = Trainer(config, samples, run)
-    monkeypatch.setattr(train_module, "_VALIDATION_BATCH", 5)
+    monkeypatch.setattr(logits, "_BATCH", 5)
     scores = predict_logits(trainer.model.train(), trainer.data, torch.device("cpu"))
     (batch,) = trainer.data.batches(np.arange(len(trainer.data)), len(trainer.data), torch.device("cpu"))
     direct = trainer.model.eval()(batch.image, batch.numeric, batch.categorical)
