@@ -24,6 +24,8 @@ from dermedge.evaluation.comparison.results import write_results
 from dermedge.evaluation.comparison.runs import VALIDATION
 from dermedge.recipes.recipe import Recipe
 from dermedge.recipes.recipe_file import load_recipe, parse_recipe
+from dermedge.training.checkpoint import save_weights
+from dermedge.training.members import recorded_members
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -168,6 +170,13 @@ def test_an_ensemble_is_trained_joined_and_measured_and_goes_on_where_it_was(
     run_plan(plan)
     assert (folder / "results.json").read_bytes() == results
 
+    member = folder / "member1" / "weights.safetensors"
+    save_weights(member, {name: 2 * tensor for name, tensor in load_file(member).items()})
+    (folder / "results.json").unlink()
+    run_plan(plan)
+    joined = recorded_members(Run.open(folder))[0].record["weights_sha256"]
+    assert joined == Run.open(folder / "member1").weights_sha256, "a member was trained anew, and the ensemble joined"
+
 
 def test_names_that_are_none_are_refused() -> None:
     with pytest.raises(UsageError, match="--recipes takes names of recipes"):
@@ -223,6 +232,7 @@ def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path,
         gain = row["difference"]["accuracy"]
         assert gain["value"] == pytest.approx(row["figures"]["accuracy"]["mean"] - baseline), name
         assert gain["low"] <= gain["value"] <= gain["high"] and row["difference"]["seeds"] == [0]
+        assert row["difference"]["baseline"] == ["dermiresnet", "image_only", row["trunk"]]
     assert record["rows"][0]["difference"] is None and never["difference"] is None
     assert smooth[VALIDATION]["mean"] == results[VALIDATION]
 
@@ -261,6 +271,9 @@ def test_from_the_plan_to_the_page_stopped_and_resumed(synthetic_data, tmp_path,
     path.write_bytes(b"other")
     assert publish_recipes(whole.root, tmp_path / "x.html", asked_before(whole.root))["rows"][3]["latency"] is None
     (whole.root / "latency.json").unlink()
+    write_results(path.parent, {**results, "int8": {"limits": {}, "refused": "It loses too much."}})
+    publish_recipes(whole.root, tmp_path / "refused.html", asked_before(whole.root))
+    assert '<span title="It loses too much.">refused</span>' in (tmp_path / "refused.html").read_text(encoding="utf-8")
 
     before = (folder / "recipe-smooth" / "predictions.csv").read_bytes()
     shutil.rmtree(folder / "recipe-smooth")

@@ -11,6 +11,8 @@ from dermedge.models.branches.fixcaps import LargestOfCells
 from dermedge.models.branches.picture_size import check_picture_size
 from dermedge.models.capsule_routing import CapsuleRouting, routed, squash
 from dermedge.models.classifier import FusedClassifier
+from dermedge.training.train import train
+from dermedge_export.description import NO_HEATMAP, describe
 from dermedge_runtime.errors import UsageError
 
 SCHEMA = HAM10000.clinical("grouped")
@@ -112,3 +114,12 @@ def test_it_stands_alone() -> None:
         family_of("dermiresnet+fixcaps_ds").make("dermiresnet+fixcaps_ds", 0.0)
     with pytest.raises(ValueError, match="made for it alone"):
         FusedClassifier("image_only", SCHEMA, 7, image_branch="fixcaps", pooling="gem")
+
+
+def test_a_file_of_a_run_says_that_it_has_no_heat_map(new_run, samples) -> None:
+    config, run = new_run(image_branch="fixcaps_ds", fusion="concat", epochs=1)
+    train(config, samples, run)
+    spec = describe(run, "fp32", explain=True)
+    assert spec.outputs[:3] == ("probabilities", "relevance", "attribution")
+    assert spec.no_heatmap == NO_HEATMAP.format(branch="fixcaps_ds")
+    assert describe(run, "fp32", explain=False).no_heatmap == ""
