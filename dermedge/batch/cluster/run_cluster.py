@@ -36,6 +36,8 @@ from .worker import MadeOn, Task, table_of, tried
 _log = logging.getLogger(__name__)
 _TOLD = 10
 """Rejected pictures that are named as they come; the results name them all."""
+_PATIENCE = 5.0
+"""Seconds in which Ray may come to tell what a cluster has free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _work(run: _Run, parts: Parts, stack: ExitStack) -> int:
     stop = stack.enter_context(interruption())
     size = pool_size(ray.nodes(), on_gpus=run.made_on.device in GPU_DEVICES)
     kind = "GPU" if size.gpus else "CPU"
-    if ray.available_resources().get(kind, 0) < min(1, size.gpus or size.cpus):
+    if _in_use(ray, kind, min(1, size.gpus or size.cpus)):
         _log.warning("Every %s of the cluster is in use: the work begins once others have ended theirs.", kind)
     rest = (file for file in files if not stop)
     blocks = blocks_of(chain([first], rest), block_size(left, size))
@@ -224,6 +226,16 @@ def _work(run: _Run, parts: Parts, stack: ExitStack) -> int:
     incoming = Incoming(blocks, run.task(size), model, size, growing=run.wanted.ray != LOCAL)
     _take(run, parts, incoming, stop, left)
     return stop.exit_code if stop else 0
+
+
+def _in_use(ray: Any, kind: str, needed: float) -> bool:
+    """Say whether no CPU or GPU is left; Ray that has just started, or ended a task, tells late what it has."""
+    until = time.monotonic() + _PATIENCE
+    while ray.available_resources().get(kind, 0) < needed:
+        if time.monotonic() >= until:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _take(run: _Run, parts: Parts, incoming: Incoming, stop: Interruption, left: int) -> None:

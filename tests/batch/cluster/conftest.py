@@ -54,10 +54,14 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     node = {"Alive": True, "Resources": {"CPU": 1.0}}
 
+    free = iter([{}, {"CPU": 0.0}])  # as Ray tells it when it has just started
+
+    def available() -> dict[str, float]:
+        return next(free, {"CPU": 0.0 if os.environ.get("BUSY") else 1.0})
+
     @contextmanager
     def joined(address: str) -> Iterator[Any]:
-        free = {"CPU": 0.0 if os.environ.get("BUSY") else 1.0}
-        yield SimpleNamespace(nodes=lambda: [node], put=lambda content: content, available_resources=lambda: free)
+        yield SimpleNamespace(nodes=lambda: [node], put=lambda content: content, available_resources=available)
 
     monkeypatch.setattr(ray, "get", lambda value: value)
     monkeypatch.setattr(run_cluster, "joined_ray", joined)

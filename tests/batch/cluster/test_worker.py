@@ -11,6 +11,7 @@ from batch.cluster.parts_of import many
 from make_tiny_model import TINY
 
 from dermedge.batch.census import KnownFile
+from dermedge.batch.cluster import run_cluster
 from dermedge.batch.cluster.incoming import blocks_of
 from dermedge.batch.cluster.worker import Task, Worker, table_of, tried
 from dermedge.batch.job import BatchJob
@@ -71,6 +72,13 @@ def test_a_trial_says_what_it_found() -> None:
 def test_a_cluster_that_others_use_is_told(infer, without_ray: None, here: Path, monkeypatch) -> None:
     many(here / "pics", 2)
     monkeypatch.setenv("BUSY", "1")
+    monkeypatch.setattr(run_cluster, "_PATIENCE", 0.3)
     done = infer("pics", "--out", "parts", "--ray", "local")
     assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
     assert "Every CPU of the cluster is in use" in done.stderr
+
+
+def test_a_cluster_that_tells_late_what_is_free_is_not_called_busy(infer, without_ray: None, here: Path) -> None:
+    many(here / "pics", 2)
+    done = infer("pics", "--out", "parts", "--ray", "local")
+    assert (done.returncode, done.stderr) == (0, "")
