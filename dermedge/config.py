@@ -250,6 +250,12 @@ class RequestedSettings:
         Group.BALANCE,
     ] = 0.0
     """Before they are fused (`training.alignment`); not in the paper."""
+    look_inside: Annotated[
+        float,
+        Field(ge=0, le=10, description="Weight of a loss on heat outside the lesion, by the data's masks; 0 is off."),
+        Group.BALANCE,
+    ] = 0.0
+    """Grad-CAM's (`training.look_inside`); not in the paper."""
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of the features that is dropped."), Group.NETWORK
     ] = 0.2

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dermedge.data.files.lesion_masks import mask_files, read_mask
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.progress import progress
 from dermedge.statistics.explain_plots import gallery, relevance_bars
-from dermedge.statistics.mask_agreement import MASK_SUFFIX, Judged, judge, read_mask, summarise
+from dermedge.statistics.mask_agreement import Judged, judge, summarise
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier, Prediction
-from dermedge_runtime.errors import InputRejected, UsageError
+from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.inputs.image import load_image
 
@@ -50,7 +51,7 @@ def explain_run(
     """
     config, schema = run.config, run.schema
     samples = _draw(run.split.select(run.samples(data), "test"), limit, config.seed, schema)
-    folder = _mask_folder(samples, data or Path(config.data), schema) if masks else Path()
+    files = mask_files(samples, data or Path(config.data), schema, "--masks") if masks else []
     with model_files(run, models, precision="fp32") as paths:
         classifier = Classifier(paths[0], "cpu")
     seen = _has_heatmap(classifier, masks=masks)
@@ -67,7 +68,7 @@ def explain_run(
         relevance_bars(record["relevance"], classifier.spec.class_names, out / "relevance.png")
     if masks and seen:
         _log.info("compare the heat maps with the lesion masks")
-        record["masks"] = summarise(_judge(classifier, samples, results, folder, config.seed), schema.classes)
+        record["masks"] = summarise(_judge(classifier, samples, results, files, config.seed), schema.classes)
     write_json(out / "explain.json", record)
     _log.info("written to %s", out)
     return record
@@ -131,31 +132,14 @@ def _mean_relevance(
     return {code: dict(zip(names, means[code].tolist(), strict=True)) for code in schema.classes if code in means}
 
 
-def _mask_of(sample: Sample, folder: Path) -> Path:
-    return folder / f"{sample.path.stem}{MASK_SUFFIX}"
-
-
-def _mask_folder(samples: Sequence[Sample], data: Path, schema: DataSchema) -> Path:
-    if not schema.images.masks:
-        raise InputRejected(f"The schema {schema.name} names no folder of lesion masks. Leave --masks out.")
-    folder = data / schema.images.masks
-    absent = [sample.image_id for sample in samples if not _mask_of(sample, folder).is_file()]
-    if absent:
-        raise InputRejected(
-            f"{len(absent)} of {len(samples)} lesion masks are not in {folder}: {', '.join(absent[:5])}."
-            " Put the published masks there, or leave --masks out."
-        )
-    return folder
-
-
 def _judge(
-    classifier: Classifier, samples: Sequence[Sample], results: Sequence[Prediction], folder: Path, seed: int
+    classifier: Classifier, samples: Sequence[Sample], results: Sequence[Prediction], files: Sequence[Path], seed: int
 ) -> list[Judged]:
     spec = classifier.spec
     assert spec.image is not None
     rng = np.random.default_rng(seed)
     judged = []
-    for sample, result in progress(list(zip(samples, results, strict=True)), "masks", total=len(samples)):
+    for sample, result, file in progress(list(zip(samples, results, files, strict=True)), "masks", total=len(samples)):
         assert result.explanation is not None and result.explanation.grid is not None
         patient = {name: sample.clinical.get(name) for name in spec.clinical.names}
         column = spec.classes.index(result.label)
@@ -169,7 +153,7 @@ def _judge(
             return classifier.run(pictures, *arrays)["probabilities"][:, column]
 
         pixels = load_image(sample.path, spec.image.size, spec.image.resample, spec.image.detail)
-        mask = read_mask(_mask_of(sample, folder), spec.image.size)
+        mask = read_mask(file, spec.image.size)
         figures = judge(pixels, result.explanation.grid, mask, probability, rng)
         judged.append(Judged(sample.label, result.label == spec.classes[sample.label], figures))
     return judged

@@ -4,15 +4,12 @@
 - Pointing game: does the hottest pixel lie on the lesion?
 - Deletion and insertion: area under the class's probability while the hottest pixels are blurred away first, or brought
   back first. A good map deletes low and inserts high; a random map of the same coarseness is the yardstick.
-
-Masks are HAM10000's (Tschandl et al., Nat Med 26, 2020): any size, aligned with the whole frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -21,7 +18,6 @@ from PIL import Image, ImageFilter
 
 from dermedge_runtime.explanation import enlarge
 
-MASK_SUFFIX = "_segmentation.png"
 _STEPS = 10
 _Floats = NDArray[np.float32]
 _Pixels = NDArray[np.uint8]
@@ -40,12 +36,6 @@ class Judged:
     correct: bool
     figures: Mapping[str, float]
     """By name of `FIGURES`."""
-
-
-def read_mask(path: Path, size: int) -> NDArray[np.bool_]:
-    """Read a lesion mask, bool [size, size], aligned with the squashed picture."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 127
 
 
 def judge(

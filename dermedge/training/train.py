@@ -43,6 +43,7 @@ from .global_batch_norm import share_batch_statistics
 from .growing_pictures import check_start_size, shrunk, size_in, stride_of
 from .head_training import head_on_start_weights, recorded_trunk
 from .logits import predict_logits
+from .look_inside import LookInside, check_look_inside
 from .losses import ClassificationLoss
 from .prior_shift import Validation, balanced_accuracy_shifted
 from .processes import ALONE, Processes, torch_device
@@ -91,7 +92,7 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
     :raises InputRejected: pictures that cannot be read, or fewer than two classes.
     :raises UsageError: a prior shift to be chosen on a validation split that there is not, a start size that makes no
         sense, a fusion that reads clinical values of which the schema has none, nothing to
-        align, or a way to estimate a light that is not taken out.
+        align, a way to estimate a light that is not taken out, or heat that cannot be compared with masks.
     :raises DermedgeError: a package of the augmentation is not installed.
     """
     torch_device(config.device)
@@ -102,6 +103,8 @@ def check_ready(config: TrainConfig, samples: list[Sample], split: Split, schema
     check_pairs(config)
     if config.light_estimate != "shades_of_gray" and not config.colour_constancy:
         raise UsageError("--light-estimate is for --colour-constancy: give both, or leave it out.")
+    if config.look_inside:
+        check_look_inside(config, split.select(samples, "train"), schema)
     check_prior_shift(config.prior_shift, split)
     check_start_size(config)
     check_steps(config.augmentation)
@@ -203,7 +206,7 @@ class Trainer:
         self.config, self.run, self.processes = config, run, processes
         self.device = torch_device(config.device, processes)
         split, self.schema = run.split, run.schema
-        self.part = part or WholeNetwork(config, self.schema)
+        self.part = part or (LookInside if config.look_inside else WholeNetwork)(config, self.schema)
         loaded = [self.part.load(split.select(samples, name), name) for name in ("train", "validation")]
         self.data, self.validation = keep_on_device(loaded, self.device)
         self.teachers = teachers_of(run, self.device)  # before the seed: making them draws numbers
@@ -223,6 +226,8 @@ class Trainer:
         self.model.to(self.device).to(memory_format=torch.channels_last)
         if config.select_features:
             select_features(self.model, self.data, config)
+        if isinstance(self.part, LookInside):
+            self.part.watch(self.model)
         self.score = training_score(self.model, processes, compiled=compiled)
         self.loss = self._loss().to(self.device)
         # Fused: one pass over the weights, a sixth of the optimiser's time where a product fusion has 34 million.
@@ -332,6 +337,8 @@ class Trainer:
                 loss = loss + self.config.align * self.alignment.loss(epoch + step / steps)
             if self.teachers is not None:  # outside of autocast: in float32
                 loss = self.teachers.loss(loss, logits, self.teachers.answer(mixed, *values))
+            if isinstance(self.part, LookInside):
+                loss = loss + self.config.look_inside * self.part.loss(logits, batch.label)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)

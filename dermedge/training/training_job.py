@@ -29,6 +29,7 @@ from .alignment import check_one_process
 from .chosen_settings import changed_settings
 from .feature_selection import check_selection
 from .head_training import check_frozen
+from .look_inside import check_one_network
 from .predictions import labels_of, validation_answers
 from .processes import Processes, joined, torch_device
 from .pruning import with_pruned
@@ -279,6 +280,8 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
         check_quantise_aware(config, processes, compiled=compiled)
     if config.align:
         check_one_process(processes, compiled=compiled)
+    if config.look_inside:
+        check_one_network(processes, compiled=compiled)
 
     def check() -> None:
         processes.share_of(config.batch_size)

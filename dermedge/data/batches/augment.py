@@ -23,11 +23,19 @@ def augment(images: Tensor, settings: Augmentation) -> Tensor:
 
     :return: same shape, clipped to [0, 1], channels-last in memory.
     """
-    batch, device = images.shape[0], images.device
-    theta = _affine(batch, settings, device)
-    if theta is not None:
-        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-        images = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return changed(turned(images, drawn_turns(len(images), settings, images.device)), settings)
+
+
+def turned(images: Tensor, turns: Tensor | None) -> Tensor:
+    """Flip, rotate and scale float [B, C, H, W] as `drawn_turns` says; the same turns fit every size."""
+    if turns is None:
+        return images
+    grid = functional.affine_grid(turns, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def changed(images: Tensor, settings: Augmentation) -> Tensor:
+    """Augment float [B, 3, H, W] in all other ways; see `augment`."""
     if settings.trivial_augment:
         images = trivially_augmented(images)
     if settings.colour:
@@ -50,7 +58,8 @@ def _jitter_colour(images: Tensor, strength: float) -> Tensor:
     return ((images - mean) * contrast + mean * brightness) * gain
 
 
-def _affine(batch: int, settings: Augmentation, device: torch.device) -> Tensor | None:
+def drawn_turns(batch: int, settings: Augmentation, device: torch.device) -> Tensor | None:
+    """Draw flips, rotation and scaling of every picture, float32 [B, 2, 3]; None where none are asked for."""
     if not (settings.flips or settings.rotation_degrees or settings.scaling):
         return None
     angle = (2 * torch.rand(batch, device=device) - 1) * math.radians(settings.rotation_degrees)

@@ -32,6 +32,8 @@ class Batch:
     """int64 [B]."""
     features: Tensor | None = None
     """float32 [B, C], the pictures' pooled features, where they were computed before; there is no `image` then."""
+    mask: Tensor | None = None
+    """float32 [B, 1, M, M], 1 on the lesion; None where no masks were asked for."""
 
     @property
     def visual(self) -> Tensor | None:
@@ -50,6 +52,8 @@ class LesionData:
     labels: NDArray[np.int64]
     resident: Tensor | None = field(default=None, kw_only=True)
     """`pixels` on the training's device, where they fit (`cache.on_gpu`); then batches are drawn from there."""
+    masks: NDArray[np.bool_] | None = field(default=None, kw_only=True)
+    """bool [N, M, M], True on the lesion; None where no masks were asked for."""
 
     @classmethod
     def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig) -> LesionData:
@@ -78,6 +82,7 @@ class LesionData:
                 numeric=torch.from_numpy(self.numeric[picked]).to(device),
                 categorical=torch.from_numpy(self.categorical[picked]).to(device),
                 label=torch.from_numpy(self.labels[picked]).to(device),
+                mask=None if self.masks is None else torch.from_numpy(self.masks[picked, None]).to(device).float(),
             )
 
     def _images(self, picked: NDArray[np.int64], device: torch.device) -> Tensor | None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermedge.statistics.mask_agreement import FIGURES, Judged, curves, judge, read_mask, summarise
+from dermedge.data.files.lesion_masks import read_mask
+from dermedge.statistics.mask_agreement import FIGURES, Judged, curves, judge, summarise
 
 SIZE = 32
 LESION = np.zeros((SIZE, SIZE), dtype=bool)
