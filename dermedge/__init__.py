@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .api.ensemble import ensemble
     from .api.evaluate import evaluate, evaluate_file
     from .api.export import export
+    from .api.synthesise import synthesise
     from .api.train import resume, train
     from .config import TrainConfig
     from .evaluation.evaluate import Evaluation
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate_file",
     "export",
     "resume",
+    "synthesise",
     "train",
 ]
 
@@ -66,6 +68,7 @@ _MODULE_OF = {
     "evaluate_file": "dermedge.api.evaluate",
     "export": "dermedge.api.export",
     "resume": "dermedge.api.train",
+    "synthesise": "dermedge.api.synthesise",
     "train": "dermedge.api.train",
 }
 

@@ -66,7 +66,7 @@ def _edge_command(word: str, arguments: Sequence[str]) -> int:
 
 
 def _workshop_command(word: str, arguments: Sequence[str]) -> int:
-    with extras("train" if word in ("train", "branches", "ensemble", "recipes") else "export"):
+    with extras("train" if word in ("train", "branches", "ensemble", "recipes", "synthesise") else "export"):
         from .commands.workshop import run
     return run([word, *arguments])
 

@@ -324,6 +324,8 @@ class TrainConfig(RequestedSettings):
     """SHA-256 of the weights that the training starts from; empty: random ones."""
     teachers: list[str] = field(default_factory=list)
     """SHA-256 of the weights of every run that teaches this one; empty: the labels alone do."""
+    synthetic: str = ""
+    """SHA-256 of the record of generated pictures to train on too (`training.made_pictures`); empty: none."""
     widths: dict[str, list[int]] = field(default_factory=dict)
     """Channels of every layer of a pruned image branch (`models.narrow`); empty: as its family makes it."""
 

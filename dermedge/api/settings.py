@@ -120,6 +120,11 @@ def _check_new(config: TrainConfig) -> None:
             "These settings are of a training that other runs taught: name those runs with teachers, and give the"
             " settings with their field teachers empty."
         )
+    if config.synthetic:
+        raise UsageError(
+            "These settings are of a training with generated pictures: name their folder with synthetic, and give the"
+            " settings with their field synthetic empty."
+        )
     if config.start_from:
         raise UsageError(
             "These settings are of a training that started from the weights of another run: name that run with"

@@ -36,6 +36,7 @@ def train(
     download: bool = False,
     pretrained_file: Path | str | None = None,
     teachers: Runs = (),
+    synthetic: Path | str | None = None,
     recipe: str | None = None,
     overwrite: bool = False,
     compiled: bool = False,
@@ -65,6 +66,7 @@ def train(
     :param download: open a connection for them if they are not here; without it none is opened.
     :param pretrained_file: take them from this file of safetensors or torch, in the place of `pretrained`.
     :param teachers: runs whose answers it learns too (`temperature`, `teacher_weight`), one or several.
+    :param synthetic: folder of generated pictures (`dermedge.synthesise`) to train on beside the photographs.
     :param recipe: name of a system of the literature (`dermedge recipes`), or a `.toml` file: its settings, where
         nothing else is given.
     :param overwrite: replace an earlier run in the folder.
@@ -94,7 +96,9 @@ def train(
     name = by.record["name"] if by else refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
     folder = RUNS / name if run is None else path_of("run", run)
     others = Pretrained.asked(pretrained=bool(pretrained), download=download, file=file)
-    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught, by.record if by else {})
+    made = None if synthetic is None else path_of("synthetic", synthetic)
+    recorded = by.record if by else {}
+    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught, made, recorded)
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 
@@ -110,6 +114,7 @@ def resume(
     download: bool = False,
     pretrained_file: Path | str | None = None,
     teachers: Runs = (),
+    synthetic: Path | str | None = None,
     recipe: str | None = None,
     compiled: bool = False,
     **settings: Any,
@@ -125,7 +130,8 @@ def resume(
     :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
         refused.
     :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images`, `start_from`,
-        `pretrained`, `pretrained_file`, `teachers` and `recipe`; nothing is downloaded: the run has its weights.
+        `pretrained`, `pretrained_file`, `teachers`, `synthetic` and `recipe`; nothing is downloaded: the run has its
+        weights.
     :param compiled: as `train`.
     :param settings: expected ones by name, as `train` takes them.
     :return: the run, opened.
@@ -143,7 +149,8 @@ def resume(
     others = Pretrained.asked(pretrained=pretrained, download=download, file=file)
     asked, taught = expected_settings(expected, data, settings), _folders("teachers", teachers)
     by = "" if recipe is None else recipe_of(recipe).name
-    wanted = Expected(asked, named, allow_missing_images, start, others, taught, by)
+    made = None if synthetic is None else path_of("synthetic", synthetic)
+    wanted = Expected(asked, named, allow_missing_images, start, others, taught, made, by)
     return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 

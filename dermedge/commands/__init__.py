@@ -5,6 +5,7 @@ SUMMARIES = {
     "branches": "List the networks that can read the picture: what they cost, where their weights are.",
     "recipes": "List the systems of the literature: what was published, what is built here, what we measured.",
     "ensemble": "Make one run of finished runs: its probabilities are the mean of theirs.",
+    "synthesise": "Make pictures of rare classes by a generator, to train on beside photographs.",
     "prior-shift": "Shift the class priors of a trained run, without training it again.",
     "evaluate": "Evaluate the trained weights and every model file made from them.",
     "export": "Write one self-describing ONNX file, after comparing it with the trained weights.",

@@ -67,6 +67,12 @@ _Teacher = Annotated[
     str | None,
     option(Group.BALANCE.value, "Runs whose answers it learns too, comma-separated.", **any_text("folders")),
 ]
+_Synthetic = Annotated[
+    Path | None,
+    option(
+        Group.DATA.value, "Generated pictures to train on too, by dermedge synthesise.", "--synthetic", **path("folder")
+    ),
+]
 _Compile = Annotated[
     bool,
     option(Group.MACHINE.value, "torch.compile, for GPUs.", "--compile/--no-compile"),
@@ -89,6 +95,7 @@ def train(
     download: _Download = False,
     pretrained_file: _PretrainedFile = None,
     teacher: _Teacher = None,
+    synthetic: _Synthetic = None,
     compiled: _Compile = False,
     recipe: _Recipe = None,
     run: RunPath = None,
@@ -124,6 +131,7 @@ def train(
         folder = runs / name
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from, "recipe": recipe}
     shared |= {"download": download, "pretrained_file": pretrained_file, "compiled": compiled}
+    shared["synthetic"] = synthetic
     shared["teachers"] = () if teacher is None else teacher.split(",")
     if resume:
         api.resume(folder, expected=asked, schema=schema, pretrained=pretrained, **shared)

@@ -27,6 +27,7 @@ from .explain import explain
 from .export import export
 from .prior_shift import prior_shift
 from .recipes import recipes
+from .synthesise import synthesise
 from .train import train
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "branches": branches,
     "recipes": recipes,
     "ensemble": ensemble,
+    "synthesise": synthesise,
     "prior-shift": prior_shift,
     "evaluate": evaluate,
     "export": export,

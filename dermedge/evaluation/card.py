@@ -30,6 +30,7 @@ from dermedge.statistics.patient_groups import patient_groups
 from dermedge.statistics.shares import share_interval
 from dermedge.tables import unknown_values_rows
 from dermedge.training.answers import Answers, labels_of, runtime_answers
+from dermedge.training.made_pictures import SYNTHETIC
 from dermedge.training.members import MEMBERS
 from dermedge.training.predictions import runtime_probabilities
 from dermedge.training.run import Run
@@ -48,7 +49,7 @@ from .unknown_values import unknown_values
 _PART = "test"
 _NOTHING = "-"
 _HASH = re.compile("[0-9a-f]{64}")
-_LEFT_OUT = ("teachers", "temperature", "teacher_weight", "widths")
+_LEFT_OUT = ("teachers", "synthetic", "temperature", "teacher_weight", "widths")
 """Settings that have a sentence of their own, where they mean anything, or that follow from others."""
 _log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ def _of_training(spec: ModelSpec, run: Run) -> dict[str, Any]:
         "images": spec.training["images"],
         "settings": [f"{key} {_plain(value)}" for key, value in settings if value and key not in _LEFT_OUT],
         "taught": _taught(spec),
+        "synthetic": _synthetic(spec),
         "branch": _branch(spec),
         "recipe": _recipe(spec.training.get(RECIPE)),
         "members": _members(spec),
@@ -168,6 +170,15 @@ def _taught(spec: ModelSpec) -> str:
     names = [f"{each['name']} (`{each['image_branch']}`, SHA-256 `{each['sha256'][:16]}`)" for each in teachers]
     how = f"temperature {settings['temperature']:g}, {100 * settings['teacher_weight']:g} % of the loss"
     return f"Taught by the runs {', '.join(names)}; {how}."
+
+
+def _synthetic(spec: ModelSpec) -> str:
+    """Say which generated pictures were trained on beside the photographs; empty: none."""
+    made = spec.training.get(SYNTHETIC)
+    if not made:
+        return ""
+    counts = ", ".join(f"{count} of {code}" for code, count in made["pictures"].items())
+    return f"Trained on generated pictures too: {counts}. Their generator saw photographs of the training split alone."
 
 
 def _prior_shift(record: Mapping[str, Any] | None) -> str:

@@ -40,6 +40,7 @@ def refined_settings(earlier: TrainConfig, asked: AskedSettings) -> TrainConfig:
         prune=0.0,
         widths={},
         teachers=[],
+        synthetic="",
         learning_rate=earlier.learning_rate * REFINING_RATE,
         device=device,
         precision=_precision(asked.values, device),

@@ -33,6 +33,7 @@ from dermedge_runtime.errors import DermedgeError, UsageError
 from .checkpoint import save_weights
 from .ensemble_checks import check_encoders, check_shrunk, shrinking_record
 from .logits import predict_logits
+from .made_pictures import SYNTHETIC
 from .members import MEMBERS
 from .predictions import labels_of, torch_logits, trained_model
 from .run import Run
@@ -61,7 +62,7 @@ _OF_PICTURES = (
     "quantise_aware",
 )
 """Settings without a meaning where no picture is read."""
-_OF_ORIGIN = ("start_from", "teachers", "widths")
+_OF_ORIGIN = ("start_from", "teachers", "synthetic", "widths")
 """Settings that are of one network alone: the members' own records have them."""
 
 
@@ -166,6 +167,7 @@ def _origin(run: Run) -> dict[str, Any]:
         PRETRAINED: run.record.get(PRETRAINED),
         PRIOR_SHIFT: recorded_shift(run),
         TEACHERS: recorded_teachers(run),
+        SYNTHETIC: run.record.get(SYNTHETIC),
     }
     return {key: value for key, value in found.items() if value}
 

@@ -45,6 +45,7 @@ from .head_training import head_on_start_weights, recorded_trunk
 from .logits import predict_logits
 from .look_inside import LookInside, check_look_inside
 from .losses import ClassificationLoss
+from .made_pictures import pictures_of
 from .prior_shift import Validation, balanced_accuracy_shifted
 from .processes import ALONE, Processes, torch_device
 from .quantise_aware import QuantiseAware
@@ -207,13 +208,17 @@ class Trainer:
         self.device = torch_device(config.device, processes)
         split, self.schema = run.split, run.schema
         self.part = part or (LookInside if config.look_inside else WholeNetwork)(config, self.schema)
-        loaded = [self.part.load(split.select(samples, name), name) for name in ("train", "validation")]
+        photographs = split.select(samples, "train")
+        parts = {"train": [*photographs, *pictures_of(run)], "validation": split.select(samples, "validation")}
+        loaded = [self.part.load(each, name) for name, each in parts.items()]
         self.data, self.validation = keep_on_device(loaded, self.device)
+        self.real = slice(len(photographs))
+        """Rows of `data` that are photographs: what is learned of patients and frequencies is theirs alone."""
         self.teachers = teachers_of(run, self.device)  # before the seed: making them draws numbers
         torch.manual_seed(config.seed)
         self.model = self.part.new_network()
         hidden = 1 - (1 - config.hide_clinical) * (1 - config.hide_patient)
-        patients = self.data.numeric, self.data.categorical, hidden
+        patients = self.data.numeric[self.real], self.data.categorical[self.real], hidden
         self.model.fit_clinical(*patients, anew=True)
         if config.start_from:
             self.part.load_start(run.start_file, self.model)
@@ -289,7 +294,7 @@ class Trainer:
     def shift_priors(self) -> None:
         """Write the shift of class priors that the settings ask for into the best weights, if they have none yet."""
         if self.config.prior_shift and recorded_shift(self.run) is None:
-            write_shift(self.run, self.config.prior_shift, self.data.labels, self._best_on_validation)
+            write_shift(self.run, self.config.prior_shift, self.data.labels[self.real], self._best_on_validation)
 
     def _best_on_validation(self) -> Validation:
         model, best = self.part.new_network(), read_tensors(self.run.weights_file)
@@ -375,7 +380,7 @@ class Trainer:
         }
         if tau := self.config.prior_shift:
             found = Validation(logits, self.validation.labels)
-            row[_AFTER_SHIFT] = balanced_accuracy_shifted(tau, self.data.labels, self.schema, found)
+            row[_AFTER_SHIFT] = balanced_accuracy_shifted(tau, self.data.labels[self.real], self.schema, found)
         return row
 
     def _kept(self) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ from .chosen_settings import changed_settings
 from .feature_selection import check_selection
 from .head_training import check_frozen
 from .look_inside import check_one_network
+from .made_pictures import SYNTHETIC, MadePictures, check_synthetic, recorded_pictures
 from .predictions import labels_of, validation_answers
 from .processes import Processes, joined, torch_device
 from .pruning import with_pruned
@@ -61,6 +62,8 @@ class NewRun:
     """Replace an earlier run in the same folder."""
     teachers: tuple[Path, ...] = ()
     """Folders of the runs that teach it."""
+    synthetic: Path | None = None
+    """Folder of generated pictures that it reads beside the photographs of the training split."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """What the run's record is to say of the recipe that it is trained by; empty: none."""
 
@@ -76,6 +79,7 @@ class Expected:
     start_from: Path | None = None
     pretrained: Pretrained | None = None
     teachers: tuple[Path, ...] = ()
+    synthetic: Path | None = None
     recipe: str = ""
     """Name of the recipe that it was trained by; empty: whichever it was."""
 
@@ -90,6 +94,8 @@ class _Ready:
     split: Split
     teachers: list[dict[str, Any]] = field(default_factory=list)
     """What the record of a new run is to say of them."""
+    synthetic: dict[str, Any] = field(default_factory=dict)
+    """And of generated pictures."""
 
 
 def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compiled: bool = False) -> Run:
@@ -159,7 +165,7 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
     ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed_of_split, schema))
     _tell(ready)
-    ready = _taught(folder, new, ready)
+    ready = _with_synthetic(new, _taught(folder, new, ready))
     start = _start(new, ready)
     if start is None:
         return ready
@@ -176,6 +182,16 @@ def _taught(folder: RunFolder, new: NewRun, ready: _Ready) -> _Ready:
     records = teacher_records(new.teachers, ready.config, ready.schema, ready.split, ready.samples)
     _log.info("taught by %s", ", ".join(record["path"] for record in records))
     return replace(ready, config=replace(ready.config, teachers=hashes_of(records)), teachers=records)
+
+
+def _with_synthetic(new: NewRun, ready: _Ready) -> _Ready:
+    """Look at the generated pictures of a new run."""
+    if new.synthetic is None:
+        return ready
+    made, config = MadePictures.open(new.synthetic), ready.config
+    made.check(ready.split, ready.schema)
+    _log.info("with generated pictures: %s", ", ".join(f"{count} of {code}" for code, count in made.counts.items()))
+    return replace(ready, config=replace(config, synthetic=made.sha256), synthetic=recorded_pictures(made))
 
 
 def _start(new: NewRun, ready: _Ready) -> StartWeights | None:
@@ -247,6 +263,8 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
         changed += expected.pretrained.differences(run)
     if expected.teachers and [Run.open(path).weights_sha256 for path in expected.teachers] != config.teachers:
         changed.append(f"teachers {_short(config.teachers)} -> {', '.join(map(str, expected.teachers))}")
+    if expected.synthetic is not None and MadePictures.open(expected.synthetic).sha256 != config.synthetic:
+        changed.append(f"synthetic {config.synthetic[:12] or 'none'} -> {expected.synthetic}")
     if expected.recipe and (by := run.record.get(RECIPE, {}).get("name")) != expected.recipe:
         changed.append(f"recipe {by or 'none'} -> {expected.recipe}")
     if changed:
@@ -272,6 +290,8 @@ def _tell(ready: _Ready) -> None:
 
 def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
     config = ready.config
+    if config.synthetic:
+        check_synthetic(config)
     if config.freeze_image_branch:
         check_frozen(config, processes, compiled=compiled)
     if config.select_features:
@@ -298,6 +318,8 @@ def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
     extra = {} if start is None else keep_start_weights(start, folder)
     if ready.teachers:
         extra |= {TEACHERS: ready.teachers}
+    if ready.synthetic:
+        extra |= {SYNTHETIC: ready.synthetic}
     if new.recipe:
         extra |= {RECIPE: new.recipe}
     allow = new.allow_missing_images

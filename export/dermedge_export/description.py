@@ -21,6 +21,7 @@ from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import modalities
 from dermedge.recipes.training_settings import RECIPE
 from dermedge.training.head_training import recorded_trunk
+from dermedge.training.made_pictures import SYNTHETIC
 from dermedge.training.members import MEMBERS, Member, recorded_members
 from dermedge.training.predictions import TRAINED_WEIGHTS, trained_networks
 from dermedge.training.run import Run
@@ -86,6 +87,7 @@ def describe(
             **({"branch": _branch(config, record)} if reads.image and not members else {}),
             **({MEMBERS: _members(members, settings)} if members else {}),
             **({TEACHERS: taught} if (taught := _teachers(run)) else {}),
+            **({SYNTHETIC: _made(record[SYNTHETIC])} if SYNTHETIC in record else {}),
             **({RECIPE: recipe} if (recipe := record.get(RECIPE)) else {}),
         },
         metrics=_metrics(run),
@@ -138,6 +140,11 @@ def _branch(config: TrainConfig, record: Mapping[str, Any]) -> dict[str, str]:
 def _teachers(run: Run) -> list[dict[str, Any]]:
     """The runs that taught this one, by the names of their folders: where those lie is nobody's business."""
     return _named(recorded_teachers(run))
+
+
+def _made(synthetic: Mapping[str, Any]) -> dict[str, Any]:
+    """Generated pictures, without the place where they lie."""
+    return {key: value for key, value in synthetic.items() if key != "path"}
 
 
 def _named(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -60,6 +60,7 @@ BEFORE = {
     "compare": f"{SETTINGS} --data d --folder f --fusions all --protocols paper --seeds 100 --image-branch shared"
     f" --head-epochs 1 --feature-views 64 --int8 --no-int8 --latency --no-latency {LIMITS} --report p.html --json",
     "ensemble": "a b --run r --data d --overwrite --json",
+    "synthesise": "--data d --classes df,vasc --count 5 --out m --image-size 64 --steps 10 --seed 1 --overwrite --json",
     "prior-shift": f"auto {RUN} --json",
     "calibrate": f"m.onnx {RUN} --sensitivity 0.9 --coverage 0.8 --out n.onnx --json",
     "card": "m.onnx --run r --data d --note a --note b --out o.md",

@@ -32,7 +32,7 @@ UNUSUAL = TrainConfig(
     dropout=0.0, schedule="cosine", ema=0.9999, precision="bf16", start_from="0" * 64, device="cuda", seed=42,
     split_seed=7, freeze_image_branch=True, feature_views=3, quantise_aware=True, prune=0.3, widths={"conv1": [3, 40]},
     temperature=4.0, teacher_weight=1.0, teachers=["1" * 64], align=0.5,
-    look_inside=0.5,
+    look_inside=0.5, synthetic="2" * 64,
     augmentation=Augmentation(flips=False, rotation_degrees=1.5, scaling=0.0, noise=0.1, colour=0.3,
                               random_erasing=0.25, trivial_augment=True),
 )  # fmt: skip
@@ -97,7 +97,7 @@ def test_the_record_of_an_earlier_version_opens():
     later |= {"contrast": False, "texture_patterns": False}
     later |= {"light_estimate": "shades_of_gray"}
     later |= {"temperature": 2, "teacher_weight": 0.5, "teachers": [], "start_size": 0, "split_seed": "seed"}
-    later |= {"align": 0, "look_inside": 0}
+    later |= {"align": 0, "look_inside": 0, "synthetic": ""}
     read = json.loads(EARLIER)
     read["augmentation"] |= {"random_erasing": 0, "trivial_augment": False}
     assert config.to_record() == {**later, **read}, "a run that goes on writes what it read"
