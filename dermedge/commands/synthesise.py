@@ -56,7 +56,7 @@ def synthesise(
 
     Examples:
       dermedge synthesise --data data/ham10000 --classes df,vasc --out made
-      dermedge train --data data/ham10000 --synthetic made
+      dermedge synthesise --data clinic --classes rare --schema clinic.toml --out made
     """
     named = [word.strip() for word in classes.split(",")]
     if not all(named):

@@ -26,6 +26,7 @@ OF_THE_JOB = {
     "--download",
     "--pretrained-file",
     "--teacher",
+    "--synthetic",
     "--recipe",
     "--compile",
     "--run",

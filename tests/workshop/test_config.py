@@ -152,7 +152,7 @@ def test_every_setting_says_what_it_is_for_what_it_accepts_and_how_it_is_called(
     plain = [
         each.name
         for each in fields(TrainConfig)
-        if each.name not in ("data", "augmentation", "start_from", "teachers", "widths")
+        if each.name not in ("data", "augmentation", "start_from", "teachers", "synthetic", "widths")
     ]
     assert sorted(names) == sorted(plain + strengths)
     for setting in settings:
