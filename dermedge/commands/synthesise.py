@@ -56,7 +56,7 @@ def synthesise(
 
     Examples:
       dermedge synthesise --data data/ham10000 --classes df,vasc --out made
-      dermedge synthesise --data clinic --classes rare --schema clinic.toml --out made
+      dermedge synthesise --data d --classes mel --count 50 --out made
     """
     named = [word.strip() for word in classes.split(",")]
     if not all(named):
