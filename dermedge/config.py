@@ -28,6 +28,9 @@ Device: TypeAlias = Literal["cpu", "cuda"]
 PriorTau: TypeAlias = Annotated[float, Field(ge=0, le=5)] | Literal["auto"]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
+EMBEDDINGS = "embeddings"
+"""What the settings say in the place of an image branch where given embeddings are read; a key of the run's record."""
+
 # Strict: a record holds numbers as numbers, and a text in the place of one means that somebody has edited it.
 _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -328,6 +331,11 @@ class TrainConfig(RequestedSettings):
     """SHA-256 of the record of generated pictures to train on too (`training.made_pictures`); empty: none."""
     widths: dict[str, list[int]] = field(default_factory=dict)
     """Channels of every layer of a pruned image branch (`models.narrow`); empty: as its family makes it."""
+
+    @property
+    def on_embeddings(self) -> bool:
+        """Whether the run reads given embeddings of the pictures in their place."""
+        return self.image_branch == EMBEDDINGS
 
     @property
     def seed_of_split(self) -> int:

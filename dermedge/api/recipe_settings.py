@@ -33,6 +33,7 @@ def by_recipe(
     *,
     pretrained: bool | None,
     started: bool,
+    embedded: bool = False,
 ) -> RecipeTraining:
     """Put what is given over what a recipe says.
 
@@ -40,6 +41,7 @@ def by_recipe(
     :param named: single settings by name.
     :param pretrained: None: as the recipe does.
     :param started: weights to start from are named otherwise.
+    :param embedded: embeddings of the pictures are given.
     :raises UsageError: no such recipe, an ensemble, or whole settings beside a recipe, of which nothing would be left.
     :raises DermedgeError: something that the recipe needs is not built.
     """
@@ -50,6 +52,5 @@ def by_recipe(
     if config is not None and not isinstance(config, AskedSettings):
         raise UsageError("config says all settings, and a recipe would change none of them: give one of the two.")
     given = AskedSettings.of(None, named)
-    return recipe_training(
-        recipe, given if config is None else given.over(config), pretrained=pretrained, started=started
-    )
+    asked = given if config is None else given.over(config)
+    return recipe_training(recipe, asked, pretrained=pretrained, started=started, embedded=embedded)

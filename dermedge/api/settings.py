@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dermedge.require import extras
 from dermedge_runtime.errors import UsageError
 
+from .embedding_settings import on_embeddings
 from .names import path_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def settings_of(
     start: Path | None = None,
     *,
     taught: bool = False,
+    embedded: bool = False,
 ) -> TrainConfig:
     """Give the whole settings of a new training.
 
@@ -41,6 +43,7 @@ def settings_of(
     :param start: folder of the run that the training starts from. Where its network is to be trained on as it is
         (`quantise_aware`, `prune`), it gives all that is not named.
     :param taught: other runs teach the training.
+    :param embedded: it reads given embeddings in the place of pictures.
     :raises UsageError: an unknown setting or fusion, a value that does not fit, or settings that contradict each other.
     """
     with extras("train"):
@@ -58,19 +61,23 @@ def settings_of(
         config = changed_settings(base, asked)
     else:
         raise UsageError(f"config takes dermedge.TrainConfig, got {base!r}. Single settings are given by name.")
-    _check_sense(config, given, start, taught=taught)
+    if embedded:
+        config = on_embeddings(config, given)
+    _check_sense(config, given, start, taught=taught, embedded=embedded)
     return config
 
 
-def _check_sense(config: TrainConfig, given: Collection[str], start: Path | None, *, taught: bool) -> None:
+def _check_sense(
+    config: TrainConfig, given: Collection[str], start: Path | None, *, taught: bool, embedded: bool
+) -> None:
     from dermedge.models.branches.families import family_of
     from dermedge.models.fusion import fusion_class
 
-    kind, family = fusion_class(config.fusion), family_of(config.image_branch)
+    kind, family = fusion_class(config.fusion), None if embedded else family_of(config.image_branch)
     for name, what in _OF_PICTURES.items():
         if name in given and not kind.uses_image:
             raise UsageError(f"--{name.replace('_', '-')} is {what}, and {config.fusion} reads none.")
-    if kind.uses_image and not family.heatmap:
+    if kind.uses_image and family is not None and not family.heatmap:
         _check_capsules(config)
     if config.quantise_aware and start is None:
         raise UsageError("--quantise-aware needs --start-from: the run whose network learns to live with INT8.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from dermedge.require import extras
 from dermedge.training.run_names import run_name
 
+from .embedding_settings import refuse_beside
 from .names import path_of, refined_name, run_of
 from .recipe_settings import by_recipe, recipe_of
 from .settings import expected_settings, settings_of
@@ -38,6 +39,7 @@ def train(
     teachers: Runs = (),
     synthetic: Path | str | None = None,
     recipe: str | None = None,
+    embeddings: Path | str | None = None,
     overwrite: bool = False,
     compiled: bool = False,
     **settings: Any,
@@ -55,8 +57,8 @@ def train(
     :param fusion: one of `dermedge.models.fusion.FUSIONS`; by default cross_attention.
     :param config: settings to begin with, such as those of another run; by default the paper's, on the device and in
         the precision that suit this machine. `AskedSettings` are what a command line was given.
-    :param run: folder to write; by default `runs/FUSION`, `runs/RECIPE`, or `runs/START-quantised` and
-        `runs/START-pruned`.
+    :param run: folder to write; by default `runs/FUSION`, `runs/RECIPE`, or `runs/START-quantised`,
+        `runs/START-pruned` and `runs/embeddings-FUSION`.
     :param schema: of the data: a shipped one such as ham10000 or pad_ufes_20, or a `.toml` file.
     :param allow_missing_images: leave rows out whose picture is absent.
     :param start_from: run whose best weights to start from, whole or its image branch. With `quantise_aware` or
@@ -69,6 +71,8 @@ def train(
     :param synthetic: folder of generated pictures (`dermedge.synthesise`) to train on beside the photographs.
     :param recipe: name of a system of the literature (`dermedge recipes`), or a `.toml` file: its settings, where
         nothing else is given.
+    :param embeddings: file of embeddings of the pictures that others have computed (`.npz`, `.csv`, `.parquet`; see
+        `dermedge.data.given_embeddings`), which are read in their place. No model file can be made of such a run.
     :param overwrite: replace an earlier run in the folder.
     :param compiled: score with torch.compile, for GPUs.
     :param settings: fields of `TrainConfig`, and those of its augmentation: flips, rotation, scaling, noise, colour.
@@ -88,17 +92,23 @@ def train(
     start = None if start_from is None else _folder("start_from", start_from)
     taught = _folders("teachers", teachers)
     file = None if pretrained_file is None else path_of("pretrained_file", pretrained_file)
-    started = start is not None or file is not None
-    by = None if recipe is None else by_recipe(recipe, config, settings, pretrained=pretrained, started=started)
-    if by is not None:
+    made = None if synthetic is None else path_of("synthetic", synthetic)
+    given = None if embeddings is None else path_of("embeddings", embeddings)
+    if given is not None:
+        refuse_beside(
+            {"--start-from": start, "--pretrained": pretrained, "--download": download, "--pretrained-file": file}
+            | {"--teacher": taught, "--synthetic": made}
+        )
+    started, embedded = start is not None or file is not None, given is not None
+    if recipe is not None:
+        by = by_recipe(recipe, config, settings, pretrained=pretrained, started=started, embedded=embedded)
         config, pretrained, settings = by.asked, by.pretrained, {}
-    wanted = settings_of(config, data, settings, start, taught=bool(taught))
-    name = by.record["name"] if by else refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
+    wanted = settings_of(config, data, settings, start, taught=bool(taught), embedded=embedded)
+    record = {} if recipe is None else by.record
+    name = record.get("name") or refined_name(start, wanted) or run_name(wanted.image_branch, wanted.fusion)
     folder = RUNS / name if run is None else path_of("run", run)
     others = Pretrained.asked(pretrained=bool(pretrained), download=download, file=file)
-    made = None if synthetic is None else path_of("synthetic", synthetic)
-    recorded = by.record if by else {}
-    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught, made, recorded)
+    new = NewRun(str(schema), allow_missing_images, start, others, overwrite, taught, made, record, given)
     return start_training(RunFolder(folder), wanted, new, compiled=compiled)
 
 
@@ -116,6 +126,7 @@ def resume(
     teachers: Runs = (),
     synthetic: Path | str | None = None,
     recipe: str | None = None,
+    embeddings: Path | str | None = None,
     compiled: bool = False,
     **settings: Any,
 ) -> Run:
@@ -130,8 +141,8 @@ def resume(
     :param expected: what the run's settings are expected to be, as a command line was given them; a run with others is
         refused.
     :param schema: what it is expected to be of, as `train` takes it; so with `allow_missing_images`, `start_from`,
-        `pretrained`, `pretrained_file`, `teachers`, `synthetic` and `recipe`; nothing is downloaded: the run has its
-        weights.
+        `pretrained`, `pretrained_file`, `teachers`, `synthetic`, `recipe` and `embeddings`; nothing is downloaded: the
+        run has its weights.
     :param compiled: as `train`.
     :param settings: expected ones by name, as `train` takes them.
     :return: the run, opened.
@@ -150,7 +161,8 @@ def resume(
     asked, taught = expected_settings(expected, data, settings), _folders("teachers", teachers)
     by = "" if recipe is None else recipe_of(recipe).name
     made = None if synthetic is None else path_of("synthetic", synthetic)
-    wanted = Expected(asked, named, allow_missing_images, start, others, taught, made, by)
+    embedded = None if embeddings is None else path_of("embeddings", embeddings)
+    wanted = Expected(asked, named, allow_missing_images, start, others, taught, made, by, embedded)
     return resume_training(_folder("run", run), wanted, compiled=compiled)
 
 

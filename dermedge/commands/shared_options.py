@@ -70,10 +70,12 @@ def run_folder(run_path: Path | None, runs: Path, fusion: str, image_branch: str
     :raises DermedgeError: torch is not installed.
     """
     with extras():
+        from dermedge.config import EMBEDDINGS
         from dermedge.models.branches.families import family_of
         from dermedge.models.fusion import modalities
     modalities(fusion)
-    family_of(image_branch)
+    if image_branch != EMBEDDINGS:  # which stands there where embeddings are given
+        family_of(image_branch)
     return run_path or runs / run_name(image_branch, fusion)
 
 

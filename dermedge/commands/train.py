@@ -10,6 +10,7 @@ from dermedge.api.names import refined_name
 from dermedge.api.recipe_settings import recipe_of
 from dermedge.api.train import RUNS
 from dermedge.asked_settings import AskedSettings
+from dermedge.config import EMBEDDINGS
 from dermedge.setting_fields import Group
 from dermedge_runtime.errors import UsageError
 
@@ -28,6 +29,15 @@ _Schema = Annotated[
 _AllowMissing = Annotated[
     bool,
     option(Group.DATA.value, "Leave rows out whose image is absent.", "--allow-missing-images"),
+]
+_Embeddings = Annotated[
+    Path | None,
+    option(
+        Group.DATA.value,
+        "Embeddings of the pictures that others have computed (.npz, .csv, .parquet), read in their place.",
+        "--embeddings",
+        **path("file"),
+    ),
 ]
 _StartFrom = Annotated[
     Path | None,
@@ -89,6 +99,7 @@ def train(
     asked: AskedSettings,
     schema: _Schema = None,
     allow_missing_images: _AllowMissing = False,
+    embeddings: _Embeddings = None,
     start_from: _StartFrom = None,
     pretrained: _Pretrained = False,
     untrained: _Untrained = False,
@@ -105,9 +116,9 @@ def train(
 ) -> None:
     """Train one fusion; the defaults are the paper's settings.
 
-    The run goes to RUNS/FUSION, RUNS/RECIPE or the folder of --run. On several GPUs, start it by torchrun. With
-    --quantise-aware and --prune the settings are those of --start-from where none are given, but a tenth of its
-    learning rate.
+    The run goes to RUNS/FUSION, RUNS/BRANCH-FUSION, RUNS/embeddings-FUSION, RUNS/RECIPE or the folder of --run. On
+    several GPUs, start it by torchrun. With --quantise-aware and --prune the settings are those of --start-from where
+    none are given, but a tenth of its learning rate.
 
     Examples:
       dermedge train --data data/ham10000
@@ -118,13 +129,15 @@ def train(
       dermedge train --start-from runs/concat --prune 0.3 --epochs 5
       dermedge train --start-from runs/concat --quantise-aware --epochs 2
       dermedge train --data data/ham10000 --recipe metablock --epochs 10
+      dermedge train --data data/ham10000 --embeddings dinov2.npz --fusion late
       dermedge train --resume
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other.")
     if untrained and (pretrained or recipe is None):
         raise UsageError("--untrained is for a --recipe that starts from trained weights; --pretrained excludes it.")
-    folder = run_folder(run, runs, asked.values.fusion, asked.values.image_branch)
+    branch = asked.values.image_branch if embeddings is None else EMBEDDINGS
+    folder = run_folder(run, runs, asked.values.fusion, branch)
     if recipe is not None:
         folder = run or runs / recipe_of(recipe).name
     elif run is None and (name := refined_name(start_from, asked.values)):
@@ -132,6 +145,7 @@ def train(
     shared: dict[str, Any] = {"allow_missing_images": allow_missing_images, "start_from": start_from, "recipe": recipe}
     shared |= {"download": download, "pretrained_file": pretrained_file, "compiled": compiled}
     shared["synthetic"] = synthetic
+    shared["embeddings"] = embeddings
     shared["teachers"] = () if teacher is None else teacher.split(",")
     if resume:
         api.resume(folder, expected=asked, schema=schema, pretrained=pretrained, **shared)

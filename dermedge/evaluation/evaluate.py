@@ -84,7 +84,8 @@ def evaluate_run(
     `metrics.json`, `predictions.csv` and the plots are written into the run's folder, if it can be written.
 
     :param models: folder of model files; those made from the run's weights are scored too. Where there is none, an FP32
-        file is made for the occasion, so that the shipped runtime is always among the results.
+        file is made for the occasion, so that the shipped runtime is always among the results. None can be made of a
+        run on given embeddings, of which the trained weights alone are scored.
     :param part: validation or test.
     :param device: device of the runtime.
     :param flips: probabilities are the mean over the picture, its mirror images and its half turn; the result says so.
@@ -97,13 +98,14 @@ def evaluate_run(
     reads = modalities(config.fusion)
     if flips and not reads.image:
         raise UsageError(f"{config.fusion} reads no picture that could be flipped: leave --flips out.")
+    if flips and config.on_embeddings:
+        raise UsageError("The run reads given embeddings, which cannot be flipped: leave --flips out.")
     if without_values and not reads.clinical:
         raise UsageError(f"{config.fusion} reads no clinical value that could be hidden: leave --without-values out.")
     samples = split.select(run.samples(data), part)
     if not samples:
         raise InputRejected(f"The protocol {config.protocol} has no {part} split. Evaluate with --split test.")
-    with model_files(run, models) as paths:
-        classifiers = {path.stem: Classifier(path, device) for path in paths}  # first: a device may be absent
+    classifiers = _classifiers(run, models, device)  # first: a device may be absent
     contenders: dict[str, Ask] = {
         TRAINED_WEIGHTS: lambda asked: Answers(torch_probabilities(run, asked, flips=flips)),
         **{
@@ -133,6 +135,14 @@ def evaluate_run(
     except DermedgeError as error:  # the history is damaged
         _log.info("not plotted: %s", error)
     return evaluation
+
+
+def _classifiers(run: Run, models: Path, device: str) -> dict[str, Classifier]:
+    """Open the model files of a run, by their names; none where none can be made, because it reads embeddings."""
+    if run.config.on_embeddings:
+        return {}
+    with model_files(run, models) as paths:
+        return {path.stem: Classifier(path, device) for path in paths}
 
 
 def _write_files(run: Run, evaluation: Evaluation, samples: Sequence[Sample], answers: Mapping[str, Answers]) -> None:

@@ -242,10 +242,14 @@ class FusedClassifier(PatientClassifier):
 class FeatureClassifier(PatientClassifier):
     """A `FusedClassifier` without its trunk: pooled features and raw clinical values to class scores."""
 
-    def __init__(self, whole: FusedClassifier) -> None:
-        """Take over the encoder and the head of a whole network."""
+    def __init__(self, encoder: ClinicalEncoder | None, head: Head) -> None:
+        """Put a network together.
+
+        :param encoder: None where no clinical value is read.
+        :param head: for features, such as that of a whole network.
+        """
         super().__init__()
-        self.encoder, self.head = whole.encoder, whole.head
+        self.encoder, self.head = encoder, head
 
     def forward(self, features: Tensor | None, numeric: Tensor | None, categorical: Tensor | None) -> Tensor:
         """Map float [B, C], float [B, Nn], int [B, Nc] to logits float32 [B, classes]; see `FusedClassifier`."""

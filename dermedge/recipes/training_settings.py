@@ -55,15 +55,22 @@ def _start_of(recipe: Recipe) -> dict[str, bool]:
     return {"freeze_image_branch": True} if recipe.start == "frozen" else {}
 
 
-def recipe_training(recipe: Recipe, given: AskedSettings, *, pretrained: bool | None, started: bool) -> RecipeTraining:
+def recipe_training(
+    recipe: Recipe, given: AskedSettings, *, pretrained: bool | None, started: bool, embedded: bool = False
+) -> RecipeTraining:
     """Put together what a recipe says and what somebody has given, which comes first.
 
     :param pretrained: start from weights that others have trained; None: as the recipe does.
     :param started: somebody has said otherwise what the training starts from.
+    :param embedded: embeddings of the pictures are given, which stand in the place of a frozen image branch.
     :raises DermedgeError: as `settings_of_recipe`.
-    :raises UsageError: as `settings_of_recipe`.
+    :raises UsageError: as `settings_of_recipe`, or embeddings for a recipe that trains an image branch.
     """
     own = settings_of_recipe(recipe, original=True)
+    if embedded:
+        if recipe.start != "frozen":
+            raise UsageError(f"The recipe {recipe.name} trains a network on pictures: leave --embeddings or it out.")
+        own, started = AskedSettings.of(None, recipe.settings), True
     wanted = recipe.start != "random" and not started if pretrained is None else pretrained
     return RecipeTraining(given.over(own), wanted, {**recipe_record(recipe), "given": given.to_record()})
 

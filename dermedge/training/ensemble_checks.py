@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dermedge.data.groups import group_key
+from dermedge.models.branches.families import family_of
 from dermedge.models.clinical_branch import ClinicalEncoder
 from dermedge.models.fusion import ENSEMBLES, modalities
 from dermedge_runtime.errors import InputRejected, UsageError
@@ -48,6 +49,8 @@ def check_members(runs: Sequence[Run]) -> None:
     for run in runs:
         if run.config.fusion in ENSEMBLES:
             raise UsageError(f"The run in {run.path} is an ensemble already: name the runs that it was made of.")
+        if modalities(run.config.fusion).image:
+            family_of(run.config.image_branch)  # refuses given embeddings: members are shown pictures
         earlier = seen.setdefault(run.weights_sha256, run)
         if earlier is not run:
             raise UsageError(f"The runs in {earlier.path} and {run.path} have the same weights: name each run once.")

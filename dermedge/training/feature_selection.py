@@ -43,7 +43,7 @@ def select_features(model: PatientClassifier, training: LesionData, config: Trai
     assert image is not None and image.kept is not None
     if not bool(image.kept.all()):
         return
-    if isinstance(training, FeatureData):  # of a trunk that is trained
+    if isinstance(training, FeatureData):  # of a trunk that is trained, or given
         features = training.features[0]
     else:
         _check_start(config)
@@ -93,7 +93,7 @@ def check_selection(config: TrainConfig, processes: Processes) -> None:
 
 
 def _check_start(config: TrainConfig) -> None:
-    if not config.start_from:
+    if not config.start_from and not config.on_embeddings:
         raise UsageError(
             "--select-features chooses among features that mean something already: give --pretrained or --start-from."
         )

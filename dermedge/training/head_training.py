@@ -52,7 +52,8 @@ class HeadOnFeatures:
 
     def new_network(self) -> FeatureClassifier:
         """See `TrainedPart`."""
-        return FeatureClassifier(build_model(self.config, self.schema))
+        whole = build_model(self.config, self.schema)
+        return FeatureClassifier(whole.encoder, whole.head)
 
     def load_start(self, file: Path, network: nn.Module) -> None:
         """See `TrainedPart`; what is frozen among the weights is left."""

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from dermedge.data.batches.lesion_data import LesionData
 from dermedge.data.samples import Sample
-from dermedge.models.classifier import FusedClassifier
+from dermedge.models.classifier import FeatureClassifier, FusedClassifier
 from dermedge.models.ensemble import Ensemble
 from dermedge_runtime import Classifier
 
 from .answers import FLIPS, runtime_answers
 from .answers import labels_of as labels_of  # its name to all who read predictions
 from .checkpoint import load_weights, read_tensors
+from .embedding_training import embedding_data, network_on
 from .logits import predict_logits
 from .members import new_ensemble, recorded_members
 from .prior_shift import Validation, unshifted
@@ -26,13 +27,13 @@ from .run import Run
 from .trained_part import build_model
 
 TRAINED_WEIGHTS = "trained weights (torch)"
-_Network = TypeVar("_Network", FusedClassifier, Ensemble)
+_Network = TypeVar("_Network", FusedClassifier, Ensemble, FeatureClassifier)
 
 
 def trained_model(run: Run) -> FusedClassifier:
     """Load the best weights of a run of one network, with their shift of class priors, in evaluation mode on the CPU.
 
-    :raises UsageError: the run is an ensemble.
+    :raises UsageError: the run is an ensemble, or reads given embeddings.
     :raises DermedgeError: no run, no weights, or damaged ones.
     """
     return _with_weights(build_model(run.config, run.schema), run)
@@ -49,24 +50,40 @@ def _with_weights(model: _Network, run: Run) -> _Network:
     return model.eval()
 
 
+def _answering(run: Run) -> FusedClassifier | Ensemble | FeatureClassifier:
+    """Load what answers for a run, whatever it reads; otherwise as `trained_model`."""
+    given = run.embeddings
+    return (
+        trained_networks(run) if given is None else _with_weights(network_on(given.size, run.config, run.schema), run)
+    )
+
+
+def _data(run: Run, samples: Sequence[Sample]) -> LesionData:
+    """Give photographs as a run reads them.
+
+    :raises InputRejected: a picture that cannot be read, or without its embedding.
+    """
+    if run.embeddings is not None:
+        return embedding_data(run.embeddings, samples, run.config, run.schema)
+    return LesionData.load(samples, run.schema.clinical(run.config.protocol), run.config)
+
+
 def validation_answers(run: Run, samples: Sequence[Sample]) -> Validation:
     """Run the trained weights without their prior shift over the validation split, in float32 on the CPU.
 
     :param samples: of the whole data set.
     :raises InputRejected: pictures are missing.
     """
-    config, model = run.config, build_model(run.config, run.schema)
+    config, given = run.config, run.embeddings
+    model = build_model(config, run.schema) if given is None else network_on(given.size, config, run.schema)
     model.load_state_dict(unshifted(read_tensors(run.weights_file)))
-    chosen = run.split.select(samples, "validation")
-    data = LesionData.load(chosen, run.schema.clinical(config.protocol), config)
+    data = _data(run, run.split.select(samples, "validation"))
     return Validation(predict_logits(model, data, torch.device("cpu")), data.labels)
 
 
 def torch_logits(run: Run, samples: Sequence[Sample]) -> NDArray[np.float32]:
     """Run the trained weights in torch in float32 on the CPU; scores before the softmax, float32 [N, classes]."""
-    config = run.config
-    data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
-    scores: NDArray[np.float32] = predict_logits(trained_networks(run), data, torch.device("cpu")).numpy()
+    scores: NDArray[np.float32] = predict_logits(_answering(run), _data(run, samples), torch.device("cpu")).numpy()
     return scores
 
 
@@ -75,8 +92,7 @@ def torch_probabilities(run: Run, samples: Sequence[Sample], *, flips: bool = Fa
 
     :param flips: the mean over `FLIPS`, for a run that reads pictures.
     """
-    config, model = run.config, trained_networks(run)
-    data = LesionData.load(samples, run.schema.clinical(config.protocol), config)
+    model, data = _answering(run), _data(run, samples)
     views = [data]
     if flips:
         assert data.pixels is not None

@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dermedge.config import TrainConfig
+from dermedge.config import EMBEDDINGS, TrainConfig
 from dermedge.data.files.content_hashes import hash_file
+from dermedge.data.given_embeddings import GivenEmbeddings, read_embeddings
 from dermedge.data.ham10000 import HAM10000
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
@@ -78,6 +79,15 @@ class Run(RunFolder):
         :raises DermedgeError: missing, damaged, or changed after the training.
         """
         return _read_split(self, self.record)
+
+    @cached_property
+    def embeddings(self) -> GivenEmbeddings | None:
+        """What the run reads in the place of pictures; None where it reads those, or none.
+
+        :raises InputRejected: their file is gone, or another one than when the run began.
+        :raises DermedgeError: the record is damaged.
+        """
+        return _read_embeddings(self, self.record.get(EMBEDDINGS)) if self.config.on_embeddings else None
 
     @property
     def weights_sha256(self) -> str:
@@ -179,6 +189,26 @@ def _read_split(folder: RunFolder, record: Mapping[str, Any]) -> Split:
     if split.sha256 != record["split_sha256"]:
         raise DermedgeError(f"{folder.split_file} was changed after the training. Restore it, or train the run again.")
     return split
+
+
+def _read_embeddings(folder: RunFolder, record: Any) -> GivenEmbeddings:
+    try:
+        path, recorded = Path(record["path"]), record["sha256"]
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, "it does not say which embeddings the run reads") from error
+    try:
+        sha256 = hash_file(path)
+    except OSError as error:
+        raise InputRejected(
+            f"The run in {folder.path} reads the embeddings {path}, which cannot be read: {error.strerror or error}."
+            " Put the file back."
+        ) from error
+    if sha256 != recorded:
+        raise InputRejected(
+            f"The embeddings {path} were changed since the run in {folder.path} began (SHA-256 {sha256[:12]}, not"
+            f" {str(recorded)[:12]}). Put the earlier file back, or train again with --overwrite."
+        )
+    return read_embeddings(path)
 
 
 def _damaged(folder: RunFolder, reason: str) -> DermedgeError:

@@ -115,6 +115,7 @@ def start_weights(
     for name in (config.fusion, earlier.fusion):
         if not fusion_class(name).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {name} has none. Leave it out.")
+    family_of(earlier.image_branch)  # refuses given embeddings, which are no image branch
     if earlier.image_branch != config.image_branch:
         raise UsageError(
             f"--start-from takes an image branch, and that of {source} is {earlier.image_branch}, not"

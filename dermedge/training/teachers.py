@@ -31,6 +31,7 @@ from dermedge.data.batches.mixing import Mixed
 from dermedge.data.samples import Sample
 from dermedge.data.schema import DataSchema
 from dermedge.data.splits import Split
+from dermedge.models.branches.families import family_of
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.fusion import fusion_class
 from dermedge_runtime.errors import DermedgeError, UsageError
@@ -127,6 +128,8 @@ def teacher_records(
     records: list[dict[str, Any]] = []
     for path in paths:
         run = Run.open(path)
+        if fusion_class(run.config.fusion).uses_image:
+            family_of(run.config.image_branch)  # refuses given embeddings: a teacher is shown pictures
         _check_question(run, config, schema)
         check_unseen(run, split, samples, "Take a teacher")
         for earlier in records:

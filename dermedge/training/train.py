@@ -38,6 +38,8 @@ from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 
 from .alignment import WEIGHTS, Alignment, check_pairs
 from .checkpoint import check_weights, load_checkpoint, read_tensors, save_checkpoint, save_weights
+from .embedding_training import HeadOnEmbeddings
+from .epoch_line import epoch_line
 from .feature_selection import select_features
 from .global_batch_norm import share_batch_statistics
 from .growing_pictures import check_start_size, shrunk, size_in, stride_of
@@ -140,7 +142,9 @@ def train(
             " Go on with the `dermedge compare` that began it."
         )
     part: TrainedPart | None = None
-    if config.freeze_image_branch:
+    if run.embeddings is not None:
+        part = HeadOnEmbeddings(config, run.schema, run.embeddings)
+    elif config.freeze_image_branch:
         part = head_on_start_weights(config, run)
     elif config.quantise_aware:
         part = QuantiseAware(config, run.schema)
@@ -175,18 +179,6 @@ def remaining_epochs(trainer: Trainer) -> Iterator[dict[str, Any]]:
     trainer.processes.from_first(trainer.shift_priors)
 
 
-def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    """Give one history row as a line of text, such as "epoch 3/9, loss 1.235, 12 s, 100 images/s, best so far"."""
-    parts = [f"epoch {row['epoch']}/{epochs}", f"loss {row['train_loss']:.3f}"]
-    if row["validation_balanced_accuracy"] is not None:
-        parts.append(f"validation accuracy {row['validation_accuracy']:.3f}")
-        parts.append(f"balanced {row['validation_balanced_accuracy']:.3f}")
-    parts.append(
-        f"{row['seconds']:.0f} s, {row['images_per_second']:.0f} images/s{', best so far' if row['best'] else ''}"
-    )
-    return ", ".join(parts)
-
-
 class Trainer:
     """State of a run in memory: data, network, optimiser, history."""
 
@@ -212,8 +204,7 @@ class Trainer:
         parts = {"train": [*photographs, *pictures_of(run)], "validation": split.select(samples, "validation")}
         loaded = [self.part.load(each, name) for name, each in parts.items()]
         self.data, self.validation = keep_on_device(loaded, self.device)
-        self.real = slice(len(photographs))
-        """Rows of `data` that are photographs: what is learned of patients and frequencies is theirs alone."""
+        self.real = slice(len(photographs))  # whose patients and frequencies are learned, not those of generated ones
         self.teachers = teachers_of(run, self.device)  # before the seed: making them draws numbers
         torch.manual_seed(config.seed)
         self.model = self.part.new_network()

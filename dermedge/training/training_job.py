@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from dermedge.asked_settings import AskedSettings
-from dermedge.config import PriorTau, TrainConfig
+from dermedge.config import EMBEDDINGS, PriorTau, TrainConfig
+from dermedge.data.files.content_hashes import hash_file
+from dermedge.data.given_embeddings import GivenEmbeddings, read_embeddings
 from dermedge.data.samples import Sample, read_samples
 from dermedge.data.schema import DataSchema
 from dermedge.data.schema_file import load_schema
@@ -22,11 +24,12 @@ from dermedge.data.splits import Split, check_leaks, make_split
 from dermedge.models.branches.picture_size import check_picture_size
 from dermedge.models.fusion import fusion_class
 from dermedge.recipes.training_settings import RECIPE
-from dermedge_runtime.errors import DermedgeError, UsageError
+from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files.file_lock import one_at_a_time
 
 from .alignment import check_one_process
 from .chosen_settings import changed_settings
+from .embedding_training import check_embeddings
 from .feature_selection import check_selection
 from .head_training import check_frozen
 from .look_inside import check_one_network
@@ -66,6 +69,8 @@ class NewRun:
     """Folder of generated pictures that it reads beside the photographs of the training split."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """What the run's record is to say of the recipe that it is trained by; empty: none."""
+    embeddings: Path | None = None
+    """File of embeddings that it reads in the place of pictures; the settings say so too (`on_embeddings`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Expected:
     synthetic: Path | None = None
     recipe: str = ""
     """Name of the recipe that it was trained by; empty: whichever it was."""
+    embeddings: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class _Ready:
     """What the record of a new run is to say of them."""
     synthetic: dict[str, Any] = field(default_factory=dict)
     """And of generated pictures."""
+    embeddings: GivenEmbeddings | None = None
+    """What is read in the place of pictures."""
 
 
 def start_training(folder: RunFolder, config: TrainConfig, new: NewRun, *, compiled: bool = False) -> Run:
@@ -159,18 +167,28 @@ def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
     folder.check_places()
     _refuse_earlier(folder, new)
-    if fusion_class(config.fusion).uses_image:
+    embeddings = None if new.embeddings is None else read_embeddings(new.embeddings)
+    if fusion_class(config.fusion).uses_image and embeddings is None:
         check_picture_size(config.image_branch, config.image_size)
     schema, data = load_schema(new.schema), Path(config.data) if config.data else None
     samples = read_samples(data, schema, allow_missing_images=new.allow_missing_images)
-    ready = _Ready(config, schema, samples, make_split(samples, config.protocol, config.seed_of_split, schema))
+    split = make_split(samples, config.protocol, config.seed_of_split, schema)
+    ready = _Ready(config, schema, samples, split, embeddings=embeddings)
     _tell(ready)
+    _check_given(ready)
     ready = _with_synthetic(new, _taught(folder, new, ready))
     start = _start(new, ready)
     if start is None:
         return ready
     _log.info("%s", start.summary)
     return replace(ready, config=replace(ready.config, start_from=start.sha256, widths=start.widths))
+
+
+def _check_given(ready: _Ready) -> None:
+    """See that every picture of the split has an embedding, where they are read: the test pictures too."""
+    if ready.embeddings is not None:
+        of_split = {image_id for image_id, _, _ in ready.split.rows}
+        ready.embeddings.of([sample for sample in ready.samples if sample.image_id in of_split])
 
 
 def _taught(folder: RunFolder, new: NewRun, ready: _Ready) -> _Ready:
@@ -267,13 +285,26 @@ def _resumed(run: Run, expected: Expected) -> _Ready:
         changed.append(f"synthetic {config.synthetic[:12] or 'none'} -> {expected.synthetic}")
     if expected.recipe and (by := run.record.get(RECIPE, {}).get("name")) != expected.recipe:
         changed.append(f"recipe {by or 'none'} -> {expected.recipe}")
+    if expected.embeddings is not None:
+        changed += _other_embeddings(run, expected.embeddings)
     if changed:
         raise UsageError(
             f"The run in {run.path} was started with other settings: {', '.join(changed)}. Leave them out."
         )
-    ready = _Ready(config, schema, run.samples(config.data or None), run.split)
+    ready = _Ready(config, schema, run.samples(config.data or None), run.split, embeddings=run.embeddings)
     _tell(ready)
+    _check_given(ready)
     return ready
+
+
+def _other_embeddings(run: Run, path: Path) -> list[str]:
+    """Say which embeddings a run reads, if not those of a file."""
+    recorded = run.record.get(EMBEDDINGS, {})
+    try:
+        same = hash_file(path) == recorded.get("sha256")
+    except OSError as error:
+        raise InputRejected(f"The embeddings {path} cannot be read: {error.strerror or error}.") from error
+    return [] if same else [f"embeddings {recorded.get('path', 'none')} -> {path}"]
 
 
 def _short(hashes: list[str]) -> str:
@@ -292,6 +323,8 @@ def _check(ready: _Ready, processes: Processes, *, compiled: bool) -> None:
     config = ready.config
     if config.synthetic:
         check_synthetic(config)
+    if config.on_embeddings:
+        check_embeddings(processes, compiled=compiled)
     if config.freeze_image_branch:
         check_frozen(config, processes, compiled=compiled)
     if config.select_features:
@@ -322,6 +355,8 @@ def _begin(folder: RunFolder, ready: _Ready, new: NewRun) -> None:
         extra |= {SYNTHETIC: ready.synthetic}
     if new.recipe:
         extra |= {RECIPE: new.recipe}
+    if ready.embeddings is not None:
+        extra |= {EMBEDDINGS: ready.embeddings.to_record()}
     allow = new.allow_missing_images
     start_run(ready.config, ready.split, folder, ready.schema, allow_missing_images=allow, extra=extra)
 

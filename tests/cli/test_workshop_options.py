@@ -25,6 +25,7 @@ OF_THE_JOB = {
     "--untrained",
     "--download",
     "--pretrained-file",
+    "--embeddings",
     "--teacher",
     "--synthetic",
     "--recipe",

@@ -57,7 +57,7 @@ class LesionData:
 
     @classmethod
     def load(cls, samples: Sequence[Sample], schema: ClinicalSchema, config: TrainConfig) -> LesionData:
-        """Decode (or find decoded) the pictures of `samples`, if the fusion reads any; encode their clinical values.
+        """Decode (or find decoded) the pictures of `samples`, if any are read; encode their clinical values.
 
         :raises InputRejected: a picture that cannot be read.
         """
@@ -65,7 +65,7 @@ class LesionData:
         numeric, categorical = schema.encode(known)
         labels = np.array([sample.label for sample in samples], dtype=np.int64)
         pixels = None
-        if modalities(config.fusion).image:
+        if modalities(config.fusion).image and not config.on_embeddings:
             paths = [sample.path for sample in samples]
             pixels = load_pixels(paths, config.image_size, config.resample, config.jpeg_detail)
         return cls(pixels, numeric, categorical, labels)

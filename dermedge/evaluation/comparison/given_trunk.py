@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from dermedge.config import TrainConfig
 from dermedge.data.cache.feature_cache import FrozenTrunk
+from dermedge.models.branches.families import family_of
 from dermedge.models.fusion import fusion_class
 from dermedge.training.checkpoint import read_tensors
 from dermedge.training.predictions import trained_model
@@ -46,6 +47,7 @@ class GivenTrunk:
         if not fusion_class(run.config.fusion).uses_image:
             raise UsageError(f"--start-from takes an image branch, and {run.config.fusion} in {path} has none.")
         config = run.config
+        family_of(config.image_branch)  # refuses given embeddings, which are no image branch
         more = {
             "is pruned": config.widths,
             "has receptive fields": config.receptive_fields != "one",

@@ -10,12 +10,13 @@ from dermedge.data.cache.feature_cache import FrozenTrunk
 from dermedge.data.samples import Sample
 from dermedge.data.splits import check_leaks
 from dermedge.recipes.training_settings import RECIPE, recipe_record
+from dermedge.training.epoch_line import epoch_line
 from dermedge.training.head_training import HeadOnFeatures, head_on_start_weights, recorded_trunk, shared_trunk_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge.training.run_folder import RunFolder
 from dermedge.training.start_weights import PRETRAINED, keep_start_weights, pretrained_weights
-from dermedge.training.train import Trainer, epoch_line, remaining_epochs, resume, start_run
+from dermedge.training.train import Trainer, remaining_epochs, resume, start_run
 from dermedge_runtime.errors import UsageError
 
 from .plan import Cell, Plan

@@ -6,6 +6,7 @@ weights come from (`pretrained`).
 
 from __future__ import annotations
 
+from dermedge.config import EMBEDDINGS
 from dermedge_runtime.commands.option_types import nearest
 from dermedge_runtime.errors import DermedgeError, UsageError
 
@@ -29,12 +30,22 @@ FAMILIES: tuple[BranchFamily, ...] = (
 )
 
 
+_ON_EMBEDDINGS = (
+    "A run on given embeddings (`dermedge train --embeddings FILE`) has no image branch: it cannot make embeddings of a"
+    " picture, and neither could a model file or a training that begins with it. --freeze-image-branch with an"
+    " --image-branch gives a run that can."
+)
+
+
 def family_of(name: str) -> BranchFamily:
     """Find the family of a branch.
 
-    :raises UsageError: an unknown name; the message has the nearest name, and says how many there are.
+    :raises UsageError: what stands in the place of a branch where embeddings are given, which is nothing to export,
+        explain or start from; or an unknown name: the message has the nearest, and says how many there are.
     :raises DermedgeError: the library that the name asks for is not installed.
     """
+    if name == EMBEDDINGS:
+        raise UsageError(_ON_EMBEDDINGS)
     absent: DermedgeError | None = None
     for family in FAMILIES:
         if not name.startswith(family.prefix):

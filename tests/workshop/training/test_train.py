@@ -11,8 +11,9 @@ from dermedge.config import TrainConfig
 from dermedge.data.splits import SPLITS
 from dermedge.models.fusion import FUSIONS
 from dermedge.training import logits
+from dermedge.training.epoch_line import epoch_line
 from dermedge.training.logits import predict_logits
-from dermedge.training.train import Trainer, epoch_line, torch_device, train
+from dermedge.training.train import Trainer, torch_device, train
 from dermedge_runtime.errors import DermedgeError, DeviceUnavailable
 
 _SELDOM = ("bilinear", "tensor", "metanet", "mmf_net", "late", "adaptive")
