@@ -44,6 +44,10 @@ class HeadOnEmbeddings:
         """See `TrainedPart`."""
         return network_on(self.embeddings.size, self.config, self.schema)
 
+    def published_network(self) -> FeatureClassifier:
+        """See `TrainedPart`."""
+        return self.new_network()
+
     def load_start(self, file: Path, network: nn.Module) -> None:
         """See `TrainedPart`."""
         load_start_weights(file, network)

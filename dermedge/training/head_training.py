@@ -55,6 +55,10 @@ class HeadOnFeatures:
         whole = build_model(self.config, self.schema)
         return FeatureClassifier(whole.encoder, whole.head)
 
+    def published_network(self) -> FeatureClassifier:
+        """See `TrainedPart`."""
+        return self.new_network()
+
     def load_start(self, file: Path, network: nn.Module) -> None:
         """See `TrainedPart`; what is frozen among the weights is left."""
         load_start_weights(file, network, but=IMAGE_SIDE)

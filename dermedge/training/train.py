@@ -288,7 +288,7 @@ class Trainer:
             write_shift(self.run, self.config.prior_shift, self.data.labels[self.real], self._best_on_validation)
 
     def _best_on_validation(self) -> Validation:
-        model, best = self.part.new_network(), read_tensors(self.run.weights_file)
+        model, best = self.part.published_network(), read_tensors(self.run.weights_file)
         model.load_state_dict({name: best[name] for name in model.state_dict()})  # without a trunk that is not trained
         model.to(self.device).to(memory_format=torch.channels_last)
         # In float32, as the published network computes.

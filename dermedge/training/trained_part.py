@@ -35,6 +35,9 @@ class TrainedPart(Protocol):
     def new_network(self) -> PatientClassifier:
         """Make the untrained network, with torch's default generator."""
 
+    def published_network(self) -> PatientClassifier:
+        """Make the untrained network that computes with what is published of the trained one, in float32."""
+
     def load_start(self, file: Path, network: nn.Module) -> None:
         """Copy the weights that the training starts from into the network.
 
@@ -85,6 +88,10 @@ class WholeNetwork:
         return LesionData.load(samples, self.schema.clinical(self.config.protocol), self.config)
 
     def new_network(self) -> FusedClassifier:
+        """See `TrainedPart`."""
+        return build_model(self.config, self.schema)
+
+    def published_network(self) -> FusedClassifier:
         """See `TrainedPart`."""
         return build_model(self.config, self.schema)
 

@@ -10,9 +10,10 @@ import dermedge
 from dermedge.asked_settings import AskedSettings
 from dermedge.training.checkpoint import save_weights
 from dermedge.training.chosen_settings import refined_settings
-from dermedge.training.predictions import trained_model
+from dermedge.training.predictions import trained_model, validation_answers
 from dermedge.training.processes import ALONE, Processes
 from dermedge.training.quantise_aware import QuantiseAware, check_quantise_aware
+from dermedge.training.shifted_weights import recorded_shift
 from dermedge.training.train import Trainer, train
 from dermedge_runtime.errors import UsageError
 
@@ -47,6 +48,14 @@ def test_it_keeps_ordinary_weights_that_have_learned(rounded_run, earlier, sampl
     assert {"trunk.conv1.weight", "trunk.stages.1.alpha", "head.classifier.0.weight"} <= moved
     assert not [name for name in moved if "running_" in name], "batch statistics stay"
     assert type(trained_model(run).trunk).__name__ == "DermiResNet" and run.record["settings"]["quantise_aware"]
+
+
+def test_class_priors_are_shifted_in_the_network_that_is_published(rounded_run, samples):
+    config, run = rounded_run(epochs=1, prior_shift="auto")
+    train(config, samples, run)
+    assert recorded_shift(run)["tau"] >= 0
+    answers = validation_answers(run, samples)
+    assert answers.logits.shape == (len(answers.labels), 7)
 
 
 def test_validation_computes_with_the_rounding(rounded_run, samples):
