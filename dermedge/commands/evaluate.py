@@ -11,6 +11,7 @@ import typer
 from dermedge.api import evaluate as api
 from dermedge.api.evaluate import MODELS, SCHEMA
 from dermedge.api.train import RUNS
+from dermedge_runtime.commands.option_types import model as model_named
 from dermedge_runtime.devices.providers import DEVICES
 from dermedge_runtime.errors import UsageError
 
@@ -52,9 +53,7 @@ _WithoutValues = Annotated[
 
 _Model = Annotated[
     Path | None,
-    option(
-        DATA_PANEL, "Score this file alone, on the data set of --data; no run is needed.", "--model", **path("file")
-    ),
+    option(DATA_PANEL, "Score this file, or a model in the box, on the data set of --data.", "--model", **path("file")),
 ]
 _Schema = Annotated[
     str | None,
@@ -129,7 +128,9 @@ def evaluate(
         if data is None:
             raise UsageError("--model needs --data, the folder of the data set that the file is scored on.")
         asked |= {"schema": schema or SCHEMA, "classes": classes, "fields": fields, "out": out}
-        found = api.evaluate_file(model, allow_missing_images=allow_missing_images, **asked)
+        found = api.evaluate_file(
+            model_named("--model", str(model)), allow_missing_images=allow_missing_images, **asked
+        )
     if as_json:
         print_json(found.to_record())
     else:

@@ -9,6 +9,7 @@ from clinic import SCHEMA, many_rows, write_clinic
 from make_tiny_model import TINY
 
 import dermedge
+from dermedge.commands.workshop import run
 from dermedge.data.schema_file import parse_schema
 from dermedge.evaluation import evaluate_file as scoring
 from dermedge.evaluation.evaluate_file import evaluate_file
@@ -99,3 +100,10 @@ def test_what_cannot_be_scored_leaves_nothing(clinic, tmp_path):
     with pytest.raises(InputRejected):
         evaluate_file(TINY, broken, CLINIC, classes=MAP | {"other": "bcc"}, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_in_the_box_is_scored_by_its_name(synthetic_data, tmp_path, monkeypatch, capsys):
+    (tmp_path / "tiny").mkdir()  # a folder is no model
+    monkeypatch.chdir(tmp_path)
+    assert run(["evaluate", "--model", "tiny", "--data", str(synthetic_data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "tiny.onnx"
