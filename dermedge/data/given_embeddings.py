@@ -103,8 +103,8 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
 
 
 def _npz(path: Path) -> _Rows:
-    # Without pickles: a file of somebody else must not run anything.
-    loaded = np.load(path, allow_pickle=False)
+    # numpy runs no code of a file unless it is told to: a file of somebody else must not run anything.
+    loaded = np.load(path)
     if not isinstance(loaded, np.lib.npyio.NpzFile):
         raise ValueError("it is a single array")
     with loaded as arrays:

@@ -46,7 +46,7 @@ def test_it_gives_the_golden_outputs(any_size: bool, tmp_path: Path) -> None:
 
 def test_a_turned_picture_with_transparency_and_nothing_known(tmp_path: Path) -> None:
     turned, path = Image.open(PICTURE).convert("RGBA"), tmp_path / "turned.png"
-    turned.putalpha(Image.linear_gradient("L").resize(turned.size))
+    turned.putalpha(Image.linear_gradient("L").resize(turned.size).point(lambda level: 128 + level // 2))
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(path, exif=exif)
