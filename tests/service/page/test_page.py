@@ -194,7 +194,7 @@ def test_several_pictures_and_earlier_patients(browser, service, pictures, no_pi
         answered(page)
         choose(page, pictures[1], no_picture)
         # Whichever of the two comes last: what is no picture may be refused before the other is answered.
-        page.wait_for_function("document.querySelectorAll('.cards .badge').length === 3")
+        page.locator(".cards .badge").nth(2).wait_for()
         assert page.locator(".card").count() == 3 and page.locator(".card .badge.error").count() == 1
         page.click("#card-1")
         assert pictures[1].name in page.inner_text(".facts")
