@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +60,7 @@ class MadePictures:
             record = json.loads(file.read_text(encoding="utf-8"))
             files: dict[str, str] = record["files"]
             names, hashes = list(files), list(files.values())
+            _ = record["classes"], record["split_sha256"], dict(record["pictures"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputRejected(f"{file} cannot be read ({error}). Make the pictures again.") from error
         for name in names:
@@ -164,7 +164,7 @@ def made_in(target: Path, *, overwrite: bool) -> Iterator[Path]:
             made.mkdir()
             yield made
             if target.exists():
-                shutil.rmtree(target)
+                target.rename(Path(folder, "earlier"))  # and away with it, once the new one has its place
             made.rename(target)
     except OSError as error:
         raise DermedgeError(f"{target} cannot be written: {error.strerror or error}.") from error
@@ -196,6 +196,12 @@ def _refuse_earlier(target: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{target} is there and holds no generated pictures: name another folder with --out.")
     if not overwrite:
         raise DermedgeError(f"{target} holds generated pictures already. Pass --overwrite, or name another folder.")
-    known = {RECORD, *json.loads((target / RECORD).read_text(encoding="utf-8")).get("files", {})}
+    try:
+        known = {RECORD, *json.loads((target / RECORD).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{target / RECORD} cannot be read ({error}), so it is not known what --overwrite may replace: name another"
+            " folder with --out."
+        ) from error
     if others := sorted(path.name for path in target.iterdir() if path.name not in known):
         raise UsageError(f"{target} also holds {others[0]}, which --overwrite would remove. Move it away.")

@@ -147,6 +147,9 @@ def test_nothing_of_others_is_replaced(made, synthetic_data, tmp_path):
     (own / "mine.txt").unlink()
     assert again(overwrite=True).counts == {"df": 1}
     assert len(list(own.iterdir())) == 3
+    (own / "made.json").write_text('{"files": 3}')
+    with pytest.raises(UsageError, match=r"made\.json cannot be read .* name another folder"):
+        again(overwrite=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").write_text("a")
     with pytest.raises(UsageError, match="holds no generated pictures: name another folder"):
