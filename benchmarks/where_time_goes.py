@@ -36,8 +36,10 @@ from dermedge_runtime.inputs.formats.jpeg_whole import read_layout
 from dermedge_runtime.inputs.image import RESAMPLING, load_image
 from dermedge_runtime.inputs.kept_source import fingerprint, keep
 from dermedge_runtime.inputs.patients import read_patient
+from dermedge_runtime.inputs.picture_check import picture_faults
 from dermedge_runtime.inputs.picture_rows import resize
 from dermedge_runtime.inputs.picture_source import read_path
+from dermedge_runtime.inputs.prepared_picture import prepare
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def _parts(model: Classifier, patient: dict[str, Any], picture: Path) -> dict[st
 
     layout, stored = read_layout(content), read_jpeg(content, enough)
     source = keep(picture)
-    read = model._read(source)
+    read = prepare(source, image)
     person = read_patient(model.spec.clinical, patient)
     outputs = model.run(feed["image"], feed["numeric"], feed["categorical"])
     return {
@@ -95,7 +97,8 @@ def _parts(model: Classifier, patient: dict[str, Any], picture: Path) -> dict[st
         "see that the file is whole": lambda: read_layout(content),
         "decode": lambda: _decode(content, layout, round(layout.size[0] / stored.box[2])),
         "resize": lambda: np.asarray(resize(stored.image, side, RESAMPLING[image.resample], stored.box)),
-        "remember what was seen": lambda: fingerprint(source.content, read.pixels, image),
+        "remember what was seen": lambda: fingerprint(read.content, read.pixels, image),
+        "look for faults": lambda: picture_faults(read.pixels, read.size),
         "encode the patient": lambda: read_patient(model.spec.clinical, patient),
         "graph": lambda: model.run(feed["image"], feed["numeric"], feed["categorical"]),
         "name the answer": lambda: model._result(outputs, 0, read, person, -1),
