@@ -28,6 +28,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 from PIL import Image
+from PIL import __version__ as pillow_version
 
 from dermedge_export.description import write_described
 from dermedge_export.graph.any_size import described_as_any_size, taking_any_size
@@ -121,7 +122,7 @@ def main() -> None:
     given = parser.parse_args()
     found = sorted(given.pictures.rglob("*.jpg"))
     paths = random.Random(0).sample(found, min(given.images, len(found)))
-    print(f"{len(paths)} pictures, ONNX Runtime {onnxruntime.__version__}, Pillow {Image.__version__}")
+    print(f"{len(paths)} pictures, ONNX Runtime {onnxruntime.__version__}, Pillow {pillow_version}")
     spec = read_model_file(given.model).spec
     for size in SIZES:
         print(levels_and_time(paths, size, spec))

@@ -20,7 +20,7 @@ from torch.nn import functional
 from dermedge.bench.bench import take_turns
 from dermedge.config import TrainConfig
 from dermedge.data.batches.augment import augment
-from dermedge.data.batches.lesion_data import LesionData, balanced_epoch
+from dermedge.data.batches.lesion_data import Batch, LesionData, balanced_epoch
 from dermedge.data.ham10000 import HAM10000, read_samples
 from dermedge.data.splits import make_split
 from dermedge.training.trained_part import build_model
@@ -48,7 +48,7 @@ def main() -> None:
     ready = next(batches)
     ready_image = augment(ready.image, config.augmentation)
 
-    def step(image: torch.Tensor, batch: object) -> None:
+    def step(image: torch.Tensor, batch: Batch) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
             loss = functional.cross_entropy(model(image, batch.numeric, batch.categorical), batch.label)
         optimizer.zero_grad(set_to_none=True)
