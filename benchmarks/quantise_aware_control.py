@@ -106,6 +106,8 @@ def main() -> None:
     if arguments.data is not None:
         settings["data"] = arguments.data
     before = Run.open(arguments.run)
+    if before.config.look_inside:  # which compares pictures with masks, and cannot with rounding in the network
+        settings["look_inside"] = 0.0
     runs = {"before": before}
     for name, rounded in (("control", False), ("quantisation-aware", True)):
         runs[name] = trained(arguments.run, arguments.out / name, settings, rounded=rounded)

@@ -86,7 +86,8 @@ def make_ensemble(
     :raises InputRejected: members that were trained on other data, or pictures are missing.
     :raises DermedgeError: no weights, damaged ones, or a run is in the folder already.
     """
-    folder.check_places()
+    lies = data or (Path(runs[0].config.data) if runs[0].config.data else None)
+    folder.check_places(lies)
     _check_place(folder, runs, overwrite=overwrite)
     samples = runs[0].samples(data)
     config = joined_settings([run.config for run in runs])

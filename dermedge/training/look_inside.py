@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,7 +31,7 @@ from dermedge.data.schema import DataSchema
 from dermedge.models.classifier import FusedClassifier
 from dermedge.models.fusion import fusion_class
 from dermedge.progress import in_threads
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import InputRejected, UsageError
 
 from .processes import Processes
 from .trained_part import WholeNetwork, build_model
@@ -51,14 +52,12 @@ class LookInside(WholeNetwork):
     def load(self, samples: Sequence[Sample], split_part: str) -> LesionData:
         """See `TrainedPart`; the training has masks beside its pictures.
 
-        :raises InputRejected: also a mask that is absent or cannot be read.
+        :raises InputRejected: also a mask that is absent, cannot be read, or shows no lesion.
         """
         loaded = super().load(samples, split_part)
         if split_part != "train":
             return loaded
-        files = mask_files(samples, Path(self.config.data), self.schema, _OPTION)
-        masks = list(in_threads(partial(read_mask, size=_MASK_SIZE), files, "read lesion masks"))
-        return replace(loaded, masks=np.stack(masks))
+        return replace(loaded, masks=_read_masks(self.config, samples, self.schema))
 
     def seen(self, batch: Batch) -> Tensor:
         """Give the pictures float32 [B, 3, H, W], prepared, then augmented; their masks are turned with them."""
@@ -109,7 +108,7 @@ def check_look_inside(config: TrainConfig, samples: Sequence[Sample], schema: Da
 
     :param samples: of the training.
     :raises UsageError: settings that contradict it, or a network without heat map.
-    :raises InputRejected: masks are absent.
+    :raises InputRejected: masks are absent, cannot be read, or show no lesion.
     """
     if not fusion_class(config.fusion).uses_image:
         raise UsageError(f"{_OPTION} is about the heat map, and {config.fusion} has none. Leave it out.")
@@ -123,10 +122,28 @@ def check_look_inside(config: TrainConfig, samples: Sequence[Sample], schema: Da
     }
     for what, given in others.items():
         if given:
-            raise UsageError(f"{_OPTION} compares one picture with its own mask, and {what}: leave one of them out.")
+            raise UsageError(
+                f"{_OPTION} compares one picture with its own mask, and {what}: leave one of them out ({_OPTION} 0,"
+                " where it is an earlier run's)."
+            )
     if not build_model(config, schema).has_heatmap:
         raise UsageError(f"{_OPTION} is about the heat map, and {config.image_branch} has none. Leave it out.")
-    mask_files(samples, Path(config.data), schema, _OPTION)
+    _read_masks(config, samples, schema)
+
+
+def _read_masks(config: TrainConfig, samples: Sequence[Sample], schema: DataSchema) -> NDArray[np.bool_]:
+    """Read the mask of every picture, bool [N, M, M].
+
+    :raises InputRejected: masks are absent, cannot be read, or show no lesion, so that all heat would be outside.
+    """
+    files = mask_files(samples, Path(config.data), schema, _OPTION)
+    masks = list(in_threads(partial(read_mask, size=_MASK_SIZE), files, "read lesion masks"))
+    if empty := [file.name for file, mask in zip(files, masks, strict=True) if not mask.any()]:
+        raise InputRejected(
+            f"{len(empty)} of {len(files)} lesion masks show no lesion at {_MASK_SIZE} x {_MASK_SIZE} pixels, such as"
+            f" {empty[0]}. Put the published masks there, or leave {_OPTION} out."
+        )
+    return np.stack(masks)
 
 
 def check_one_network(processes: Processes, *, compiled: bool) -> None:

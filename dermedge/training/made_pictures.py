@@ -9,11 +9,10 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,12 @@ from dermedge.progress import in_threads
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
 from dermedge_runtime.files import write_json, write_text
 
+from .made_record import CLASS, IMAGE, RECORD, TABLE, MadeRecord, read_record, read_table
+from .one_writer import one_writer
 from .run import Run
 
 SYNTHETIC = "synthetic"
 """The key of the generated pictures in the record of a run and in the description of a model file."""
-RECORD, TABLE = "made.json", "made.csv"
-_IMAGE, _CLASS = "image", "class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +41,21 @@ class MadePictures:
     """Generated pictures that lie in a folder, whole."""
 
     path: Path
-    record: Mapping[str, Any]
-    """All of `made.json`."""
+    record: MadeRecord
+    """What `made.json` says."""
     sha256: str
     """Of `made.json`, which names the hashes of all other files."""
+    _table: pd.DataFrame = field(repr=False, compare=False)
+    """All of `made.csv`, as texts."""
 
     @classmethod
     def open(cls, path: Path) -> MadePictures:
         """Read the record, and compare every file with it.
 
-        :raises InputRejected: there are no such pictures, or a file is absent or has changed.
+        :raises InputRejected: there are no such pictures, or a file is absent, damaged or has changed.
         """
-        file = path / RECORD
-        if not file.is_file():
-            raise InputRejected(f"There are no generated pictures in {path}. Make some with dermedge synthesise.")
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            files: dict[str, str] = record["files"]
-            names, hashes = list(files), list(files.values())
-            _ = record["classes"], record["split_sha256"], dict(record["pictures"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputRejected(f"{file} cannot be read ({error}). Make the pictures again.") from error
+        record = read_record(path)
+        names, hashes = list(record.files), list(record.files.values())
         for name in names:
             if not (path / name).is_file():
                 raise InputRejected(f"{path / name} is absent. Make the pictures again, with --overwrite.")
@@ -73,46 +66,55 @@ class MadePictures:
                 f"{len(changed)} of {len(names)} files in {path} have changed since they were made, such as"
                 f" {changed[0]}. Make the pictures again, with --overwrite."
             )
-        return cls(path, record, hash_file(file))
+        return cls(path, record, hash_file(path / RECORD), read_table(path, record))
 
     @property
     def counts(self) -> dict[str, int]:
         """Pictures by class."""
-        return dict(self.record["pictures"])
+        return dict(self.record.pictures)
 
     def check(self, split: Split, schema: DataSchema) -> None:
         """See that a training may read them.
 
-        :raises InputRejected: other classes, or a generator that has seen what the training holds back.
+        :raises InputRejected: made of another kind of data, or by a generator that has seen what the training holds
+            back.
         """
-        if tuple(self.record["classes"]) != schema.classes:
+        made = _kind(self.record.schema_name, self.record.classes, self._table.columns[2:])
+        ours = _kind(schema.name, schema.classes, [entry.field.name for entry in schema.fields])
+        if made != ours:
             raise InputRejected(
-                f"The pictures in {self.path} are of {', '.join(self.record['classes'])}, and this training tells"
-                f" {', '.join(schema.classes)} apart. Make pictures of its own data."
+                f"The pictures in {self.path} are made of {made}, and this training reads {ours}. Make pictures of its"
+                " own data."
             )
-        if self.record["split_sha256"] != split.sha256:
+        if self.record.split_sha256 != split.sha256:
             raise InputRejected(
                 f"The generator of {self.path} was trained on another split, so it may have seen what this training"
                 " holds back. Make the pictures with the same data, --protocol and seed of the split."
             )
 
     def samples(self, schema: DataSchema) -> list[Sample]:
-        """Give them as photographs of a training split, each a lesion of its own."""
-        table = pd.read_csv(self.path / TABLE, dtype=str, keep_default_na=False)
+        """Give them as photographs of a training split, each a lesion of its own.
+
+        :raises InputRejected: a clinical value that no patient can have.
+        """
         return [
             Sample(
-                image_id=row[_IMAGE],
-                lesion_id=row[_IMAGE],
-                path=self.path / f"{row[_IMAGE]}.png",
-                label=schema.classes.index(row[_CLASS]),
+                image_id=row[IMAGE],
+                lesion_id=row[IMAGE],
+                path=self.path / f"{row[IMAGE]}.png",
+                label=schema.classes.index(row[CLASS]),
                 clinical={
                     entry.field.name: value
                     for entry in schema.fields
                     if (value := entry.read(row[entry.field.name], frozenset())) is not None
                 },
             )
-            for row in table.to_dict("records")
+            for row in self._table.to_dict("records")
         ]
+
+
+def _kind(name: str, classes: Iterable[str], fields: Iterable[str]) -> str:
+    return f"{name} with the classes {', '.join(classes)} and the clinical fields {', '.join(fields) or 'none'}"
 
 
 def recorded_pictures(made: MadePictures) -> dict[str, Any]:
@@ -154,18 +156,30 @@ def check_synthetic(config: TrainConfig) -> None:
 def made_in(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a new folder beside the target, which takes its name once the body has ended.
 
-    :raises DermedgeError: something is there already, or the folder cannot be written.
+    What a killed process left beside the target is removed by the next one.
+
+    :raises DermedgeError: something is there already, another process makes it, or the folder cannot be written.
     """
     _refuse_earlier(target, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-            made = Path(folder, target.name)
-            made.mkdir()
-            yield made
-            if target.exists():
-                target.rename(Path(folder, "earlier"))  # and away with it, once the new one has its place
-            made.rename(target)
+        busy = f"Another process is making {target}. Wait for its end, or name another folder with --out."
+        with one_writer(target.with_name(f".{target.name}.lock"), busy):
+            beside = target.with_name(f".{target.name}.making")
+            made, earlier = beside / "made", beside / "earlier"
+            if earlier.exists() and not target.exists():
+                earlier.rename(target)  # a process was killed between the two renames below
+                _refuse_earlier(target, overwrite=overwrite)
+            shutil.rmtree(beside, ignore_errors=True)
+            made.mkdir(parents=True)
+            try:
+                yield made
+                _refuse_earlier(target, overwrite=overwrite)  # again: something may have come there meanwhile
+                if target.exists():
+                    target.rename(earlier)  # and away with it, once the new one has its place
+                made.rename(target)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise DermedgeError(f"{target} cannot be written: {error.strerror or error}.") from error
 
@@ -175,13 +189,13 @@ def write_table_and_record(folder: Path, samples: Sequence[Sample], schema: Data
     fields = [entry.field.name for entry in schema.fields]
     rows = [
         {
-            _IMAGE: each.image_id,
-            _CLASS: schema.classes[each.label],
+            IMAGE: each.image_id,
+            CLASS: schema.classes[each.label],
             **{name: each.clinical.get(name) for name in fields},
         }
         for each in samples
     ]
-    table = pd.DataFrame(rows, columns=[_IMAGE, _CLASS, *fields], dtype=object)
+    table = pd.DataFrame(rows, columns=[IMAGE, CLASS, *fields], dtype=object)
     write_text(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
     files = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
     write_json(folder / RECORD, {**record, "files": files})
@@ -197,11 +211,11 @@ def _refuse_earlier(target: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise DermedgeError(f"{target} holds generated pictures already. Pass --overwrite, or name another folder.")
     try:
-        known = {RECORD, *json.loads((target / RECORD).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = {RECORD, *read_record(target).files}
+    except InputRejected as error:
         raise UsageError(
-            f"{target / RECORD} cannot be read ({error}), so it is not known what --overwrite may replace: name another"
-            " folder with --out."
+            f"{target / RECORD} cannot be read, so it is not known what --overwrite may replace: name another folder"
+            " with --out."
         ) from error
     if others := sorted(path.name for path in target.iterdir() if path.name not in known):
         raise UsageError(f"{target} also holds {others[0]}, which --overwrite would remove. Move it away.")

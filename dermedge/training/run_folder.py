@@ -15,7 +15,7 @@ from typing import Any
 
 from dermedge.config import TrainConfig
 from dermedge.data.splits import Split
-from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.errors import DermedgeError, UsageError
 from dermedge_runtime.files import write_json, write_text
 from dermedge_runtime.files.temporary_files import remove_all_leftovers, remove_leftovers
 
@@ -82,11 +82,15 @@ class RunFolder:
         record = {"settings": config.to_record(), "split_sha256": split.sha256, **extra}
         write_json(self.config_file, record)
 
-    def check_places(self) -> None:
+    def check_places(self, data: Path | None = None) -> None:
         """See, before a training begins, that its files can have their names.
 
+        :param data: the data folder, which is no place for a run.
+        :raises UsageError: the run is to go into the data folder itself.
         :raises DermedgeError: a folder lies where a file goes, or a file where a folder goes.
         """
+        if data is not None and self.path.resolve() == data.resolve():
+            raise UsageError(f"{self.path} is the data folder, which is only read. Name another folder with --run.")
         for folder in (self.path, *self.path.absolute().parents):
             if folder.exists() and not folder.is_dir():
                 raise DermedgeError(

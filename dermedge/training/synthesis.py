@@ -58,13 +58,14 @@ def synthesise(wanted: Wanted, target: Path, *, overwrite: bool = False) -> Made
 
     :param target: folder, which appears whole or not at all.
     :param overwrite: replace generated pictures that lie there.
-    :raises UsageError: an unknown class, or one that is named twice.
+    :raises UsageError: an unknown class, or one that is named twice; a target within the data folder.
     :raises InputRejected: data that cannot be read, or a class with fewer than 20 lesions to train on.
     :raises DeviceUnavailable: cuda without a usable GPU.
     :raises DermedgeError: something is at the target already, it cannot be written, or the training comes apart.
     """
     device, schema = torch_device(wanted.device), load_schema(wanted.schema)
     _check_classes(wanted.classes, schema)
+    _check_place(target, wanted.data)
     samples = read_samples(wanted.data, schema)
     split = make_split(samples, wanted.protocol, wanted.seed, schema)
     training = split.select(samples, "train")
@@ -109,6 +110,12 @@ def _saved(folder: Path, code: str, pictures: NDArray[np.uint8], patients: Seque
         Image.fromarray(pixels).save(folder / f"{name}.png")
         made.append(replace(patient, image_id=name, lesion_id=name, path=folder / f"{name}.png", content=""))
     return made
+
+
+def _check_place(target: Path, data: Path | None) -> None:
+    """Refuse a place where the pictures would be taken for those of the data."""
+    if data is not None and target.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"{target} is in the data folder {data}, which is only read. Name another folder with --out.")
 
 
 def _check_classes(classes: Sequence[str], schema: DataSchema) -> None:

@@ -25,7 +25,6 @@ from dermedge.models.branches.picture_size import check_picture_size
 from dermedge.models.fusion import fusion_class
 from dermedge.recipes.training_settings import RECIPE
 from dermedge_runtime.errors import DermedgeError, InputRejected, UsageError
-from dermedge_runtime.files.file_lock import one_at_a_time
 
 from .alignment import check_one_process
 from .chosen_settings import changed_settings
@@ -34,6 +33,7 @@ from .feature_selection import check_selection
 from .head_training import check_frozen
 from .look_inside import check_one_network
 from .made_pictures import SYNTHETIC, MadePictures, check_synthetic, recorded_pictures
+from .one_writer import one_writer
 from .predictions import labels_of, validation_answers
 from .processes import Processes, joined, torch_device
 from .pruning import with_pruned
@@ -165,7 +165,7 @@ def shift_priors(path: Path, tau: PriorTau, data: Path | None = None) -> dict[st
 
 def _new(folder: RunFolder, config: TrainConfig, new: NewRun) -> _Ready:
     """Read schema and data of a new run, split them, and look at what it starts from."""
-    folder.check_places()
+    folder.check_places(Path(config.data) if config.data else None)
     _refuse_earlier(folder, new)
     embeddings = None if new.embeddings is None else read_embeddings(new.embeddings)
     if fusion_class(config.fusion).uses_image and embeddings is None:
@@ -208,6 +208,7 @@ def _with_synthetic(new: NewRun, ready: _Ready) -> _Ready:
         return ready
     made, config = MadePictures.open(new.synthetic), ready.config
     made.check(ready.split, ready.schema)
+    made.samples(ready.schema)  # refuses a value that no patient can have
     _log.info("with generated pictures: %s", ", ".join(f"{count} of {code}" for code, count in made.counts.items()))
     return replace(ready, config=replace(config, synthetic=made.sha256), synthetic=recorded_pictures(made))
 
@@ -244,19 +245,9 @@ def no_other_training(folder: RunFolder) -> Iterator[None]:
 
     :raises DermedgeError: another training holds it.
     """
-    by_another = False
-
-    def give_up(waited: float) -> bool:
-        nonlocal by_another
-        by_another = True
-        return False
-
     folder.path.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(folder.path / _LOCK, give_up):
-        if by_another:
-            raise DermedgeError(
-                f"Another training is writing to {folder.path}. Wait for its end, or name another folder with --run."
-            )
+    busy = f"Another training is writing to {folder.path}. Wait for its end, or name another folder with --run."
+    with one_writer(folder.path / _LOCK, busy):
         yield
 
 

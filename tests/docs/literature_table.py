@@ -16,7 +16,7 @@ from dermedge.recipes.recipe_file import load_recipe, shipped_recipes
 PAGE = Path(__file__).parents[2] / "docs" / "literature.md"
 _HEADER = (
     "system", "published", "balanced accuracy here", "to images alone, points", "accuracy", "melanoma recall",
-    "macro AUC", "calibration error", "INT8", "image branch",
+    "macro AUC", "calibration error", "INT8", "image branch", "seeds",
 )  # fmt: skip
 _FIGURES = ("balanced_accuracy", "accuracy", "recall_at_90_specificity", "auc", "calibration_error")
 
@@ -58,7 +58,8 @@ def _line(name: str, published: str, row: dict | None) -> str:
     if "median_ms" in latency:
         file += f", {latency['median_ms']:.1f} ms"
     branch = f"{row['image_branch']}, {row['trunk']}" if row else "-"
-    return f"| {' | '.join([name, published, *figures, file, branch])} |"
+    seeds = str(len(row["seeds"])) if row else "-"
+    return f"| {' | '.join([name, published, *figures, file, branch, seeds])} |"
 
 
 def _reasons(recipes: list[Recipe]) -> str:

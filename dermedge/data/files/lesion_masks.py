@@ -49,7 +49,6 @@ def read_mask(path: Path, size: int) -> NDArray[np.bool_]:
         with Image.open(path) as image:
             return np.asarray(image.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 127
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputRejected(
-            f"The lesion mask {path} cannot be read ({reason}). Put the published one there."
+            f"The lesion mask {path} cannot be read: it is no whole picture. Put the published one there."
         ) from error

@@ -145,5 +145,10 @@ def test_masks_that_are_absent_or_damaged_are_told(data, synthetic_data, tmp_pat
     shutil.copytree(data, tmp_path / "data")
     for mask in (tmp_path / "data" / FOLDER).iterdir():
         mask.write_bytes(mask.read_bytes()[:40])
-    with pytest.raises(InputRejected, match=r"The lesion mask .* cannot be read .*Put the published one there"):
+    with pytest.raises(InputRejected, match=r"The lesion mask .* cannot be read: .*Put the published one there"):
         dermedge.train(tmp_path / "data", run=tmp_path / "run", **given)
+    for mask in (tmp_path / "data" / FOLDER).iterdir():
+        Image.new("L", (8, 8)).save(mask)
+    with pytest.raises(InputRejected, match=r"lesion masks show no lesion at 64 x 64 pixels, such as .*_segmentation"):
+        dermedge.train(tmp_path / "data", run=tmp_path / "run", **given)
+    assert not (tmp_path / "run" / "config.json").exists()

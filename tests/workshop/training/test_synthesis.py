@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 import dermedge
 from dermedge.commands.workshop import run
+from dermedge.data.files.content_hashes import hash_file
 from dermedge.data.ham10000 import read_samples
 from dermedge.models.picture_generator import NOISE, PictureGenerator, PictureJudge
 from dermedge.training import generator_training, synthesis
@@ -67,7 +69,8 @@ def test_a_generator_learns_the_colour_of_a_class(tmp_path, synthetic_data):
 
 def test_the_folder_says_what_is_in_it_and_where_it_comes_from(made, synthetic_data):
     samples = read_samples(synthetic_data)
-    assert made.counts == {"df": 3, "vasc": 3} and made.record["trained_on"]["split_seed"] == 0
+    record = json.loads((made.path / "made.json").read_text())
+    assert made.counts == {"df": 3, "vasc": 3} and record["trained_on"]["split_seed"] == 0
     run_split = synthesis.make_split(samples, "grouped", 0)
     trained_on = run_split.select(samples, "train")
     for each in made.samples(synthesis.load_schema("ham10000")):
@@ -78,7 +81,7 @@ def test_the_folder_says_what_is_in_it_and_where_it_comes_from(made, synthetic_d
 
 def test_the_same_seed_makes_the_same_pictures(made, synthetic_data, tmp_path):
     again = dermedge.synthesise(synthetic_data, ["df", "vasc"], 3, tmp_path / "made", **SMALL)
-    assert again.record["files"] == made.record["files"]
+    assert again.record.files == made.record.files
 
 
 def test_a_training_reads_them_and_goes_on_as_it_began(made, synthetic_data, tmp_path):
@@ -148,7 +151,7 @@ def test_nothing_of_others_is_replaced(made, synthetic_data, tmp_path):
     assert again(overwrite=True).counts == {"df": 1}
     assert len(list(own.iterdir())) == 3
     (own / "made.json").write_text('{"files": 3}')
-    with pytest.raises(UsageError, match=r"made\.json cannot be read .* name another folder"):
+    with pytest.raises(UsageError, match=r"made\.json cannot be read, .* name another folder"):
         again(overwrite=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").write_text("a")
@@ -160,23 +163,95 @@ def changed_table(folder: Path) -> None:
     (folder / "made.csv").write_text("image,class\n")
 
 
-def changed_classes(folder: Path) -> None:
-    record = json.loads((folder / "made.json").read_text())
-    (folder / "made.json").write_text(json.dumps(record | {"classes": ["a", "b"]}))
+def test_what_a_killed_process_left_is_cleared_or_put_back(made, synthetic_data, tmp_path):
+    beside, target = tmp_path / ".made.making", tmp_path / "made"
+    (beside / "made").mkdir(parents=True)
+    assert dermedge.synthesise(synthetic_data, ["df"], 1, target, **SMALL).counts == {"df": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    target.rename(tmp_path / "kept")
+    beside.mkdir()
+    (tmp_path / "kept").rename(beside / "earlier")  # killed between the two renames of --overwrite
+    with pytest.raises(DermedgeError, match="holds generated pictures already"):
+        dermedge.synthesise(synthetic_data, ["df"], 1, target, **SMALL)
+    assert MadePictures.open(target).counts == {"df": 1}
+
+
+def test_the_data_folder_is_no_place_for_them(tmp_path, synthetic_data):
+    with pytest.raises(UsageError, match=r"is in the data folder .*, which is only read"):
+        dermedge.synthesise(synthetic_data, ["df"], 1, synthetic_data / "below" / "made", **SMALL)
+    assert not (synthetic_data / "below").exists()
+
+
+def record_of(**changes: object) -> Callable[[Path], None]:
+    """Change what `made.json` says."""
+
+    def change(folder: Path) -> None:
+        record = json.loads((folder / "made.json").read_text())
+        (folder / "made.json").write_text(json.dumps(record | changes))
+
+    return change
+
+
+def table_of(old: str, new: str) -> Callable[[Path], None]:
+    """Change `made.csv`, and its hash in the record, as somebody may who puts pictures of his own there."""
+
+    def change(folder: Path) -> None:
+        table = folder / "made.csv"
+        assert old in table.read_text()
+        table.write_text(table.read_text().replace(old, new))
+        record = json.loads((folder / "made.json").read_text())
+        record["files"]["made.csv"] = hash_file(table)
+        (folder / "made.json").write_text(json.dumps(record))
+
+    return change
 
 
 @pytest.mark.parametrize(
     ("damage", "settings", "sentence"),
     [
         (lambda folder: shutil.rmtree(folder), {}, "There are no generated pictures in .*dermedge synthesise"),
-        (lambda folder: (folder / "made.json").write_text("{}"), {}, r"made\.json cannot be read"),
+        (lambda folder: (folder / "made.json").write_text("{}"), {}, r"made\.json is damaged \(schema: Field required"),
+        (lambda folder: (folder / "made.json").write_text("[" * 100_000), {}, r"made\.json is damaged"),
+        (record_of(classes=5), {}, r"made\.json is damaged \(classes: Input should be a valid"),
+        (record_of(files={}), {}, r"made\.json is damaged: it does not name made\.csv"),
+        (record_of(schema="PAD-UFES-20"), {}, "are made of PAD-UFES-20 with the classes"),
+        (record_of(pictures={"df": 99}), {}, "it has 3 of df, 3 of vasc, and not 99 of df"),
+        (table_of(",vasc,", ",nosuch,"), {}, "it has a picture of nosuch, which is no class of the data"),
+        (table_of("image,class", "x,y"), {}, "its columns do not begin with image, class"),
+        (table_of("made-df-0002", "made-df-0001"), {}, "it has made-df-0001 twice"),
+        (table_of("made-df-0002", "mine"), {}, "it has mine, which is none of the files"),
+        (table_of("sex", "gender"), {}, "and the clinical fields age, gender"),
+        (table_of("male", "manly"), {}, "manly"),
         (lambda folder: (folder / "made-df-0001.png").unlink(), {}, r"made-df-0001\.png is absent"),
         (changed_table, {}, r"1 of 7 files in .* have changed since they were made, such as made\.csv"),
-        (changed_classes, {}, "are of a, b, and this training tells akiec"),
+        (
+            record_of(classes=["df", "vasc"]),
+            {},
+            "classes df, vasc and .* this training reads HAM10000 with",
+        ),
         (lambda folder: None, {"protocol": "refit"}, "was trained on another split, so it may have seen"),
         (lambda folder: None, {"fusion": "clinical_only"}, "--synthetic adds pictures, and clinical_only reads none"),
     ],
-    ids=["none", "record", "absent", "changed", "classes", "split", "no pictures"],
+    ids=[
+        "none",
+        "record",
+        "depth",
+        "kind",
+        "no-table",
+        "schema",
+        "count",
+        "class",
+        "header",
+        "twice",
+        "strange",
+        "fields",
+        "value",
+        "absent",
+        "changed",
+        "classes",
+        "split",
+        "no-pictures",
+    ],
 )
 def test_pictures_that_cannot_be_trained_on_are_refused(made, synthetic_data, tmp_path, damage, settings, sentence):
     shutil.copytree(made.path, tmp_path / "made")
