@@ -33,3 +33,11 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item], lab
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from progress(pool.map(function, items), label, total=len(items))
+
+
+def duration(seconds: float) -> str:
+    """Give seconds as text, such as 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dermedge.require import extras
 from dermedge.training.run_names import run_name
 from dermedge_runtime.errors import UsageError
-from dermedge_runtime.files import refuse_overwriting
+from dermedge_runtime.files import refuse_overwriting, require_folder_place
 
 from .evaluate import MODELS
 from .names import check_known, check_type, path_of, run_of
@@ -104,6 +104,7 @@ def _check_types(limits: Any, engine: Any) -> None:
 def _check_places(file: Path, inputs: Sequence[Path]) -> None:
     from dermedge_export.model_json import json_path
 
+    require_folder_place(file.parent, "the model file")
     for path_to in (Path, json_path):  # in this order: a folder such as . has no name to make the other of
         path = path_to(file)
         if path.is_dir():

@@ -7,6 +7,7 @@ is trained on them (`training.embedding_training`).
 
 from __future__ import annotations
 
+import re
 import warnings
 import zlib
 from collections import Counter
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,9 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
         raise InputRejected(f"To read the embeddings {path}, {mend}") from error
     except (ValueError, BadZipFile, EOFError, zlib.error, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise InputRejected(f"The embeddings {path} are no whole {path.suffix.lower()} file: {reason}.") from error
+        raise InputRejected(
+            f"The embeddings {path} are no whole {path.suffix.lower()} file: {reason}. Save them again."
+        ) from error
     bare = [_bare(name) for name in names]
     if twice := [name for name, count in Counter(bare).items() if count > 1]:
         raise InputRejected(
@@ -103,16 +106,15 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
 
 
 def _npz(path: Path) -> _Rows:
+    if not is_zipfile(path):
+        raise ValueError("it is none that numpy.savez writes")
     # numpy runs no code of a file unless it is told to: a file of somebody else must not run anything.
-    loaded = np.load(path)
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise ValueError("it is a single array")
-    with loaded as arrays:
+    with np.load(path) as arrays:
         for name in (IMAGE, EMBEDDING):
             if name not in arrays.files:
                 found = ", ".join(arrays.files) or "none"
                 raise InputRejected(f"{path} has no array {name} (found: {found}). Save it with image and embedding.")
-        image, embedding = arrays[IMAGE], arrays[EMBEDDING]
+        image, embedding = _plain_array(path, arrays, IMAGE), _plain_array(path, arrays, EMBEDDING)
     if image.dtype.kind != "U" or image.ndim != 1:
         raise InputRejected(f"The array image of {path} is {_kind(image)}; it must be texts [N], one a picture.")
     if embedding.dtype.kind not in "fiu" or embedding.ndim != 2:
@@ -123,6 +125,19 @@ def _npz(path: Path) -> _Rows:
             " each picture."
         )
     return image.tolist(), pd.DataFrame(embedding)
+
+
+def _plain_array(path: Path, arrays: np.lib.npyio.NpzFile, name: str) -> NDArray[np.generic]:
+    try:
+        array: NDArray[np.generic] = arrays[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        kind = "str" if name == IMAGE else "float"
+        raise InputRejected(
+            f"The array {name} of {path} holds Python objects. Save it as numbers or texts: {name}.astype({kind})."
+        ) from error
+    return array
 
 
 def _csv(path: Path) -> _Rows:
@@ -145,6 +160,9 @@ def _parquet(path: Path) -> _Rows:
 
 def _of_table(path: Path, table: pd.DataFrame) -> _Rows:
     table.columns = table.columns.map(str)
+    if len(table.columns) == 1 and (other := re.fullmatch(r"\W*image\W*([;\t|]).*", table.columns[0])):
+        mark = "tabs" if other[1] == "\t" else f"'{other[1]}'"
+        raise InputRejected(f"The columns of {path} are kept apart by {mark}. Save it with commas.")
     if IMAGE not in table:
         found = _first(list(table.columns)) or "none"
         raise InputRejected(f"{path} has no column image (found: {found}). Name the column of the pictures' names so.")

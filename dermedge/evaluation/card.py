@@ -65,7 +65,10 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
     """
     classifier = Classifier(path, "cpu")
     if classifier.spec.weights_sha256 != run.weights_sha256:
-        raise DermedgeError(f"{path} was not exported from the run in {run.path}. Name the run with --run.")
+        raise DermedgeError(
+            f"{path} was not exported from the run in {run.path} as it is now. Name the run that it was exported from"
+            " (--run), or export it again."
+        )
     samples = run.split.select(run.samples(data), _PART)
     if not samples:
         raise InputRejected(f"The run in {run.path} has no {_PART} images to measure the card's figures on.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dermedge.training.run import Run
 from dermedge.training.run_names import run_name
+from dermedge_export.description import describe
 from dermedge_export.pipeline import write_unmeasured
 from dermedge_runtime.model.exported_models import models_of
 
@@ -27,6 +28,7 @@ def model_files(run: Run, models: Path, *, precision: str | None = None) -> Iter
     if found:
         yield found
         return
+    describe(run, "fp32", explain=precision is not None)  # refuses a run that no file can be made of
     kind = "model file" if precision is None else f"explained {precision.upper()} file"
     _log.info("no %s of this run in %s: a temporary FP32 file is made", kind, models)
     with tempfile.TemporaryDirectory() as folder:

@@ -140,6 +140,8 @@ def _verified_model(options: Namespace) -> Classifier:
 
 
 def _audit_log(options: Namespace, held: ExitStack) -> AuditLog | None:
+    if None not in (options.audit, options.feedback) and options.audit.resolve() == options.feedback.resolve():
+        raise UsageError(f"--audit and --feedback both name {shown(str(options.audit))}. Give each its own file.")
     if options.audit is None:
         if options.audit_always:
             raise UsageError("--audit-always is about the audit log; name it with --audit.")
@@ -190,7 +192,8 @@ def _tls(options: Namespace) -> ssl.SSLContext | None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise DermedgeError(f"The certificate {cert} and the key {key} do not belong together.") from error
-        raise DermedgeError(f"{cert} and {key} are no certificate and key in PEM ({error.reason}).") from error
+        reason = f" ({error.reason})" if error.reason else ""
+        raise DermedgeError(f"{cert} and {key} are no certificate and key in PEM{reason}.") from error
     return context
 
 

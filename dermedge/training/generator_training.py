@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ from dermedge.data.batches.lesion_data import balanced_epoch
 from dermedge.data.cache.pixel_cache import load_pixels
 from dermedge.data.samples import Sample
 from dermedge.models.picture_generator import NOISE, PictureGenerator, PictureJudge
-from dermedge.progress import progress
+from dermedge.progress import duration, progress
 from dermedge_runtime.errors import DermedgeError
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _BALANCE = 0.5
 """See the setting of a training: rare classes are drawn more often than they are, yet not as often as the others."""
 _RATES, _BETAS, _AVERAGE = (0.0002, 0.0004), (0.0, 0.9), 0.998
 """Learning rates of generator and judge (Heusel et al. 2017, arXiv:1706.08500), and the decay of what is kept."""
+_TELLINGS = 10
+"""How often a training says how far it is: no terminal may listen to the bar."""
 _SEEN = Augmentation(rotation_degrees=180.0, scaling=0.2, noise=0.0, colour=0.2)
 
 
@@ -52,6 +55,7 @@ def train_generator(
     kept = copy.deepcopy(generator).requires_grad_(requires_grad=False)
     making = torch.optim.Adam(generator.parameters(), _RATES[0], betas=_BETAS)
     judging = torch.optim.Adam(judge.parameters(), _RATES[1], betas=_BETAS)
+    began = time.monotonic()
     for step, drawn in enumerate(progress(_draws(np.array(labels), steps, seed), "train", total=steps)):
         real = torch.from_numpy(pixels[drawn]).to(device).permute(0, 3, 1, 2).float() / 255
         label = torch.tensor([labels[index] for index in drawn], device=device)
@@ -63,6 +67,10 @@ def train_generator(
         _follow(kept, generator, min(_AVERAGE, (1 + step) / (10 + step)))
         if step % 100 == 0 and not torch.isfinite(taken):
             raise DermedgeError(f"The generator has come apart at step {step}. Take another --seed, or fewer --steps.")
+        done = step + 1
+        if done < steps and done * _TELLINGS // steps > step * _TELLINGS // steps:
+            left = (time.monotonic() - began) / done * (steps - done)
+            _log.info("step %d/%d, %s left", done, steps, duration(left))
     return kept.cpu().eval()
 
 

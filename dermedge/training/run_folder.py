@@ -16,7 +16,7 @@ from typing import Any
 from dermedge.config import TrainConfig
 from dermedge.data.splits import Split
 from dermedge_runtime.errors import DermedgeError, UsageError
-from dermedge_runtime.files import write_json, write_text
+from dermedge_runtime.files import require_folder_place, write_json, write_text
 from dermedge_runtime.files.temporary_files import remove_all_leftovers, remove_leftovers
 
 
@@ -91,11 +91,7 @@ class RunFolder:
         """
         if data is not None and self.path.resolve() == data.resolve():
             raise UsageError(f"{self.path} is the data folder, which is only read. Name another folder with --run.")
-        for folder in (self.path, *self.path.absolute().parents):
-            if folder.exists() and not folder.is_dir():
-                raise DermedgeError(
-                    f"{folder} is a file, so that the run cannot go to {self.path}. Name another folder."
-                )
+        require_folder_place(self.path, "the run")
         files = (self.config_file, self.checkpoint_file, self.weights_file, self.history_file, self.start_file)
         for path in (*files, self.split_file):
             if path.is_dir():

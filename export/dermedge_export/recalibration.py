@@ -40,7 +40,10 @@ def recalibrate(run: Run, path: Path, samples: Sequence[Sample], target: Path, a
     """
     file = read_model_file(path)
     if file.spec.weights_sha256 != run.weights_sha256:
-        raise DermedgeError(f"{path} was not exported from the run in {run.path}. Name the run with --run.")
+        raise DermedgeError(
+            f"{path} was not exported from the run in {run.path} as it is now. Name the run that it was exported from"
+            " (--run), or export it again."
+        )
     check_record(file.spec, path.name)
     limits = _limits(file.spec, path.name)
     made = calibrated(onnx.load_from_string(file.content), file.spec, run, samples, asked)

@@ -235,6 +235,7 @@ def test_what_was_begun_is_finished_when_the_service_ends(tmp_path: Path) -> Non
         (("--tls-cert", "a.pem"), 2, "--tls-cert and --tls-key go together"),
         (("--tls-cert", "a.pem", "--tls-key", "none"), 1, "Cannot read none: No such file or directory."),
         (("--tls-cert", "a.pem", "--tls-key", "a.pem"), 1, "are no certificate and key in PEM"),
+        (("--audit", "x.jsonl", "--feedback", "./x.jsonl"), 2, "--audit and --feedback both name x.jsonl"),
         (("--port", "70000"), 2, "--port goes up to 65535, got 70000."),
         (("--host", "203.0.113.9", "--token-file", "token"), 1, "Cannot listen on 203.0.113.9, port"),
     ],

@@ -14,6 +14,7 @@ from dermedge.training.run import Run
 from dermedge.training.train import check_ready
 from dermedge_export.check.parity import Limits
 from dermedge_runtime.errors import DermedgeError
+from dermedge_runtime.files import require_folder_place
 
 from .joined_members import join_members, joined_before
 from .latency import is_timed, measure_latency
@@ -47,6 +48,7 @@ def compare_fusions(
     :raises InputRejected: pictures that cannot be read.
     :raises DeviceUnavailable: cuda without a usable GPU.
     """
+    require_folder_place(plan.root, "the comparison")
     check_plan(plan, samples)
     keep_own(plan.root, plan.recipes)
     recipes = bool(plan.recipes or plan.left_out)

@@ -15,6 +15,8 @@ from statistics import fmean
 
 import pandas as pd
 
+from dermedge.progress import duration
+
 from .plan import Cell
 
 _Training = tuple[str, str]
@@ -85,11 +87,3 @@ def trained_seconds(history: Path) -> float | None:
 def epochs_left(history: Sequence[Mapping[str, float]], epochs: int) -> float:
     """Seconds of the epochs that a training still has before it."""
     return (epochs - len(history)) * fmean(row["seconds"] for row in history) if history else 0.0
-
-
-def duration(seconds: float) -> str:
-    """Give seconds as text, such as 2 h 05 min."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90 else f"{round(seconds)} s"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError, UsageError
 
 from .temporary_files import TemporaryFile, remove_leftovers
 
@@ -88,6 +88,17 @@ def refuse_overwriting(output: Path, inputs: Iterable[str | os.PathLike[str]]) -
             continue  # whoever reads it says so
         if same:
             raise UsageError(f"{output} is also an input; name another file.")
+
+
+def require_folder_place(folder: Path, contents: str) -> None:
+    """See, before long work, that a folder can be where its files are to go.
+
+    :param contents: what is to go there, such as "the run".
+    :raises DermedgeError: it, or a folder that it is to lie in, is a file.
+    """
+    for place in (folder, *folder.absolute().parents):
+        if place.exists() and not place.is_dir():
+            raise DermedgeError(f"{place} is a file, so that {contents} cannot go to {folder}. Name another folder.")
 
 
 def write_text(target: Path, text: str, *, durable: bool = False) -> None:

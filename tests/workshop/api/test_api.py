@@ -181,6 +181,19 @@ def test_a_place_where_no_run_can_be_is_refused_before_anything_is_written(synth
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "run", "weights.safetensors"]
 
 
+def test_the_data_folder_is_no_place_for_a_run(synthetic_data):
+    before = sorted(synthetic_data.iterdir())
+    with pytest.raises(UsageError, match="is the data folder, which is only read"):
+        dermedge.train(synthetic_data, run=synthetic_data, **SMALL)
+    assert sorted(synthetic_data.iterdir()) == before
+
+
+def test_a_model_file_below_a_file_is_refused_before_the_work(main_job, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DermedgeError, match=r"is a file, so that the model file cannot go to .*Name another"):
+        dermedge.export(main_job[0], path=tmp_path / "file" / "models" / "a.onnx")
+
+
 def test_a_run_without_its_checkpoint_says_that_it_begins_again(main_job, tmp_path, caplog):
     shutil.copytree(main_job[0].path, tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").unlink()

@@ -60,8 +60,13 @@ TWO = np.array(["a", "b"])
 FAULTS = {
     "no file": (lambda folder: folder / "no.npz", "cannot be read: No such file"),
     "a folder": (lambda folder: (folder / "d.npz").mkdir() or folder / "d.npz", "cannot be read: Is a directory"),
-    "no zip": (text("x", "e.npz"), "are no whole .npz file"),
-    "pickled names": (npz(image=TWO.astype(object), embedding=VALUES[:2]), "are no whole .npz file: Object arrays"),
+    "no zip": (text("x", "e.npz"), r"are no whole \.npz file: it is none that numpy\.savez writes\. Save them again"),
+    "semicolons": (text("image;x\na;1\n"), "are kept apart by ';'. Save it with commas"),
+    "tabs": (text("image\tx\na\t1\n"), "are kept apart by tabs"),
+    "pickled names": (
+        npz(image=TWO.astype(object), embedding=VALUES[:2]),
+        r"holds Python objects\. .* image\.astype\(str\)",
+    ),
     "no names": (npz(embedding=VALUES), r"has no array image \(found: embedding\)"),
     "no values": (npz(image=TWO), r"has no array embedding \(found: image\)"),
     "numbers as names": (npz(image=np.arange(2), embedding=VALUES[:2]), r"array image .* is int64 \[2\]; it must be"),

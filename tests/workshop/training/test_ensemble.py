@@ -150,6 +150,8 @@ def test_values_that_are_scaled_alike_but_for_rounding_go_together(new, many_sam
 
 def test_it_is_written_where_nothing_is_lost_and_is_no_start_of_a_training(new, many, tmp_path):
     a, b = new("a", seed=1), new("b", seed=2)
+    with pytest.raises(UsageError, match="is the data folder, which is only read"):
+        dermedge.ensemble([a, b], run=many, overwrite=True)
     with pytest.raises(UsageError, match="is one of the runs"):
         dermedge.ensemble([a, b], run=a.path, overwrite=True)
     with pytest.raises(DermedgeError, match="holds a run already"):

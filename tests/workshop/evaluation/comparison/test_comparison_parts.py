@@ -11,8 +11,9 @@ from dermedge.evaluation.comparison.missing import missing_lines
 from dermedge.evaluation.comparison.plan import Cell, Plan, choose_names, plan_cells, start_hashes
 from dermedge.evaluation.comparison.publish import comparison_text, publish
 from dermedge.evaluation.comparison.summary import spread
-from dermedge.evaluation.comparison.time_left import TimeLeft, duration, epochs_left
+from dermedge.evaluation.comparison.time_left import TimeLeft, epochs_left
 from dermedge.models.branches.efficientnet_lite import LITE_NETWORKS
+from dermedge.progress import duration
 from dermedge.training.start_weights import Pretrained
 from dermedge_runtime.errors import UsageError
 
