@@ -5,6 +5,7 @@ The lesion is generated and its heat map is the answer of the model in the box, 
 
 from __future__ import annotations
 
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from drawing import Drawing
 from PIL import Image
 
 from dermedge.data.synthetic_picture import picture
+from dermedge.evaluation.comparison.recipe_plots import draw_recipe_plots
+from dermedge.recipes.measured import measured_record
 from dermedge_runtime import Classifier, model_in_the_box
 
 FOLDER = Path(__file__).parent
@@ -48,6 +51,16 @@ def main() -> None:
     make_lesion()
     make_pipeline()
     make_floors()
+    make_literature()
+
+
+def make_literature() -> None:
+    """Plot what was measured of the systems of the literature, as `dermedge compare --recipes` does."""
+    record = measured_record()
+    assert record is not None
+    with tempfile.TemporaryDirectory() as folder:
+        (plot,) = draw_recipe_plots(record, Path(folder)).values()
+        (FOLDER / "literature.png").write_bytes(plot.read_bytes())
 
 
 def make_lesion() -> None:

@@ -13,6 +13,9 @@ from .rows import Record
 
 _OURS, _RECIPE, _FRONT = "#3b6ea8", "#c05020", "#777777"
 _Point = tuple[float, float]
+_ASIDE, _NEAR, _LINE = 0.03, 0.3, 0.035
+"""Shares of a panel: how far a name is beside its point, how near points must be for their names to meet, and the
+height of a name."""
 
 
 def draw_recipe_plots(record: Record, folder: Path) -> dict[str, Path]:
@@ -60,10 +63,27 @@ def _panel(axes: Any, found: list[tuple[Record, float]], label: str) -> None:
         colour = _RECIPE if row["recipe"] else _OURS
         spread = [[value["mean"] - value["low"]], [value["high"] - value["mean"]]]
         axes.errorbar(cost, value["mean"], yerr=spread, fmt="o", color=colour, alpha=0.8, capsize=2)
-        name = row["recipe"] or row["fusion"]
-        axes.annotate(name, (cost, value["mean"]), xytext=(4, 3), textcoords="offset points", fontsize=7)
         points.append((cost, value["mean"]))
     front = pareto_front(points)
     axes.step([x for x, _ in front], [y for _, y in front], where="post", color=_FRONT, linestyle="--", linewidth=1)
     axes.set_xlabel(label)
+    axes.margins(x=0.18)
     axes.grid(alpha=0.3)
+    _name_points(axes, [row["recipe"] or row["fusion"] for row, _ in found], points)
+
+
+def _name_points(axes: Any, names: list[str], points: list[_Point]) -> None:
+    """Write a name beside every point, with a line to it; one below the other where points lie close together."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    placed: list[_Point] = []
+    # From below, so that the best, of which there are many, have room above them.
+    for name, (x, y) in sorted(zip(names, points, strict=True), key=lambda each: each[1][1]):
+        at = x + _ASIDE * (right - left), y
+        near = [other for other, own in placed if abs(own - x) < _NEAR * (right - left)]
+        height = max([at[1], *(other + _LINE * (top - bottom) for other in near)])
+        axes.annotate(
+            name, (x, y), xytext=(at[0], height), fontsize=7, va="center",
+            arrowprops={"arrowstyle": "-", "color": _FRONT, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4},
+        )  # fmt: skip
+        placed.append((height, x))
+    axes.set_ylim(bottom, max([top, *(height + _LINE * (top - bottom) for height, _ in placed)]))
