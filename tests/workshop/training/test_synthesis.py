@@ -67,6 +67,27 @@ def test_a_generator_learns_the_colour_of_a_class(tmp_path, synthetic_data):
     assert redder > 40, "two classes of one colour each are told apart within 60 steps"
 
 
+def test_pictures_of_one_class_are_pulled_apart():
+    noise, picture = torch.randn(2, 4, NOISE), torch.rand(4, 3, 8, 8)
+    alike = (picture + 0.01 * torch.rand(4, 3, 8, 8)).requires_grad_()
+    before = generator_training._alikeness(picture, alike, noise)
+    assert before > 2 * generator_training._alikeness(picture, torch.rand(4, 3, 8, 8), noise)
+    assert torch.isfinite(generator_training._alikeness(picture, picture, noise))
+    before.backward()
+    assert (alike.grad[alike > picture] < 0).all(), "what is brighter is to become brighter still"
+
+
+def test_the_pull_is_part_of_a_training(synthetic_data, monkeypatch):
+    samples = read_samples(synthetic_data)[:8]
+
+    def spread(weight: float) -> float:
+        monkeypatch.setattr(generator_training, "_SEEKING", weight)
+        generator = train_generator(samples, 7, size=32, steps=20, seed=0, device=torch.device("cpu"))
+        return float(make_pictures(generator, 0, 16, torch.Generator().manual_seed(1)).float().std(0).mean())
+
+    assert spread(10.0) > 1.2 * spread(0.0)
+
+
 def test_the_folder_says_what_is_in_it_and_where_it_comes_from(made, synthetic_data):
     samples = read_samples(synthetic_data)
     record = json.loads((made.path / "made.json").read_text())
