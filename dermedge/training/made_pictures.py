@@ -169,8 +169,8 @@ def made_in(target: Path, *, overwrite: bool) -> Iterator[Path]:
             made, earlier = beside / "made", beside / "earlier"
             if earlier.exists() and not target.exists():
                 earlier.rename(target)  # a process was killed between the two renames below
-                _refuse_earlier(target, overwrite=overwrite)
             shutil.rmtree(beside, ignore_errors=True)
+            _refuse_earlier(target, overwrite=overwrite)  # again: what is there now may have come meanwhile
             made.mkdir(parents=True)
             try:
                 yield made

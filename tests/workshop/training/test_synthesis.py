@@ -195,6 +195,7 @@ def test_what_a_killed_process_left_is_cleared_or_put_back(made, synthetic_data,
     with pytest.raises(DermedgeError, match="holds generated pictures already"):
         dermedge.synthesise(synthetic_data, ["df"], 1, target, **SMALL)
     assert MadePictures.open(target).counts == {"df": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_the_data_folder_is_no_place_for_them(tmp_path, synthetic_data):
