@@ -26,7 +26,6 @@ from dermedge.bench.bench import machine_record
 from dermedge.training.predictions import trained_model
 from dermedge.training.run import Run
 from dermedge_runtime import Classifier
-from dermedge_runtime.errors import UsageError
 from dermedge_runtime.files import write_json
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
@@ -54,11 +53,10 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Time every contender at every batch size and compare its probabilities with the model file's on the CPU.
 
-    :raises UsageError: the file is not of the run's weights.
+    :raises DermedgeError: the file is not of the run's weights.
     """
     model = Classifier(file, "cpu")
-    if model.spec.weights_sha256 != run.weights_sha256:
-        raise UsageError(f"{file} was not exported from the weights of {run.path}. Export it again.")
+    run.require_made(file, model.spec.weights_sha256)
     rows = []
     for batch in batches:
         arrays = gpu_check.inputs_of(model.spec, batch)

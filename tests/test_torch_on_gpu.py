@@ -8,7 +8,7 @@ import pytest
 
 import benchmarks.torch_on_gpu as torch_on_gpu
 from dermedge.training.checkpoint import read_tensors, save_weights
-from dermedge_runtime.errors import UsageError
+from dermedge_runtime.errors import DermedgeError
 
 
 @pytest.fixture
@@ -35,5 +35,5 @@ def test_weights_that_the_file_was_not_made_from_are_refused(trained_run, measur
     weights = other / "weights.safetensors"
     tensors = read_tensors(weights)
     save_weights(weights, {name: each + 1 if each.is_floating_point() else each for name, each in tensors.items()})
-    with pytest.raises(UsageError, match="was not exported from the weights of"):
+    with pytest.raises(DermedgeError, match="was not exported from the run"):
         measured(other)

@@ -37,7 +37,7 @@ from dermedge.training.run import Run
 from dermedge.training.shifted_weights import PRIOR_SHIFT, shift_line
 from dermedge.training.teachers import TEACHERS
 from dermedge_runtime import Classifier
-from dermedge_runtime.errors import DermedgeError, InputRejected
+from dermedge_runtime.errors import InputRejected
 from dermedge_runtime.explanation import counted_as
 from dermedge_runtime.inputs.clinical import CATEGORY
 from dermedge_runtime.model.description import ModelSpec
@@ -64,11 +64,7 @@ def model_card(run: Run, path: Path, *, data: Path | None = None, notes: Sequenc
     :raises InputRejected: the data lack pictures of the split.
     """
     classifier = Classifier(path, "cpu")
-    if classifier.spec.weights_sha256 != run.weights_sha256:
-        raise DermedgeError(
-            f"{path} was not exported from the run in {run.path} as it is now. Name the run that it was exported from"
-            " (--run), or export it again."
-        )
+    run.require_made(path, classifier.spec.weights_sha256)
     samples = run.split.select(run.samples(data), _PART)
     if not samples:
         raise InputRejected(f"The run in {run.path} has no {_PART} images to measure the card's figures on.")

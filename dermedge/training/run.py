@@ -106,6 +106,18 @@ class Run(RunFolder):
             self._hashes[state] = hash_file(self.weights_file)
         return self._hashes[state]
 
+    def require_made(self, file: Path, weights_sha256: str) -> None:
+        """See that a model file was exported from this run's weights.
+
+        :param weights_sha256: what the file's description says of the weights that it was made of.
+        :raises DermedgeError: it was made of others.
+        """
+        if weights_sha256 != self.weights_sha256:
+            raise DermedgeError(
+                f"{file} was not exported from the run in {self.path} as it is now. Name the run that it was exported"
+                " from (--run), or export it again."
+            )
+
     def samples(self, data: Path | str | None = None) -> list[Sample]:
         """Give the run's data set, with its own schema and its own choice about missing images.
 

@@ -11,7 +11,7 @@ import onnx
 
 from dermedge.data.samples import Sample
 from dermedge.training.run import Run
-from dermedge_runtime.errors import DermedgeError, ModelFileError, UsageError
+from dermedge_runtime.errors import ModelFileError, UsageError
 from dermedge_runtime.model.description import ModelSpec
 from dermedge_runtime.model.model_file import read_model_file
 
@@ -39,11 +39,7 @@ def recalibrate(run: Run, path: Path, samples: Sequence[Sample], target: Path, a
     :raises ParityError: the file would be over the limits that it was exported with; nothing is written then.
     """
     file = read_model_file(path)
-    if file.spec.weights_sha256 != run.weights_sha256:
-        raise DermedgeError(
-            f"{path} was not exported from the run in {run.path} as it is now. Name the run that it was exported from"
-            " (--run), or export it again."
-        )
+    run.require_made(path, file.spec.weights_sha256)
     check_record(file.spec, path.name)
     limits = _limits(file.spec, path.name)
     made = calibrated(onnx.load_from_string(file.content), file.spec, run, samples, asked)
