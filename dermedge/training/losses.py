@@ -38,7 +38,7 @@ class ClassificationLoss(nn.Module):
         self.focal, self.label_smoothing = focal, label_smoothing
         present = np.maximum(counts, 1).astype(np.float64)
         weights = present**-class_weights
-        weights /= (weights * counts).sum() / max(1, counts.sum())
+        weights /= (weights * counts).sum() / max(1, int(counts.sum()))
         self.register_buffer("weights", torch.from_numpy(weights).float())
         shares = torch.from_numpy(present / present.sum()).float()
         self.register_buffer("offsets", logit_adjustment * shares.log())

@@ -21,8 +21,8 @@ from dermedge_export.graph.graph_parts import run_all
 
 _SAMPLE = 8192
 """Values of a tensor that count, of every batch of photographs."""
-_SHARES = np.geomspace(1, 0.25, 24)
-_SHARES_OF_ONE_END = np.linspace(1.6, 0.6, 21)
+_SHARES = np.geomspace(1, 0.25, 24).tolist()
+_SHARES_OF_ONE_END = np.linspace(1.6, 0.6, 21).tolist()
 _LEVELS = 255
 _LARGEST = 127
 _Range = tuple[float, float]
